@@ -1,0 +1,33 @@
+# make run: the embedded demo from nothing to results/report/index.html.   make test: every test.   make lint: linters.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := satsynth workflow_scripts tests
+CORES ?= all
+
+.PHONY: run test lint clean-state
+
+run: .venv/run.lock
+	$(BIN)/snakemake --cores $(CORES) --resources gpu=4
+	@echo "Look at results/report/index.html; tables are in results/tables, figures in results/figures."
+
+test: .venv/run.lock .venv/test.lock
+	$(BIN)/python -m pytest
+
+lint: .venv/run.lock .venv/test.lock
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+clean-state: .venv/run.lock
+	$(BIN)/python -m satsynth.runtime.state prune results/state
+
+.venv/run.lock: envs/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "satsynth needs Python 3.11 or later: make run PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.txt
+	touch $@
+
+.venv/test.lock: envs/requirements-test.txt .venv/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements-test.txt
+	touch $@

@@ -1,0 +1,155 @@
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(workflow.basedir))
+
+from satsynth.plan import layout, names, raw, slices
+from satsynth.plan.closure import digests, module_of
+from satsynth.plan.config import FORMATS, GENERATORS, NETWORKS, merge, resolve, sizes_of
+from satsynth.plan.validation import validate
+from satsynth.runtime.devices import has_accelerator
+from satsynth.runtime.errors import ConfigError, SatsynthError
+
+RULES = Path(workflow.basedir) / "rules"
+ENVIRONMENT = "../envs/satsynth.yaml"
+
+
+def read_yaml(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def load_preset(name):
+    """A preset over the preset that it extends."""
+    path = RULES / "presets" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+        raise ConfigError("preset", f"there is no preset '{name}'.", f"Presets: {known}.")
+    preset = read_yaml(path)
+    base = preset.pop("extends", None)
+    return merge(load_preset(base), preset) if base else preset
+
+
+def load_config():
+    validate(config, read_yaml(RULES / "schemas/config.schema.yaml"))
+    return resolve(config, load_preset(config["preset"]))
+
+
+try:
+    CONFIG = load_config()
+except SatsynthError as error:
+    raise WorkflowError(str(error)) from None
+
+# Jobs inherit it; it is no param, since waiting changes no result.
+os.environ.update(SATSYNTH_DEVICE_WAIT=str(CONFIG["devices"]["wait_seconds"]))
+
+DATASETS = CONFIG["datasets"]
+SOURCES = CONFIG["sources"]
+LAYOUT = layout.Layout(config, CONFIG)
+# Two trainings at once on the same cores are many times slower than one after the other.
+ALL_CORES = workflow.cores or 8
+TRAINING_THREADS = (CONFIG["devices"]["threads"] or 8) if has_accelerator() else ALL_CORES
+
+
+wildcard_constraints:
+    dataset=names.alternatives(DATASETS),
+    size="[0-9]+",
+    split="train|val|fit|held",
+    generator=names.alternatives(CONFIG["generators"]),
+    source=names.alternatives(SOURCES),
+    shard=f"[0-9]{{{names.SHARD_DIGITS}}}",
+    segmenter=names.alternatives(CONFIG["segmenters"]),
+    training_set="[a-z0-9_+-]+",
+    seed="[0-9]+",
+    experiment=names.alternatives(CONFIG["experiments"]),
+    figure=names.alternatives(CONFIG["figures"]),
+
+
+def tracked_store(folder, role=""):
+    """A store as named inputs: the card counts by its content, the big files never by their times."""
+    return {part: path if part.endswith("card") else ancient(path) for part, path in layout.store(folder, role).items()}
+
+
+def figure_inputs(wildcards):
+    """A figure's files by role; stores as four files each."""
+    files, stores = LAYOUT.figure_inputs(wildcards.figure)
+    for role, folder in stores.items():
+        files |= tracked_store(folder, f"{role}_")
+    return files
+
+
+def raw_root(dataset):
+    """Where the raw files lie: below results/ for the demo."""
+    if DATASETS[dataset]["format"] == "demo":
+        return Path(f"results/{dataset}/raw")
+    return raw.root_of(DATASETS[dataset], CONFIG["data_root"])
+
+
+def raw_inputs(dataset):
+    """Demo scenes are made by a rule; other raw data count through params `raw` (they may be hundreds of thousands of files)."""
+    if DATASETS[dataset]["format"] != "demo":
+        return {}
+    scenes = {part: ancient(layout.scenes(dataset, part, DATASETS[dataset]["world"]["scenes"])) for part in ("images", "masks")}
+    return {"card": f"{raw_root(dataset)}/scenes.json", **scenes}
+
+
+def raw_digest(dataset):
+    """What the raw files are, wherever they lie; None for the demo, whose card says it."""
+    if DATASETS[dataset]["format"] == "demo":
+        return None
+    try:
+        return raw.digest(raw_root(dataset), dataset)
+    except SatsynthError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def tile_outputs(dataset):
+    """The stores of every size of a dataset, for one split."""
+    return {
+        f"{part}_{size}": path
+        for size in sizes_of(DATASETS[dataset])
+        for part, path in layout.store(layout.real(dataset, size, "{split}")).items()
+    }
+
+
+def set_files(*files):
+    """Files of all stores of a training set, as an input function."""
+    return lambda wildcards: layout.files_of(
+        sum(LAYOUT.training_stores(wildcards.dataset, wildcards.size, wildcards.training_set), []), *files
+    )
+
+
+def test_store(file):
+    """One file of the store that a training set is judged on, as an input function."""
+    return lambda wildcards: f"{LAYOUT.test_store(wildcards.dataset, wildcards.size, wildcards.training_set)}/{file}"
+
+
+def generator_files(file):
+    """One file of every store that a generator is trained on, as an input function."""
+    return lambda wildcards: layout.files_of(LAYOUT.generator_stores(wildcards.dataset, wildcards.generator), file)
+
+
+def stage_files(file):
+    """One file of every generator that a source chains, as an input function."""
+    return lambda wildcards: layout.files_of(LAYOUT.stages(wildcards.dataset, wildcards.source), file)
+
+
+def code(script, *modules):
+    """Digests of everything that a rule's script runs."""
+    return digests(f"workflow_scripts/{script}.py", modules)
+
+
+def kinds(*generators):
+    """The modules of these generators."""
+    return [module_of(CONFIG["generators"][name]["kind"], *GENERATORS) for name in generators]
+
+
+def targets():
+    """Every table and figure that the config's `run` names, and the report."""
+    return [
+        *expand("results/tables/{table}.{kind}", table=LAYOUT.experiments(), kind=["csv", "md", "tex"]),
+        *expand("results/figures/{figure}.{kind}", figure=LAYOUT.figures(), kind=["png", "pdf"]),
+        "results/report/index.html",
+    ]

@@ -1,0 +1,25 @@
+rule evaluate_segmenter:
+    input:
+        weights=ancient(rules.train_segmenter.output.weights),
+        card=rules.train_segmenter.output.card,
+        images=ancient(test_store("images.npy")),
+        masks=ancient(test_store("masks.npy")),
+        index=ancient(test_store("index.csv")),
+        store=test_store("card.json"),
+    output:
+        metrics="results/{dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/metrics.json",
+        confusion="results/{dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/confusion.npy",
+    log:
+        "results/logs/evaluate_segmenter/{dataset}-{size}px-{training_set}-{segmenter}-{seed}.log",
+    benchmark:
+        "results/benchmarks/evaluate_segmenter/{dataset}-{size}px-{training_set}-{segmenter}-{seed}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: TRAINING_THREADS
+    resources:
+        gpu=1,
+    params:
+        cfg={"batch": 64},
+        code=lambda wildcards: code("evaluate_segmenter", module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)),
+    script:
+        "../workflow_scripts/evaluate_segmenter.py"

@@ -1,0 +1,48 @@
+rule train_generator:
+    input:
+        images=ancient(generator_files("images.npy")),
+        masks=ancient(generator_files("masks.npy")),
+        index=ancient(generator_files("index.csv")),
+        cards=generator_files("card.json"),
+    output:
+        weights="results/{dataset}/generators/{generator}/weights.safetensors",
+        card="results/{dataset}/generators/{generator}/card.json",
+        history="results/{dataset}/generators/{generator}/history.csv",
+        previews=report("results/{dataset}/generators/{generator}/previews.png", caption="captions/previews.rst", category="Generators"),
+    log:
+        "results/logs/train_generator/{dataset}-{generator}.log",
+    benchmark:
+        "results/benchmarks/train_generator/{dataset}-{generator}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: TRAINING_THREADS
+    resources:
+        gpu=1,
+    params:
+        cfg=lambda wildcards: slices.ordered(CONFIG["generators"][wildcards.generator]),
+        code=lambda wildcards: code("train_generator", *kinds(wildcards.generator)),
+    script:
+        "../workflow_scripts/train_generator.py"
+
+
+rule sample_pairs:
+    input:
+        weights=ancient(stage_files("weights.safetensors")),
+        cards=stage_files("card.json"),
+        real=layout.store(layout.real("{dataset}", "{size}"))["card"],
+    output:
+        **layout.store("results/{dataset}/{size}px/{source}/shard-{shard}"),
+    log:
+        "results/logs/sample_pairs/{dataset}-{size}px-{source}-{shard}.log",
+    benchmark:
+        "results/benchmarks/sample_pairs/{dataset}-{size}px-{source}-{shard}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: TRAINING_THREADS
+    resources:
+        gpu=1,
+    params:
+        cfg=lambda wildcards: slices.source(CONFIG, wildcards.source),
+        code=lambda wildcards: code("sample_pairs", *kinds(*slices.stages(CONFIG, wildcards.source))),
+    script:
+        "../workflow_scripts/sample_pairs.py"

@@ -1,0 +1,62 @@
+rule tabulate_runs:
+    input:
+        confusions=ancient(lambda wildcards: LAYOUT.run_files(wildcards.experiment, "confusion.npy")),
+        runs=lambda wildcards: LAYOUT.run_files(wildcards.experiment, "card.json", "metrics.json"),
+        real=lambda wildcards: LAYOUT.ground(wildcards.experiment),
+    output:
+        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
+        md="results/tables/{experiment}.md",
+        tex="results/tables/{experiment}.tex",
+    log:
+        "results/logs/tabulate_runs/{experiment}.log",
+    benchmark:
+        "results/benchmarks/tabulate_runs/{experiment}.jsonl"
+    conda:
+        ENVIRONMENT
+    params:
+        cfg=lambda wildcards: slices.table(CONFIG, wildcards.experiment, LAYOUT.runs(wildcards.experiment)),
+        code=code("tabulate_runs"),
+    script:
+        "../workflow_scripts/tabulate_runs.py"
+
+
+rule draw_figure:
+    input:
+        unpack(figure_inputs),
+    output:
+        png=report("results/figures/{figure}.png", caption="captions/figure.rst", category="Figures"),
+        pdf="results/figures/{figure}.pdf",
+    log:
+        "results/logs/draw_figure/{figure}.log",
+    benchmark:
+        "results/benchmarks/draw_figure/{figure}.jsonl"
+    conda:
+        ENVIRONMENT
+    params:
+        cfg=lambda wildcards: slices.figure(CONFIG, wildcards.figure),
+        code=lambda wildcards: code("draw_figure", f"satsynth.reporting.figures.{CONFIG['figures'][wildcards.figure]['view']}"),
+    script:
+        "../workflow_scripts/draw_figure.py"
+
+
+rule write_report:
+    input:
+        tables=expand(rules.tabulate_runs.output.csv, experiment=LAYOUT.experiments()),
+        printed=expand(rules.tabulate_runs.output.md, experiment=LAYOUT.experiments()),
+        figures=expand(rules.draw_figure.output.png, figure=LAYOUT.figures()),
+        generators=LAYOUT.report_generators(),
+        runs=[path for experiment in LAYOUT.experiments() for path in LAYOUT.run_files(experiment, "card.json")],
+        real=[path for experiment in LAYOUT.experiments() for path in LAYOUT.ground(experiment)],
+    output:
+        page=report("results/report/index.html", caption="captions/page.rst", category="Page"),
+    log:
+        "results/logs/write_report.log",
+    benchmark:
+        "results/benchmarks/write_report.jsonl"
+    conda:
+        ENVIRONMENT
+    params:
+        cfg=slices.page(CONFIG),
+        code=code("write_report"),
+    script:
+        "../workflow_scripts/write_report.py"

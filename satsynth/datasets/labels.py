@@ -1,0 +1,142 @@
+"""Raw mask pixels to class ids: by value, by colour, or by whichever a file holds; strict unless told otherwise."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from satsynth.datasets.rasters import Raster
+from satsynth.pairs import IGNORE
+from satsynth.runtime.errors import ConfigError, DataError
+
+Colour = tuple[int, int, int]
+
+
+class Labels:
+    """The label decoder of a dataset. Every mask becomes uint8 ids 0..classes-1 or 255 (ignore), or an error: never silently 0.
+
+    Files of three or more bands are read by colour, single-band files by value. A palette file is converted to RGB where the table is
+    by colour, since the order of a palette may differ from file to file; where it is by value its indices are taken, as long as all
+    files agree on their colours; where both tables are given it is read by colour if its palette holds one of the table's hues.
+
+    Args:
+        classes: K.
+        values: raw value -> id or 255; None or empty where labels are by colour only.
+        colours: (R,G,B) -> id or 255; None or empty where labels are by value only.
+        unknown: "error", or "ignore" (what no table knows becomes 255).
+
+    Raises:
+        ConfigError: neither table is given, or one names a class that does not exist.
+    """
+
+    def __init__(self, classes: int, *, values: dict[int, int] | None = None, colours: dict[Colour, int] | None = None, unknown: str):
+        self.classes, self.values, self.colours, self.unknown = classes, values or {}, colours or {}, unknown
+        if not self.values and not self.colours:
+            raise ConfigError("label_map", "it is empty.", "Map at least one raw value or colour to a class.")
+        for raw, target in [*self.values.items(), *self.colours.items()]:
+            if not (0 <= target < classes or target == IGNORE):
+                raise ConfigError("label_map", f"{raw} is mapped to class {target} of {classes}.", "Lengthen classes or mend label_map.")
+        if unknown not in ("error", "ignore"):
+            raise ConfigError("unknown", f"{unknown!r} is neither error nor ignore.", "Write unknown: error or unknown: ignore.")
+        codes = {red << 16 | green << 8 | blue: target for (red, green, blue), target in self.colours.items()}
+        self._by_value, self._by_colour = _sorted(self.values), _sorted(codes)
+        self._palette: dict[int, tuple[Colour, Path]] = {}
+
+    def decode(self, raw: np.ndarray, path: Path, palette: np.ndarray | None = None) -> tuple[np.ndarray, Counter]:
+        """Decode raw pixels.
+
+        Args:
+            raw: (H,W,B) as in the file, B bands.
+            path: the file, for messages.
+            palette: (256,3) uint8 of a palette file, else None.
+
+        Returns:
+            Ids (H,W) uint8, unknown pixels as 255; and the count of pixels by unknown value (int) or colour ("#RRGGBB").
+
+        Raises:
+            DataError: the file is of a kind that the tables cannot read, or its palette contradicts an earlier file's.
+        """
+        if raw.dtype.kind not in "iub":
+            raise DataError(path, f"the labels are {raw.dtype} values, not whole numbers.", "Save the mask with 8-bit class values.")
+        if palette is not None:
+            if not self._reads_by_colour(palette):
+                self._check_palette(raw[..., 0], palette, path)
+                return self._look_up(raw[..., 0], self._by_value, str)
+            raw = palette[raw[..., 0]]
+        single = raw.shape[2] < 3
+        if single and self.values:
+            return self._look_up(raw[..., 0], self._by_value, str)
+        if not self.colours:
+            if not (np.array_equal(raw[..., 0], raw[..., 1]) and np.array_equal(raw[..., 0], raw[..., 2])):
+                raise DataError(
+                    path, "the mask is a colour image, but label_map is by value.", "Give label_map by colour, as in '#3C1098': building."
+                )
+            return self._look_up(raw[..., 0], self._by_value, str)
+        if raw.dtype.itemsize > 1 and raw.size and not 0 <= raw.min() <= raw.max() <= 255:
+            raise DataError(path, f"its {raw.dtype} values are no 8-bit colours.", "Save the mask with 8 bits, or map it by value.")
+        wide = raw.astype(np.int64)
+        code = wide[..., 0] * 0x10101 if single else wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+        return self._look_up(code, self._by_colour, lambda code: f"#{int(code):06X}")
+
+    def rows(self, raster: Raster) -> Callable[[int, int], np.ndarray]:
+        """How rows of an open mask become (rows, width) uint8 ids.
+
+        Raises (when rows are read):
+            DataError: unknown values or colours and `unknown` is "error"; the count is that of the rest of the file.
+        """
+        bands = [1, 2, 3] if raster.bands >= 3 else [1]
+
+        def ids(top: int, bottom: int) -> np.ndarray:
+            decoded, strange = self.decode(raster.read(top, bottom, bands), raster.path, raster.palette)
+            if strange and self.unknown == "error":
+                for start in range(bottom, raster.height, 512):
+                    strip = raster.read(start, min(start + 512, raster.height), bands)
+                    strange += self.decode(strip, raster.path, raster.palette)[1]
+                raise self._complaint(raster.path, strange)
+            return decoded
+
+        return ids
+
+    def _reads_by_colour(self, palette: np.ndarray) -> bool:
+        if not (self.values and self.colours):
+            return bool(self.colours)
+        known = {colour for colour in self.colours if len(set(colour)) > 1}
+        return any(tuple(int(part) for part in colour) in known for colour in palette)
+
+    def _check_palette(self, indices: np.ndarray, palette: np.ndarray, path: Path) -> None:
+        for index in np.unique(indices):
+            colour = tuple(int(part) for part in palette[index])
+            known, other = self._palette.setdefault(int(index), (colour, path))
+            if known != colour:
+                raise DataError(
+                    path,
+                    f"index {index} of its palette is #{bytes(colour).hex()}, but #{bytes(known).hex()} in {other}: the order of the "
+                    "palettes differs from file to file, so an index does not name a class.",
+                    "Give label_map by colour, as in '#3C1098': building.",
+                )
+
+    def _look_up(self, raw: np.ndarray, table: tuple[np.ndarray, np.ndarray], name: Callable) -> tuple[np.ndarray, Counter]:
+        known, targets = table
+        place = np.searchsorted(known, raw).clip(max=len(known) - 1)
+        found = known[place] == raw
+        ids = np.where(found, targets[place], np.uint8(IGNORE))
+        if found.all():
+            return ids, Counter()
+        values, counts = np.unique(raw[~found], return_counts=True)
+        return ids, Counter({name(value): int(count) for value, count in zip(values, counts)})
+
+    def _complaint(self, path: Path, strange: Counter) -> DataError:
+        worst = ", ".join(f"{value} ({count} pixels)" for value, count in strange.most_common(5))
+        more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
+        hint = " JPEG changes colours: save masks as PNG." if path.suffix.lower() in (".jpg", ".jpeg") else ""
+        return DataError(
+            path,
+            f"{strange.total()} pixels of the mask hold a value or colour that no class has: {worst}{more}.",
+            f"Add it to classes or label_map, or set unknown: ignore.{hint}",
+        )
+
+
+def _sorted(table: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    known = np.array(sorted(table), np.int64)
+    return known, np.array([table[value] for value in known.tolist()], np.uint8)

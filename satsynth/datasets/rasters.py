@@ -1,0 +1,166 @@
+"""Opening PNG, JPEG and TIFF files and reading their rows forward, once, in strips.
+
+GDAL decodes all three scan line by scan line, so a scene of any height costs the memory of a strip. What it would also pick up
+beside a file (world files, `.aux.xml`, masks, overviews) is switched off: the pixels depend on the file's own bytes alone.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from satsynth.runtime.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+CHUNK = 4 << 20  # samples read at once; GDAL's cache must hold all bands of a chunk, or it decodes the file from its start again
+OPTIONS = {
+    "GDAL_CACHEMAX": 16 << 20,
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE",  # else a truncated JPEG reads as grey
+}
+DAMAGED = "Replace the file by a sound copy."
+
+
+@dataclass(frozen=True)
+class Raster:
+    """An open file. `palette` is (256,3) uint8 where the file has one, else None; `dtype` is that of its first band."""
+
+    path: Path
+    source: rasterio.DatasetReader
+    height: int
+    width: int
+    bands: int
+    dtype: np.dtype
+    palette: np.ndarray | None
+
+    def read(self, top: int, bottom: int, bands: list[int]) -> np.ndarray:
+        """Rows top..bottom-1 of the given bands (numbers from 1): (rows, width, len(bands)) of the file's dtype.
+
+        Raises:
+            DataError: the file is truncated or damaged.
+        """
+        wanted = sorted(set(bands))
+        step = max(1, CHUNK // (self.width * len(wanted) * self.dtype.itemsize))
+        out = np.empty((bottom - top, self.width, len(wanted)), self.dtype)
+        for start in range(top, bottom, step):
+            stop = min(start + step, bottom)
+            try:
+                block = self.source.read(wanted, window=Window(0, start, self.width, stop - start), out_dtype=self.dtype)
+            except RasterioError as error:
+                raise DataError(self.path, f"the pixels cannot be read ({error.__cause__ or error}).", DAMAGED) from error
+            out[start - top : stop - top] = np.moveaxis(block, 0, 2)
+        return out if wanted == bands else out[..., [wanted.index(band) for band in bands]]
+
+
+@contextlib.contextmanager
+def opened(path: Path, max_pixels: int) -> Iterator[Raster]:
+    """Open one raster file.
+
+    Raises:
+        DataError: the file is missing, is no image, or has more than `max_pixels` pixels.
+    """
+    if not path.is_file():
+        raise DataError(path, "the file is missing.", "Put it there, or mend the paths of the dataset.")
+    with rasterio.Env(**OPTIONS):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                source = rasterio.open(path)
+        except RasterioError as error:
+            raise DataError(path, f"the file cannot be opened as an image ({error}).", DAMAGED) from error
+        with source:
+            if source.height * source.width > max_pixels:
+                raise DataError(
+                    path,
+                    f"{source.width} x {source.height} pixels are more than max_pixels = {max_pixels}.",
+                    "Raise max_pixels if the file is meant to be that large.",
+                )
+            palette = None
+            if source.count == 1 and source.colorinterp[0] == ColorInterp.palette:
+                palette = np.zeros((256, 3), np.uint8)
+                for index, colour in source.colormap(1).items():
+                    if index < 256:
+                        palette[index] = colour[:3]
+            yield Raster(path, source, source.height, source.width, source.count, np.dtype(source.dtypes[0]), palette)
+
+
+def rgb_rows(raster: Raster, bands: list[int] | None, scale: object) -> Callable[[int, int], np.ndarray]:
+    """How rows of an image become (rows, width, 3) uint8.
+
+    One band is repeated, alpha and further bands are dropped, a palette is resolved.
+
+    Args:
+        raster: an open image.
+        bands: three band numbers from 1, or None for the first three (or the only one).
+        scale: None for 8-bit files; [low, high] maps that range of raw values linearly to 0..255 (any dtype); "auto" does so with the
+            2nd and 98th percentile over the chosen bands of this scene together (16-bit files; 8-bit ones stay as they are).
+
+    Raises:
+        DataError: a band that the file lacks, or values of more than 8 bits without a `scale`.
+    """
+    if raster.palette is not None and bands is None:
+        palette = raster.palette
+        return lambda top, bottom: palette[raster.read(top, bottom, [1])[..., 0]]
+    chosen = list(bands) if bands else [1, 2, 3] if raster.bands >= 3 else [1, 1, 1]
+    if not 1 <= min(chosen) <= max(chosen) <= raster.bands:
+        raise DataError(raster.path, f"bands {chosen} are asked for, but the file has {raster.bands}.", "Mend the key bands.")
+    if raster.dtype == np.uint8 and scale in (None, "auto"):
+        return lambda top, bottom: raster.read(top, bottom, chosen)
+    if scale is None:
+        raise DataError(
+            raster.path,
+            f"the image holds {raster.dtype} values, not 8 bits.",
+            "Set the key scale to [low, high], the raw values that become 0 and 255, or to auto.",
+        )
+    low, high = _percentiles(raster, chosen) if scale == "auto" else (float(scale[0]), float(scale[1]))
+    if not low < high:
+        raise DataError(raster.path, f"the range {low:g} to {high:g} cannot be scaled to 8 bits.", "Set the key scale to [low, high].")
+
+    def scaled(top: int, bottom: int) -> np.ndarray:
+        values = (raster.read(top, bottom, chosen).astype(np.float32) - low) * (255 / (high - low))
+        return np.rint(np.nan_to_num(values, nan=0.0).clip(0, 255)).astype(np.uint8)
+
+    return scaled
+
+
+def _percentiles(raster: Raster, bands: list[int]) -> tuple[float, float]:
+    if raster.dtype not in (np.uint16, np.int16):
+        raise DataError(raster.path, f"scale: auto knows 16-bit values, not {raster.dtype}.", "Set the key scale to [low, high].")
+    offset = 32768 if raster.dtype == np.int16 else 0
+    counts = np.zeros(65536, np.int64)
+    for top in range(0, raster.height, 256):
+        rows = raster.read(top, min(top + 256, raster.height), bands)
+        counts += np.bincount(rows.ravel().astype(np.int32) + offset, minlength=65536)
+    share = np.cumsum(counts) / counts.sum()
+    low, high = np.searchsorted(share, [0.02, 0.98])
+    return float(low - offset), float(high - offset)
+
+
+class Strips:
+    """Rows that are asked for from top to bottom, with overlaps: each row is read once, and one strip is kept.
+
+    Args:
+        read: gives rows top..bottom-1 as an array whose first axis is the row.
+    """
+
+    def __init__(self, read: Callable[[int, int], np.ndarray]):
+        self._read, self._top, self._rows = read, 0, read(0, 0)
+
+    def rows(self, top: int, bottom: int) -> np.ndarray:
+        """Rows top..bottom-1; `top` never goes back between calls."""
+        if top < self._top:
+            raise ValueError(f"row {top} was passed already")
+        end = self._top + len(self._rows)
+        kept = self._rows[top - self._top :]
+        fresh = self._read(max(top, end), max(bottom, end, top))
+        self._rows = np.concatenate([kept, fresh]) if len(kept) else fresh
+        self._top = top
+        return self._rows[: bottom - top]

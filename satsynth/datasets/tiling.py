@@ -1,0 +1,175 @@
+"""Raw scenes to stores of patches, at full size and at reduced sizes with the same rows, in one pass.
+
+    tile("loveda", Path("data/LoveDA"), "train", cfg, {256: Path("results/loveda/256px/real/train"), 128: ...})
+
+One scene is open at a time, and of it one strip of rows a patch high; only a scene that is resized is held whole.
+"""
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from satsynth.datasets.labels import Labels
+from satsynth.datasets.rasters import Strips, opened, rgb_rows
+from satsynth.datasets.scenes import Scene
+from satsynth.pairs import IGNORE, StoreWriter
+from satsynth.runtime.errors import ConfigError, DataError
+
+REMAINDERS = ("shift", "pad", "drop")
+logger = logging.getLogger(__name__)
+
+
+def starts(side: int, size: int, stride: int, remainder: str) -> list[int]:
+    """First pixels of the windows along one side of `side` pixels.
+
+    shift: what is left at the end gets a window that ends at the border (it overlaps its neighbour). pad: that window keeps to the grid
+    and reaches past the border. drop: it is left out. Under shift and pad a side shorter than `size` has one window, to be padded.
+    """
+    if remainder not in REMAINDERS:
+        raise ConfigError("remainder", f"{remainder!r} is unknown.", f"Write one of {', '.join(REMAINDERS)}.")
+    if size < 1 or stride < 1:
+        raise ConfigError("patches", f"size {size} and stride {stride} must be positive.", "Write, for example, size: 256, stride: 256.")
+    if remainder == "drop":
+        return list(range(0, side - size + 1, stride))
+    count = 1 + max(0, -(-(side - size) // stride))
+    grid = [number * stride for number in range(count)]
+    return [min(start, max(side - size, 0)) for start in grid] if remainder == "shift" else grid
+
+
+def windows(height: int, width: int, size: int, stride: int, remainder: str) -> list[tuple[int, int]]:
+    """Top-left pixels (row, column) of all windows of a scene, row by row (see `starts` for the remainder rules)."""
+    return list(itertools.product(starts(height, size, stride, remainder), starts(width, size, stride, remainder)))
+
+
+def patch_count(height: int, width: int, size: int, stride: int, remainder: str) -> int:
+    """How many windows a scene of this size has: 16 for 1024 x 1024 at 256 (LoveDA: 2522 x 16 = 40,352 for training)."""
+    return len(starts(height, size, stride, remainder)) * len(starts(width, size, stride, remainder))
+
+
+def area_mean(image: np.ndarray, factor: int) -> np.ndarray:
+    """(H,W,3) uint8 to (H/factor,W/factor,3): the exact mean of factor x factor pixels, halves rounded up."""
+    total = sum(image[i::factor, j::factor].astype(np.uint32) for i in range(factor) for j in range(factor))
+    area = factor * factor
+    return ((total + area // 2) // area).astype(np.uint8)
+
+
+def majority(mask: np.ndarray, factor: int) -> np.ndarray:
+    """(H,W) uint8 ids to (H/factor,W/factor): the most frequent id of factor x factor pixels, ties to the lowest.
+
+    Ignore (255) counts as a value of its own. The index map is reduced, never codes: a mean of two codes is a third class's code.
+    """
+    best = np.zeros((mask.shape[0] // factor, mask.shape[1] // factor), np.uint32)
+    ids = np.zeros(best.shape, np.uint8)
+    for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)):
+        same = mask == value
+        votes = sum(same[i::factor, j::factor].astype(np.uint32) for i in range(factor) for j in range(factor))
+        ids[votes > best] = value
+        best = np.maximum(best, votes)
+    return ids
+
+
+@contextlib.contextmanager
+def open_scene(scene: Scene, decoder: Labels, cfg: dict) -> Iterator[tuple[int, int, Callable, Callable]]:
+    """Open a scene: its height and width (after any resize), and two functions that give rows top..bottom-1 of image and mask.
+
+    With cfg["resize"] = n the longer side becomes n pixels: the image bicubic, the ids nearest (OpenEarthMap's tiles of 1000 px become
+    1024 px so). Else rows must be asked for from top to bottom.
+
+    Raises:
+        DataError: a file is missing, damaged or too large, the two differ in size, or labels are unknown.
+    """
+    with opened(scene.image, cfg["max_pixels"]) as image, opened(scene.mask, cfg["max_pixels"]) as mask:
+        height, width = image.height, image.width
+        if (height, width) != (mask.height, mask.width):
+            raise DataError(
+                scene.image,
+                f"the image is {width} x {height} pixels, but its mask {scene.mask} is {mask.width} x {mask.height}.",
+                "Give both the same size.",
+            )
+        read_image, read_mask = rgb_rows(image, cfg["bands"], cfg["scale"]), decoder.rows(mask)
+        target = cfg["resize"]
+        if target is None or max(height, width) == target:
+            yield height, width, Strips(read_image).rows, Strips(read_mask).rows
+            return
+        new = tuple(max(1, round(side * target / max(height, width))) for side in (width, height))
+        whole_image = np.asarray(Image.fromarray(read_image(0, height)).resize(new, Image.Resampling.BICUBIC))
+        whole_mask = np.asarray(Image.fromarray(read_mask(0, height)).resize(new, Image.Resampling.NEAREST))
+        yield new[1], new[0], lambda top, bottom: whole_image[top:bottom], lambda top, bottom: whole_mask[top:bottom]
+
+
+def patches(scene: Scene, decoder: Labels, cfg: dict) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """The patches of a scene as (row, column, image (S,S,3) uint8, mask (S,S) uint8), S = cfg["size"].
+
+    What lies outside the scene is 0 in the image and 255 in the mask. The scene is read to its last row in any case, so that a
+    truncated file or an unknown label is found under every remainder rule. A patch whose share of 255 is above cfg["max_ignore"] is
+    left out.
+    """
+    size = cfg["size"]
+    with open_scene(scene, decoder, cfg) as (height, width, image_rows, mask_rows):
+        grid = windows(height, width, size, cfg["stride"], cfg["remainder"])
+        end = 0
+        for row, group in itertools.groupby(grid, key=lambda window: window[0]):
+            end = min(row + size, height)
+            image, mask = image_rows(row, end), mask_rows(row, end)
+            for _, column in group:
+                part, ids = image[:, column : column + size], mask[:, column : column + size]
+                if ids.shape != (size, size):
+                    missing = ((0, size - ids.shape[0]), (0, size - ids.shape[1]))
+                    part = np.pad(part, (*missing, (0, 0)))
+                    ids = np.pad(ids, missing, constant_values=IGNORE)
+                if np.count_nonzero(ids == IGNORE) <= cfg["max_ignore"] * ids.size:
+                    yield row, column, part, ids
+        for top in range(end, height, size):
+            image_rows(top, min(top + size, height))
+            mask_rows(top, min(top + size, height))
+
+
+def tile(format_name: str, root: Path, split: str, cfg: dict, folders: dict[int, Path]) -> None:
+    """Write the stores of one split: one a size, all with the same rows.
+
+    Args:
+        format_name: a module of this package (isaid, loveda, openearthmap, folder).
+        root: where the raw data are.
+        split: "train" or "val".
+        cfg: `size` and `stride` in pixels of the scene (after any resize), `remainder` of this split (shift, pad or drop), `max_ignore`
+            (0..1), `resize` (pixels or None), `max_pixels`, `bands`, `scale`, and what the format's module reads.
+        folders: size -> store folder; every size divides cfg["size"]. Reduced images are area means, reduced masks majorities.
+
+    Raises:
+        DataError: the raw data cannot be used, or not one patch came out. ConfigError: a size that does not divide cfg["size"].
+    """
+    size = cfg["size"]
+    for reduced in folders:
+        if size % reduced:
+            raise ConfigError("patches.size", f"{size} px cannot be reduced to {reduced} px.", "Choose sizes that divide each other.")
+    module = import_module(f"satsynth.datasets.{format_name}")
+    decoder, scenes = module.labels(cfg), module.scenes(Path(root), split, cfg)
+    facts = {"split": split, "scenes": len(scenes), "patch": size, "stride": cfg["stride"], "remainder": cfg["remainder"]}
+    count = 0
+    with contextlib.ExitStack() as stack:
+        writers = {
+            reduced: stack.enter_context(StoreWriter(folder, size=reduced, classes=decoder.classes, facts=facts))
+            for reduced, folder in folders.items()
+        }
+        for number, scene in enumerate(scenes, 1):
+            for row, column, image, mask in patches(scene, decoder, cfg):
+                for reduced, writer in writers.items():
+                    factor = size // reduced
+                    pair = (image, mask) if factor == 1 else (area_mean(image, factor), majority(mask, factor))
+                    writer.append(*pair, scene=scene.name, row=row, column=column)
+                count += 1
+            if number * 10 // len(scenes) > (number - 1) * 10 // len(scenes):
+                logger.info("%s: %d of %d scenes, %d patches", split, number, len(scenes), count)
+        if not count:
+            raise DataError(
+                root,
+                f"the {len(scenes)} scenes of {split} gave no patch of {size} px (remainder {cfg['remainder']}, "
+                f"max_ignore {cfg['max_ignore']}).",
+                "Choose a smaller size, remainder: pad, or a larger max_ignore.",
+            )

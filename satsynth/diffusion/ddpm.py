@@ -1,0 +1,66 @@
+"""G: the unconditional diffusion model of pairs (paper, section 4.3)."""
+
+from pathlib import Path
+
+import torch
+
+from satsynth.diffusion.denoiser import Denoiser
+from satsynth.diffusion.samplers import sample
+from satsynth.diffusion.training import Outputs, load_denoiser, train_generator
+
+KIND = "ddpm"
+
+
+def train(
+    stores: dict[int, Path],
+    cfg: dict,
+    *,
+    weights: Path,
+    card: Path,
+    history: Path,
+    previews: Path,
+    work: Path,
+    device: str,
+    wall_seconds: float | None,
+) -> None:
+    """Train G on the store of side `cfg["size"]`.
+
+    Args:
+        stores: side in pixels -> folder of the store.
+        cfg: the generator's config: kind, size, codes, flips, seed, precision, compile, condition_noise (null), `network`,
+            `prediction`, `schedule`, `edm`, `min_snr` (see `satsynth.diffusion.denoiser`), `training` (see
+            `satsynth.fitting.Recipe` and `build_optimizer`; `ema`: decay, warmup), `previews` (count, sampler).
+        weights, card, history, previews, work: see `satsynth.diffusion.training.Outputs`.
+        device: "cpu" or "cuda".
+        wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent; None for no limit.
+
+    Raises:
+        TrainingError: the loss is not finite, or the time budget is spent; the checkpoint is kept.
+        StoreError, ConfigError: data or config that cannot be used.
+    """
+    outputs = Outputs(weights, card, history, previews, Path(work))
+    pairs = [Path(stores[cfg["size"]])]
+    train_generator(
+        pairs, cfg, outputs, condition=lambda low, denoiser, generator: (None, None), draw=draw, device=device, wall_seconds=wall_seconds
+    )
+
+
+def load(weights: Path, card: dict, device: str | torch.device) -> Denoiser:
+    """Trained weights in evaluation mode.
+
+    Raises:
+        WeightsError: see `satsynth.diffusion.training.load_denoiser`.
+    """
+    return load_denoiser(weights, card, device, kind=KIND, conditional=False)
+
+
+def draw(denoiser: Denoiser, sampler: dict, count: int, generator: torch.Generator, low: torch.Tensor | None = None) -> torch.Tensor:
+    """Sample `count` stacks (count,C,H,W) float32 in [-1,1]; all noise comes from `generator`, `low` is not used."""
+    config = denoiser.network.config
+    shape = (count, config.out_channels, config.size, config.size)
+    start = torch.randn(shape, generator=generator, device=generator.device)
+    return sample(denoiser, _last(start), sampler, generator)
+
+
+def _last(values: torch.Tensor) -> torch.Tensor:
+    return values.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,214 @@
+"""Samplers: from noise to stacks through any denoiser.
+
+All of them walk down one grid of noise levels in the coordinates `x = x0 + sigma eps`, where a step from sigma to a lower one reads
+`x = x0 + kept (x - x0) + spread z`; dividing by sqrt(1 + sigma^2) gives the usual equations in x_t and alpha_bar. The grid ends
+in sigma = 0, so the last step returns the estimate of x0 itself and leaves no noise. All coefficients are numbers of the host: no
+step waits for the device.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from math import inf, log
+
+import numpy as np
+import torch
+
+from satsynth.diffusion.schedule import Schedule
+from satsynth.runtime.errors import ConfigError
+
+METHODS = ("ancestral", "ddim", "dpmpp_2m", "heun")
+SPACINGS = ("uniform", "karras")
+VARIANCES = ("fixed_small", "fixed_large")
+
+Generators = torch.Generator | Sequence[torch.Generator]
+
+
+def nfe(cfg: dict) -> int:
+    """Network evaluations that `sample` makes for this config."""
+    return 2 * cfg["steps"] - 1 if cfg["method"] == "heun" else cfg["steps"]
+
+
+def sigma_grid(cfg: dict, schedule: Schedule, prediction: str) -> list[float]:
+    """The noise levels of a sampler: `steps` decreasing ones and a final 0.
+
+    Args:
+        cfg: `spacing` "uniform" (step indices evenly from T-1 down, rounded; all T of them if steps = T) or "karras" (Karras et al. 2022,
+            eq. 5, from `sigma_max` to `sigma_min` with exponent `rho`); `steps`; sigmas may be null for networks that have a schedule.
+        schedule: of the denoiser.
+        prediction: of the denoiser.
+
+    Raises:
+        ConfigError: a value that makes no grid.
+    """
+    steps = cfg["steps"]
+    if cfg["spacing"] not in SPACINGS:
+        raise ConfigError("sampler.spacing", f"'{cfg['spacing']}' is no spacing.", f"Use one of {', '.join(SPACINGS)}.")
+    if steps < 1 or (cfg["spacing"] == "uniform" and steps > schedule.steps):
+        cause = f"{steps} steps do not fit a schedule of {schedule.steps}."
+        raise ConfigError("sampler.steps", cause, "Give 1 to that number, or more with karras spacing.")
+    if cfg["spacing"] == "uniform":
+        times = np.round(schedule.steps - np.arange(steps) * (schedule.steps / steps)).astype(int) - 1
+        return [*schedule.sigmas[times].tolist(), 0.0]
+    low, high = _sigma_range(cfg, schedule, prediction)
+    ramp, power = np.linspace(0, 1, steps), 1 / cfg["rho"]
+    sigmas = (high**power + ramp * (low**power - high**power)) ** cfg["rho"]
+    return [*sigmas.tolist(), 0.0]
+
+
+def _sigma_range(cfg: dict, schedule: Schedule, prediction: str) -> tuple[float, float]:
+    low, high = cfg["sigma_min"], cfg["sigma_max"]
+    if prediction == "edm":
+        if low is None or high is None:
+            cause = "A network with EDM preconditioning has no range of its own."
+            raise ConfigError("sampler.sigma_min, sampler.sigma_max", cause, "Give both; Karras et al. have 0.002 and 80.")
+    else:
+        first, last = float(schedule.sigmas[0]), float(schedule.sigmas[-1])
+        low, high = first if low is None else low, last if high is None else high
+        if low < first * (1 - 1e-6) or high > last * (1 + 1e-6):
+            cause = f"{low:g} to {high:g} leaves the network's range, {first:g} to {last:g}."
+            raise ConfigError("sampler.sigma_min, sampler.sigma_max", cause, "Set them to null to take the network's own range.")
+    if not 0 < low < high:
+        raise ConfigError("sampler.sigma_min, sampler.sigma_max", f"{low:g} to {high:g} is no range.", "Give 0 < sigma_min < sigma_max.")
+    return low, high
+
+
+@torch.no_grad()
+def sample(
+    denoiser: torch.nn.Module,
+    noise_start: torch.Tensor,
+    cfg: dict,
+    generator: Generators | None = None,
+    condition: torch.Tensor | None = None,
+    condition_level: torch.Tensor | None = None,
+    clip: bool = True,
+    on_step: Callable[[int, int], None] | None = None,
+) -> torch.Tensor:
+    """Draw samples. Nothing but `noise_start` and `generator` is random; a module is put in evaluation mode for the time being.
+
+    Args:
+        denoiser: has `denoise(x, sigma, condition, condition_level)`, `schedule` and `prediction`, as `Denoiser` does.
+        noise_start: (N,C,H,W) standard normal, whatever the method.
+        cfg: `method` "ancestral" (Ho et al. 2020, algorithm 2), "ddim" (Song et al. 2021), "dpmpp_2m" (DPM-Solver++ of second order,
+            multistep; Lu et al. 2022) or "heun" (Karras et al. 2022, algorithm 1); `steps`; `spacing` and its keys (see `sigma_grid`);
+            `variance` "fixed_small" or "fixed_large" of ancestral; `eta` of ddim, 0 deterministic to 1 ancestral; `clip`, whether every
+            estimate of x0 is clipped to [-1, 1] before it is used.
+        generator: source of the steps' noise for ancestral and for ddim with eta > 0, best on x's device: one for the whole batch, or N of
+            them, one a sample, which then does not depend on its neighbours.
+        condition: (N,.,H,W), given to the network at every step.
+        condition_level: (N,), likewise.
+        clip: whether the result is clipped to [-1, 1].
+        on_step: called as on_step(done, total) after every step, to report progress; the device may still be at work.
+
+    Returns:
+        (N,C,H,W) float32.
+
+    Raises:
+        ConfigError: a key of cfg that cannot be used.
+    """
+    _check(cfg, generator, len(noise_start))
+    sigmas = sigma_grid(cfg, denoiser.schedule, denoiser.prediction)
+    training = getattr(denoiser, "training", False)
+    if training:
+        denoiser.eval()
+
+    def estimate(x: torch.Tensor, sigma: float) -> torch.Tensor:
+        x0 = denoiser.denoise(x, sigma, condition, condition_level)
+        return x0.clamp(-1, 1) if cfg["clip"] else x0
+
+    # A network with a schedule starts from x_t = noise, so from sqrt(1 + sigma^2) noise here; EDM starts from sigma noise.
+    scale = sigmas[0] if denoiser.prediction == "edm" else (1 + sigmas[0] ** 2) ** 0.5
+    x = noise_start.float() * scale
+    previous, higher = None, inf  # the estimate before this one and its level, for the multistep method
+    try:
+        for step, (sigma, lower) in enumerate(pairwise(sigmas)):
+            x0 = estimate(x, sigma)
+            if cfg["method"] == "dpmpp_2m":
+                x = dpmpp_step(x, x0, previous, higher, sigma, lower)
+                previous, higher = x0, sigma
+            elif cfg["method"] == "heun":
+                x = _heun_step(x, x0, sigma, lower, estimate)
+            else:
+                if cfg["method"] == "ancestral":
+                    kept, spread = ancestral_coefficients(sigma, lower, cfg["variance"])
+                else:
+                    kept, spread = ddim_coefficients(sigma, lower, cfg["eta"])
+                x = torch.lerp(x0, x, kept)
+                if spread:
+                    x = x.add_(_draw(x, generator), alpha=spread)
+            if on_step is not None:
+                on_step(step + 1, len(sigmas) - 1)
+    finally:
+        if training:
+            denoiser.train()
+    return x.clamp(-1, 1) if clip else x
+
+
+def ancestral_coefficients(sigma: float, lower: float, variance: str) -> tuple[float, float]:
+    """(kept, spread) of a draw from the posterior between two levels (Ho et al. 2020, eq. 6 and 7), skipped steps included.
+
+    In these coordinates the posterior mean is x0 + (lower / sigma)^2 (x - x0) and its variance lower^2 (sigma^2 - lower^2) / sigma^2;
+    fixed large takes beta = (sigma^2 - lower^2) / (1 + sigma^2) instead, rescaled. No noise in the last step.
+    """
+    gap = sigma**2 - lower**2
+    if lower == 0:
+        return 0.0, 0.0
+    square = gap * (1 + lower**2) / (1 + sigma**2) if variance == "fixed_large" else gap * lower**2 / sigma**2
+    return (lower / sigma) ** 2, square**0.5
+
+
+def ddim_coefficients(sigma: float, lower: float, eta: float) -> tuple[float, float]:
+    """(kept, spread) of DDIM (Song et al. 2021, eq. 12 and 16); eta = 1 equals ancestral with the fixed small variance."""
+    square = eta**2 * lower**2 * (sigma**2 - lower**2) / sigma**2
+    return (lower**2 - square) ** 0.5 / sigma, square**0.5
+
+
+def dpmpp_step(x: torch.Tensor, x0: torch.Tensor, previous: torch.Tensor | None, higher: float, sigma: float, lower: float) -> torch.Tensor:
+    """One step of DPM-Solver++(2M) (Lu et al. 2022, algorithm 2) with alpha = 1 and lambda = -log sigma.
+
+    Args:
+        x: at level sigma.
+        x0: estimated from it.
+        previous: the estimate one step before, at level `higher`; None makes the step first order, which is DDIM with eta = 0.
+        higher: level of the step before.
+        sigma: level of x.
+        lower: level to go to; at 0 the step is first order and returns x0.
+    """
+    if lower == 0:
+        return x0
+    if previous is not None:
+        # h = log(sigma / lower), r = log(higher / sigma) / h, D = x0 + (x0 - previous) / (2 r)
+        x0 = torch.lerp(previous, x0, 1 + log(sigma / lower) / (2 * log(higher / sigma)))
+    return torch.lerp(x0, x, lower / sigma)  # (lower / sigma) x - (e^-h - 1) x0
+
+
+def _heun_step(x: torch.Tensor, x0: torch.Tensor, sigma: float, lower: float, estimate: Callable) -> torch.Tensor:
+    """One step of Karras et al. 2022, algorithm 1: Euler, then the mean of both slopes, except in the last step."""
+    if lower == 0:
+        return x0
+    slope = (x - x0) / sigma
+    ahead = x + (lower - sigma) * slope
+    slope_ahead = (ahead - estimate(ahead, lower)) / lower
+    return x + (lower - sigma) / 2 * (slope + slope_ahead)
+
+
+def _draw(x: torch.Tensor, generator: Generators) -> torch.Tensor:
+    """Standard normal noise like x, from one generator or from one a sample."""
+    if isinstance(generator, torch.Generator):
+        return torch.randn(x.shape, generator=generator, device=generator.device).to(x.device, non_blocking=True)
+    rows = [torch.randn(x.shape[1:], generator=one, device=one.device) for one in generator]
+    return torch.stack(rows).to(x.device, non_blocking=True)
+
+
+def _check(cfg: dict, generator: Generators | None, count: int) -> None:
+    """Raise ConfigError for keys that no grid looks at."""
+    if cfg["method"] not in METHODS:
+        raise ConfigError("sampler.method", f"'{cfg['method']}' is no sampler.", f"Use one of {', '.join(METHODS)}.")
+    if cfg["method"] == "ancestral" and cfg["variance"] not in VARIANCES:
+        raise ConfigError("sampler.variance", f"'{cfg['variance']}' is no variance.", f"Use one of {', '.join(VARIANCES)}.")
+    if cfg["method"] == "ddim" and not 0 <= cfg["eta"] <= 1:
+        raise ConfigError("sampler.eta", f"{cfg['eta']} is out of range.", "Give 0 (deterministic) to 1 (ancestral).")
+    random = cfg["method"] == "ancestral" or (cfg["method"] == "ddim" and cfg["eta"] > 0)
+    if random and generator is None:
+        raise ConfigError("sampler.method", f"{cfg['method']} draws noise in every step.", "Pass a generator, or N of them.")
+    if random and not isinstance(generator, torch.Generator) and len(generator) != count:
+        raise ConfigError("sampler.method", f"{len(generator)} generators for {count} samples.", "Pass one generator, or one a sample.")

@@ -1,0 +1,128 @@
+"""Shards of synthetic pairs: one generator, or a cascade of them, sampled in one job (paper, sections 4.4 and 4.5).
+
+Pair i is a function of (weights, sampler, seed, block, i) alone. Work goes in fixed blocks of absolute indices, each with noise of
+its own; a shard that cuts a block samples the whole block and keeps its rows.
+"""
+
+import contextlib
+import logging
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from satsynth.diffusion.samplers import nfe
+from satsynth.diffusion.stacks import decode
+from satsynth.diffusion.training import card_codes
+from satsynth.pairs import StoreWriter
+from satsynth.randomness import torch_stream
+from satsynth.runtime.errors import ConfigError
+from satsynth.runtime.logs import Progress
+
+log = logging.getLogger(__name__)
+
+
+def bounds(shard: int, shards_per_unit: int, count: int) -> tuple[int, int]:
+    """Absolute pair indices [first, last) of a shard.
+
+    A unit of the resampling ratio R holds `count` pairs in `shards_per_unit` shards; shards are numbered on through the units,
+    so a larger R adds shards and moves none.
+
+    Args:
+        shard: number of the shard, from 0.
+        shards_per_unit: S.
+        count: N, pairs in the real training set.
+    """
+    if shard < 0 or shards_per_unit < 1 or count < 1:
+        cause = f"shard {shard}, {shards_per_unit} shards a unit and {count} pairs make no range."
+        raise ConfigError("shards", cause, "Give shards >= 1 and a store that holds pairs.")
+    return shard * count // shards_per_unit, (shard + 1) * count // shards_per_unit
+
+
+def sample_shard(
+    stages: list[dict],
+    *,
+    folder: Path,
+    seed: int,
+    block: int,
+    first: int,
+    last: int,
+    device: str,
+    lows: Path | None = None,
+) -> None:
+    """Sample pairs `first` to `last - 1` and write them as a store.
+
+    Args:
+        stages: G, or G and then G_SR: dicts of `weights` (path), `card` (the card's content) and `sampler` (config). A later
+            stage is conditioned on the raw clipped output of the one before (paper, eq. 5).
+        folder: where the store goes. Columns of its index: pair, seed, index (absolute), margin (mean code margin), invalid
+            (share of pixels whose bits are no code word). Its card carries `source`.
+        seed: of all noise.
+        block: pairs sampled together; part of what a pair depends on, so it belongs to the source's config.
+        first: absolute index of the first pair.
+        last: one past the last.
+        device: "cpu" or "cuda".
+        lows: where the pairs of the stage before the last go as a second store with the same rows, or None.
+
+    Raises:
+        WeightsError: weights that do not fit their card.
+        ConfigError: stages that do not follow each other, an empty range, or a sampler that cannot be used.
+    """
+    _check(stages, block, first, last, lows)
+    modules = [import_module(f"satsynth.diffusion.{stage['card']['kind']}") for stage in stages]
+    denoisers = [module.load(stage["weights"], stage["card"], device) for module, stage in zip(modules, stages, strict=True)]
+    source = {
+        "weights": [stage["card"]["weights_sha256"] for stage in stages],
+        "samplers": [stage["sampler"] for stage in stages],
+        "nfe": [nfe(stage["sampler"]) for stage in stages],
+        "seed": seed,
+        "block": block,
+    }
+    progress = Progress("sampling", last - first, "pairs")
+    with contextlib.ExitStack() as opened:
+        # The last stage's pairs are the result; those before it are written where asked.
+        written = {len(stages) - 1: (folder, source)}
+        if lows is not None:
+            depth = len(stages) - 1
+            written[depth - 1] = (lows, {name: value[:depth] if isinstance(value, list) else value for name, value in source.items()})
+        writers = {}
+        for number, (path, facts) in written.items():
+            card = stages[number]["card"]
+            writers[number] = opened.enter_context(StoreWriter(path, size=card["size"], classes=card["classes"], facts={"source": facts}))
+        for number in range(first // block, (last - 1) // block + 1):
+            begin = number * block
+            kept = slice(max(first - begin, 0), min(last - begin, block))
+            stack = None
+            for stage, (module, denoiser) in enumerate(zip(modules, denoisers, strict=True)):
+                generator = torch_stream(seed, "sample", stage, number, device=device)
+                stack = module.draw(denoiser, stages[stage]["sampler"], block, generator, stack)
+                if stage in writers:
+                    _append(writers[stage], stack[kept], card_codes(stages[stage]["card"]), seed, begin + kept.start)
+            progress.update(min(begin + block, last) - first)
+
+
+def _append(writer: StoreWriter, stack: torch.Tensor, codes: object, seed: int, index: int) -> None:
+    images, masks, margins, invalid = decode(stack, codes)
+    for row, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        facts = {"margin": round(float(margins[row]), 6), "invalid": round(float(invalid[row]), 6)}
+        writer.append(image, mask, seed=seed, index=index + row, **facts)
+
+
+def _check(stages: list[dict], block: int, first: int, last: int, lows: Path | None) -> None:
+    if not 0 <= first < last:
+        raise ConfigError("shards", f"pairs {first} to {last - 1} are no range.", "Use fewer shards than pairs.")
+    if block < 1:
+        raise ConfigError("block", f"{block} pairs cannot be sampled together.", "Give 1 or more.")
+    if lows is not None and len(stages) < 2:
+        raise ConfigError("lows", "a single generator has no low-resolution stage.", "Use a cascade, or leave it out.")
+    below = None
+    for stage in stages:
+        card = stage["card"]
+        low = card["low"]
+        if low != (below["size"] if below else None):
+            known = f"{below['size']} px" if below else "nothing"
+            cause = f"a {card['kind']} that starts from {low} px follows {known}."
+            raise ConfigError("sources", cause, "Let `generator` be unconditional, and `then` start from its size.")
+        if below and (card["classes"], card["codes"]) != (below["classes"], below["codes"]):
+            raise ConfigError("sources", "the stages of the cascade use different label codes.", "Train both on one dataset and code.")
+        below = card

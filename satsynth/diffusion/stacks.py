@@ -1,0 +1,166 @@
+"""Pairs as a diffusion model sees them: stacks (N, 3+n, H, W) of colours and label codes in [-1, 1] (paper, section 4.2).
+
+Pairs stay uint8 on the device; flips act on image and index mask together, before anything is encoded, and all floats are
+made batch by batch. Which pair stands where in which batch is a function of (seed, number of images seen) alone.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from satsynth.codes import Codes, fill_ignore, has_free_word
+from satsynth.pairs import IGNORE, View
+from satsynth.randomness import numpy_stream
+from satsynth.runtime.errors import ConfigError, StoreError
+
+log = logging.getLogger(__name__)
+COLOURS = 3
+# Bits of the symmetry number: 1 transposes, 2 mirrors left-right, 4 mirrors top-bottom; 0..7 are the group D4.
+SYMMETRIES = {"none": (0,), "h": (0, 2), "d4": tuple(range(8))}
+CHUNK = 256
+
+
+def choose_codes(kind: str, views: Sequence[View]) -> Codes:
+    """The code of these pairs: with an ignore word where some pixel is to be ignored and a word is free."""
+    classes = views[0].classes
+    ignored = any(store.card["ignore_pixels"] for view in views for store in view.stores)
+    return Codes(kind, classes, ignore_word=bool(ignored) and has_free_word(kind, classes))
+
+
+def encode(images: torch.Tensor, masks: torch.Tensor, codes: Codes) -> torch.Tensor:
+    """Images (N,H,W,3) and masks (N,H,W), uint8 -> stacks (N,3+n,H,W) float32: z -> 2z - 1 of colours and code words."""
+    colours = images.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.cat([colours, codes.encode(masks)], 1)
+
+
+def decode(stacks: torch.Tensor, codes: Codes) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Stacks (N,3+n,H,W) in [-1,1] -> pairs and what is known of them (paper, section 4.5).
+
+    Returns:
+        images (N,H,W,3) uint8, masks (N,H,W) uint8 (pixels of the ignore word are 255), mean code margin (N,) float32, and
+        the share of pixels whose bits are no code word (N,) float32.
+    """
+    values = stacks[:, COLOURS:]
+    masks, margins = codes.decode(values)
+    images = ((stacks[:, :COLOURS].float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    arrays = (images.contiguous(), masks, margins.mean((1, 2)), codes.invalid(values).float().mean((1, 2)))
+    return tuple(array.cpu().numpy() for array in arrays)
+
+
+def enlarge(stacks: torch.Tensor, size: int) -> torch.Tensor:
+    """Low-resolution stacks (N,3+n,h,h) at side `size`: colours bilinear, codes nearest (a mean of words is another word)."""
+    colours = functional.interpolate(stacks[:, :COLOURS], size=(size, size), mode="bilinear", align_corners=False)
+    return torch.cat([colours, functional.interpolate(stacks[:, COLOURS:], size=(size, size), mode="nearest")], 1)
+
+
+def turn(arrays: torch.Tensor, symmetries: torch.Tensor) -> torch.Tensor:
+    """Apply one symmetry of the square to every item.
+
+    Args:
+        arrays: (N,H,H) or (N,H,H,channels).
+        symmetries: (N,) int in 0..7 (see `SYMMETRIES`); flips and transposition come to all rotations as well.
+    """
+    shape = (-1,) + (1,) * (arrays.dim() - 1)
+    for bit, moved in ((1, lambda a: a.transpose(1, 2)), (2, lambda a: a.flip(2)), (4, lambda a: a.flip(1))):
+        chosen = (symmetries & bit).bool()
+        if chosen.any():
+            arrays = torch.where(chosen.view(shape), moved(arrays), arrays)
+    return arrays
+
+
+class Stacks:
+    """Training data of a generator: one view, or several of different sizes whose rows belong together.
+
+    Args:
+        views: joined stores, with the same number of rows each.
+        codes: see `choose_codes`; where it has no ignore word, ignore pixels take the class of the nearest labelled pixel, and
+            rows without any labelled pixel are left out.
+        flips: "none", "h" or "d4".
+        device: where the uint8 pairs are held; sets that would fill its memory stay memory-mapped (the batches are the same).
+
+    Raises:
+        StoreError: the views' rows do not belong together, or no row is left.
+    """
+
+    def __init__(self, views: Sequence[View], codes: Codes, flips: str, device: str | torch.device):
+        if flips not in SYMMETRIES:
+            raise ConfigError("flips", f"'{flips}' is no set of symmetries.", f"Use one of {', '.join(SYMMETRIES)}.")
+        if len({len(view) for view in views}) != 1:
+            counts = ", ".join(f"{len(view)} pairs of {view.size} px" for view in views)
+            raise StoreError(views[0].stores[0].folder, f"the sizes of one dataset differ in rows ({counts}).", "Tile the dataset again.")
+        self.views, self.codes, self.device = tuple(views), codes, torch.device(device)
+        self.symmetries = np.array(SYMMETRIES[flips])
+        self._filled = not codes.ignore_word and any(store.card["ignore_pixels"] for view in views for store in view.stores)
+        self.rows = self._labelled_rows() if self._filled else np.arange(len(views[0]))
+        if not len(self.rows):
+            raise StoreError(views[0].stores[0].folder, "no pair holds a labelled pixel.", "Mend label_map or the split.")
+        bytes_needed = sum(len(view) * view.size**2 * 4 for view in views)
+        self._resident = [self._load(view) for view in views] if bytes_needed < _free_bytes(self.device) / 3 else None
+        self._order = lru_cache(maxsize=2)(self._epoch_order)
+
+    def __len__(self) -> int:
+        """Rows that can be drawn."""
+        return len(self.rows)
+
+    def _labelled_rows(self) -> np.ndarray:
+        kept = np.ones(len(self.views[0]), bool)
+        for view in self.views:
+            for first in range(0, len(view), CHUNK):
+                rows = np.arange(first, min(first + CHUNK, len(view)))
+                kept[rows] &= (view.gather(rows)[1] != IGNORE).any((1, 2))
+        if not kept.all():
+            log.warning("%d of %d pairs hold no labelled pixel and are left out.", (~kept).sum(), len(kept))
+        return np.flatnonzero(kept)
+
+    def _gather(self, view: View, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        images, masks = view.gather(rows)
+        if self._filled:
+            masks = np.stack([fill_ignore(mask) for mask in masks])
+        return torch.from_numpy(images).to(self.device), torch.from_numpy(masks).to(self.device)
+
+    def _load(self, view: View) -> tuple[torch.Tensor, torch.Tensor]:
+        images = torch.empty((len(self), view.size, view.size, 3), dtype=torch.uint8, device=self.device)
+        masks = torch.empty((len(self), view.size, view.size), dtype=torch.uint8, device=self.device)
+        for first in range(0, len(self), CHUNK):
+            part = slice(first, first + CHUNK)
+            images[part], masks[part] = self._gather(view, self.rows[part])
+        return images, masks
+
+    def _epoch_order(self, seed: int, epoch: int) -> np.ndarray:
+        return numpy_stream(seed, "order", epoch).permutation(len(self))
+
+    def pairs(self, positions: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Images (B,H,W,3) and masks (B,H,W), uint8 on the device, of positions among the kept rows; a tuple a view."""
+        if self._resident is None:
+            return [self._gather(view, self.rows[positions]) for view in self.views]
+        chosen = torch.from_numpy(np.asarray(positions)).to(self.device)
+        return [(images[chosen], masks[chosen]) for images, masks in self._resident]
+
+    def batch(self, seed: int, seen: int, count: int) -> list[torch.Tensor]:
+        """The stacks of `count` images that follow the first `seen` ones, a tensor (count,3+n,H,W) a view.
+
+        Every epoch is a permutation of its own; one symmetry is drawn for an image and used in every view.
+        """
+        places = np.arange(seen, seen + count)
+        epochs, offsets = places // len(self), places % len(self)
+        positions = np.concatenate([self._order(seed, int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
+        drawn = numpy_stream(seed, "symmetry", seen).choice(self.symmetries, count)
+        symmetries = torch.from_numpy(drawn).to(self.device)
+        return [encode(turn(images, symmetries), turn(masks, symmetries), self.codes) for images, masks in self.pairs(positions)]
+
+    def spread(self) -> float:
+        """Standard deviation of all stack channels together, over at most 1024 rows: sigma_data of EDM (Karras 2022, Table 1)."""
+        positions = np.linspace(0, len(self) - 1, min(len(self), 1024)).astype(int)
+        images, masks = self.pairs(positions)[-1]
+        return encode(images, masks, self.codes).std().item()
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

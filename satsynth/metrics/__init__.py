@@ -1,0 +1,1 @@
+"""Arrays in, numbers out; no network is known here."""

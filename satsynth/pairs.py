@@ -1,0 +1,251 @@
+"""Pairs and the store that holds them: the one thing that flows through the whole project.
+
+A store is a folder of four files: `images.npy` (N,H,W,3 uint8), `masks.npy` (N,H,W uint8), `index.csv` (a row a pair) and
+`card.json` (count, size, classes, content hashes; content only: no time, host, path or version). The card is written last, so
+a folder without a fitting card is no store.
+"""
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from satsynth.runtime import files
+from satsynth.runtime.errors import ConfigError, StoreError
+
+IGNORE = 255
+FORMAT = 1
+FILES = ("images.npy", "masks.npy", "index.csv", "card.json")
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Names and display colours of the classes; the class id is the position. 255 means "ignore" everywhere."""
+
+    names: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.names) <= 255:
+            raise ConfigError("classes", f"{len(self.names)} classes are given.", "Give 2 to 255 classes.")
+        if len(set(self.names)) != len(self.names):
+            raise ConfigError("classes", "a class name stands twice.", "Give every class a name of its own.")
+        if len(self.colours) != len(self.names):
+            raise ConfigError("classes", f"{len(self.colours)} colours for {len(self.names)} classes.", "Give one colour a class.")
+
+    @property
+    def count(self) -> int:
+        """K, the number of classes."""
+        return len(self.names)
+
+    def paint(self, masks: np.ndarray) -> np.ndarray:
+        """Masks (...,H,W) uint8 -> colours (...,H,W,3) uint8; ignore pixels are black."""
+        table = np.zeros((256, 3), np.uint8)
+        table[: self.count] = self.colours
+        return table[masks]
+
+    def to_json(self) -> dict:
+        """A plain dict that `from_json` reads."""
+        return {"names": list(self.names), "colours": [list(colour) for colour in self.colours]}
+
+    @classmethod
+    def from_json(cls, value: dict) -> "LabelSpace":
+        """Read what `to_json` gave."""
+        return cls(tuple(value["names"]), tuple(tuple(colour) for colour in value["colours"]))
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. `images` and `masks` are memory-mapped and read-only."""
+
+    folder: Path
+    images: np.ndarray
+    masks: np.ndarray
+    index: pd.DataFrame
+    card: dict
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> int:
+        """Side of a pair in pixels."""
+        return self.card["size"]
+
+    @property
+    def classes(self) -> int:
+        """K of the label space that the masks use."""
+        return self.card["classes"]
+
+    @classmethod
+    def open(cls, folder: str | Path, *, verify: bool = False) -> "Store":
+        """Open a store; with `verify`, compare the content hashes too.
+
+        Raises:
+            StoreError: a file is missing, or the four files do not fit together.
+        """
+        folder = Path(folder)
+        again = "Delete the folder and run again; finished work comes back from results/state."
+        for name in FILES:
+            if not (folder / name).is_file():
+                raise StoreError(folder / name, "this file of the store is missing.", again)
+        try:
+            card = files.read_json(folder / "card.json")
+            images = np.load(folder / "images.npy", mmap_mode="r")
+            masks = np.load(folder / "masks.npy", mmap_mode="r")
+            index = pd.read_csv(folder / "index.csv", keep_default_na=False, na_values=["nan"])
+            count, size = card["count"], card["size"]
+        except (ValueError, KeyError, EOFError, OSError) as error:
+            raise StoreError(folder, f"the store cannot be read ({error}).", again) from error
+        if card.get("format") != FORMAT:
+            raise StoreError(folder / "card.json", f"format {card.get('format')} is not {FORMAT}.", again)
+        shapes = (images.shape, masks.shape, len(index), images.dtype, masks.dtype)
+        if shapes != ((count, size, size, 3), (count, size, size), count, np.uint8, np.uint8):
+            raise StoreError(folder, f"card and arrays disagree (card: {count} pairs of {size} px; files: {shapes[:3]}).", again)
+        if verify:
+            for name, known in card["sha256"].items():
+                if files.sha256(folder / name) != known:
+                    raise StoreError(folder / name, "the content is not what the card says.", again)
+        return cls(folder, images, masks, index, card)
+
+
+class StoreWriter:
+    """Writes a store pair by pair, so that a large set is never held in memory.
+
+    Args:
+        folder: where the four files go; nothing of them is visible before `close`.
+        size: side of the pairs in pixels.
+        classes: K; a mask value that is neither below K nor 255 is refused.
+        facts: further keys of the card (content only).
+    """
+
+    def __init__(self, folder: str | Path, *, size: int, classes: int, facts: dict | None = None):
+        self.folder, self.size, self.classes, self.facts = Path(folder), size, classes, facts or {}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.rows: list[dict] = []
+        self.class_pixels = np.zeros(256, np.int64)
+        self.class_pairs = np.zeros(256, np.int64)
+        self._writing = {name: files.replacing(self.folder / name) for name in FILES[:2]}
+        self._paths = {name: context.__enter__() for name, context in self._writing.items()}
+        self._files = {name: open(path, "w+b") for name, path in self._paths.items()}  # noqa: SIM115 (closed in close)
+        self._write_headers()
+
+    def __enter__(self) -> "StoreWriter":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            self.close()
+            return
+        for file in self._files.values():
+            file.close()
+        for path in self._paths.values():
+            path.unlink(missing_ok=True)
+
+    def _write_headers(self) -> None:
+        # numpy pads the header for a growing first axis, so the final count fits where 0 stood.
+        for name, file in self._files.items():
+            shape = (len(self.rows), self.size, self.size) + ((3,) if name == "images.npy" else ())
+            file.seek(0)
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+    def append(self, image: np.ndarray, mask: np.ndarray, **row: object) -> None:
+        """Add one pair: image (H,W,3) uint8, mask (H,W) uint8, and what its maker knows of it."""
+        if image.shape != (self.size, self.size, 3) or mask.shape != (self.size, self.size):
+            raise StoreError(self.folder, f"a pair of shapes {image.shape} and {mask.shape} does not fit {self.size} px.", "Tile again.")
+        if image.dtype != np.uint8 or mask.dtype != np.uint8:
+            raise StoreError(self.folder, f"a pair is {image.dtype} and {mask.dtype}, not uint8.", "Scale it to 8 bits first.")
+        pixels = np.bincount(mask.ravel(), minlength=256)
+        if pixels[self.classes : IGNORE].any():
+            value = self.classes + int(np.flatnonzero(pixels[self.classes : IGNORE])[0])
+            raise StoreError(self.folder, f"a mask holds {value}, but there are {self.classes} classes.", "Mend label_map or classes.")
+        self.class_pixels += pixels
+        self.class_pairs += pixels > 0
+        self._files["images.npy"].write(np.ascontiguousarray(image))
+        self._files["masks.npy"].write(np.ascontiguousarray(mask))
+        self.rows.append(row)
+
+    def close(self) -> dict:
+        """Publish the store and return its card."""
+        self._write_headers()
+        hashes = {}
+        for name, file in self._files.items():
+            file.close()
+            hashes[name] = files.sha256(self._paths[name])
+            self._writing[name].__exit__(None, None, None)
+        table = pd.DataFrame(self.rows)
+        table.insert(0, "pair", range(len(table)))
+        text = io.StringIO()
+        table.to_csv(text, index=False, lineterminator="\n")
+        files.write_text(self.folder / "index.csv", text.getvalue())
+        hashes["index.csv"] = hashlib.sha256(text.getvalue().encode()).hexdigest()
+        card = {
+            **self.facts,
+            "format": FORMAT,
+            "count": len(self.rows),
+            "size": self.size,
+            "classes": self.classes,
+            "class_pixels": self.class_pixels[: self.classes].tolist(),
+            "class_pairs": self.class_pairs[: self.classes].tolist(),
+            "ignore_pixels": int(self.class_pixels[IGNORE]),
+            "sha256": hashes,
+        }
+        files.write_json(self.folder / "card.json", card)
+        return card
+
+
+@dataclass(frozen=True)
+class View:
+    """Several stores read as one, in the order given; nothing is copied to join them."""
+
+    stores: tuple[Store, ...]
+
+    def __post_init__(self) -> None:
+        if not self.stores:
+            raise StoreError("view", "no store is given.", "Name at least one store.")
+        first = self.stores[0]
+        for other in self.stores[1:]:
+            if (other.size, other.classes) != (first.size, first.classes):
+                raise StoreError(
+                    other.folder,
+                    f"{other.size} px and {other.classes} classes do not fit {first.folder} ({first.size} px, {first.classes}).",
+                    "Join stores of one dataset and size only.",
+                )
+
+    def __len__(self) -> int:
+        return sum(len(store) for store in self.stores)
+
+    @property
+    def size(self) -> int:
+        """Side of a pair in pixels."""
+        return self.stores[0].size
+
+    @property
+    def classes(self) -> int:
+        """K of the label space."""
+        return self.stores[0].classes
+
+    def gather(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images (B,H,W,3) and masks (B,H,W), uint8, of the given rows of the joined set."""
+        rows = np.asarray(rows)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"row {rows.max()} of a view of {len(self)} pairs")
+        starts = np.cumsum([0] + [len(store) for store in self.stores])
+        owner = np.searchsorted(starts, rows, side="right") - 1
+        images = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        masks = np.empty((len(rows), self.size, self.size), np.uint8)
+        for number in np.unique(owner):
+            chosen = owner == number
+            local = rows[chosen] - starts[number]
+            images[chosen] = self.stores[number].images[local]
+            masks[chosen] = self.stores[number].masks[local]
+        return images, masks
+
+
+def open_view(folders: Sequence[str | Path]) -> View:
+    """Open stores as one view."""
+    return View(tuple(Store.open(folder) for folder in folders))

@@ -1,0 +1,107 @@
+"""What a job's code is: digests of the parsed source of every module that it imports inside this package.
+
+Comments, docstrings and layout are no part of a digest; a statement is. `satsynth.runtime` is left out: it may not affect
+results (HOUSE rule: everything in it is about devices, files and logs).
+"""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "satsynth"
+LEFT_OUT = ("satsynth.runtime", "satsynth.plan")
+
+
+def digests(script: str, modules: tuple[str, ...] = ()) -> dict[str, str]:
+    """{file: digest} of a script, further modules by dotted name, and all that they import inside the package.
+
+    Args:
+        script: path relative to the repository, such as "workflow_scripts/train_generator.py".
+        modules: modules that the job loads because its config names them.
+
+    Returns:
+        A dict sorted by file name, relative to the repository with forward slashes.
+    """
+    return dict(_digests(script, tuple(modules)))
+
+
+@functools.cache
+def _digests(script: str, modules: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    waiting = [ROOT / script]
+    for name in modules:
+        waiting.extend(_files_of(name))
+    seen: dict[Path, str] = {}
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        digest, imported = _read(path)
+        seen[path] = digest
+        for name in imported:
+            waiting.extend(_files_of(name))
+    return tuple(sorted((path.relative_to(ROOT).as_posix(), digest) for path, digest in seen.items()))
+
+
+@functools.cache
+def _read(path: Path) -> tuple[str, tuple[str, ...]]:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    imported = tuple(sorted(set(_imports(tree, path))))
+    _strip_docstrings(tree)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], imported
+
+
+def _strip_docstrings(tree: ast.AST) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body
+            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+                node.body = body[1:]
+
+
+def _imports(tree: ast.AST, path: Path):
+    """Dotted names that may be modules of the package; `from p import m` gives both p and p.m."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    package = parts if path.name == "__init__.py" else parts[:-1]
+    if path.name == "__init__.py":
+        package = parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = node.module or ""
+            if node.level:
+                above = package[: len(package) - node.level + 1]
+                prefix = ".".join([*above, *([node.module] if node.module else [])])
+            yield prefix
+            yield from (f"{prefix}.{alias.name}" for alias in node.names)
+
+
+@functools.cache
+def _files_of(name: str) -> tuple[Path, ...]:
+    """The file of a dotted name and the `__init__` files above it; nothing for what is no module of the package."""
+    if name.split(".")[0] != PACKAGE or any(name == left or name.startswith(left + ".") for left in LEFT_OUT):
+        return ()
+    found = []
+    parts = name.split(".")
+    for depth in range(1, len(parts)):
+        found.append(ROOT.joinpath(*parts[:depth], "__init__.py"))
+    folder = ROOT.joinpath(*parts)
+    if (folder / "__init__.py").is_file():
+        found.append(folder / "__init__.py")
+    elif folder.with_suffix(".py").is_file():
+        found.append(folder.with_suffix(".py"))
+    return tuple(path for path in found if path.is_file())
+
+
+def module_of(name: str, *folders: str) -> str:
+    """The dotted name of the module `name` in the first of these packages that has it (registry = folder).
+
+    Raises:
+        KeyError: none has it.
+    """
+    for folder in folders:
+        if ROOT.joinpath(*folder.split("."), f"{name}.py").is_file():
+            return f"{folder}.{name}"
+    raise KeyError(name)

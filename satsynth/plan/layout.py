@@ -1,0 +1,131 @@
+"""Where everything lies: the paths of a resolved config, as HOUSE-style names below results/. Pure; the rules add only `ancient`."""
+
+from dataclasses import dataclass
+
+from satsynth.plan import names, slices
+from satsynth.plan.config import source_size
+from satsynth.plan.runs import Run
+
+STORE = ("images.npy", "masks.npy", "index.csv", "card.json")
+
+
+def store(folder: str, role: str = "") -> dict[str, str]:
+    """The four files of a store by name: images, masks, index and card, each with `role` before it."""
+    return {role + file.split(".")[0]: f"{folder}/{file}" for file in STORE}
+
+
+def files_of(folders: list[str], *names: str) -> list[str]:
+    """These files of every folder."""
+    return [f"{folder}/{name}" for folder in folders for name in names]
+
+
+def real(dataset: str, size: int | str, split: str = "train") -> str:
+    """Store of the real pairs of one split."""
+    return f"results/{dataset}/{size}px/real/{split}"
+
+
+def classes(dataset: str) -> str:
+    """Names and colours of a dataset's classes."""
+    return f"results/{dataset}/classes.json"
+
+
+def generator(dataset: str, name: str) -> str:
+    """Folder of a trained generator."""
+    return f"results/{dataset}/generators/{name}"
+
+
+def scenes(dataset: str, part: str, count: int) -> list[str]:
+    """Raw files of the demo; how many there are is part of the config."""
+    return [f"results/{dataset}/raw/{part}/scene_{scene:03d}.png" for scene in range(count)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths that depend on a config: `config` as the user wrote it, `resolved` with every stanza whole."""
+
+    config: dict
+    resolved: dict
+
+    def shards(self, dataset: str, size: int | str, source: str, ratio: int) -> list[str]:
+        """Stores of R units of a source."""
+        shards = names.shard_names(ratio, self.resolved["sources"][source]["shards"])
+        return [f"results/{dataset}/{size}px/{source}/shard-{shard}" for shard in shards]
+
+    def stages(self, dataset: str, source: str) -> list[str]:
+        """Folders of the generators that a source chains."""
+        return [generator(dataset, name) for name in slices.stages(self.resolved, source)]
+
+    def generator_stores(self, dataset: str, name: str) -> list[str]:
+        """Stores that a generator is trained on."""
+        return [real(dataset, size) for size in slices.generator_sizes(self.resolved["generators"][name])]
+
+    def training_stores(self, dataset: str, size: int | str, training_set: str) -> tuple[list[str], list[str]]:
+        """Real and synthetic stores of a training set."""
+        parsed = names.parse_training_set(training_set, self.resolved["sources"])
+        own = [real(dataset, size, {"real": "train", "fit": "fit"}[parsed.base])] if parsed.base else []
+        made = [folder for source, ratio in parsed.parts for folder in self.shards(dataset, size, source, ratio)]
+        return own, made
+
+    def test_store(self, dataset: str, size: int | str, training_set: str) -> str:
+        """`fit` is judged on the held-out part of train, everything else on val."""
+        return real(dataset, size, "held" if training_set.split("+")[0] == "fit" else "val")
+
+    def runs(self, experiment: str) -> list[Run]:
+        """The segmentation runs of an experiment."""
+        return slices.experiment_runs(self.config, self.resolved, experiment)
+
+    def run_files(self, experiment: str, *files: str) -> list[str]:
+        """These files of every run of an experiment."""
+        return files_of([run.folder for run in self.runs(experiment)], *files)
+
+    def ground(self, experiment: str) -> list[str]:
+        """What a table needs of the real data: cards, the scenes of the val pairs, and the classes."""
+        stanza = self.resolved["experiments"][experiment]
+        found = []
+        for dataset in stanza["datasets"]:
+            train, val = real(dataset, stanza["size"]), real(dataset, stanza["size"], "val")
+            found += [f"{train}/card.json", f"{val}/card.json", f"{val}/index.csv", classes(dataset)]
+        return found
+
+    def experiments(self) -> list[str]:
+        """Tables that `run` names, in its order."""
+        return [name for name in self.resolved["run"] if name in self.resolved["experiments"]]
+
+    def figures(self) -> list[str]:
+        """Figures that `run` names, in its order."""
+        return [name for name in self.resolved["run"] if name in self.resolved["figures"]]
+
+    def report_generators(self) -> list[str]:
+        """Cards of the generators behind the tables."""
+        found = {
+            f"{folder}/card.json"
+            for experiment in self.experiments()
+            for run in self.runs(experiment)
+            if run.source
+            for folder in self.stages(run.dataset, run.source)
+        }
+        return sorted(found)
+
+    def figure_inputs(self, name: str) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """What a figure shows: plain files by role, and stores (role -> folder)."""
+        figure = self.resolved["figures"][name]
+        view, dataset = figure["view"], figure.get("dataset")
+
+        def first_shard(source: str) -> str:
+            return self.shards(dataset, source_size(self.resolved, source), source, 1)[0]
+
+        if view == "class_distribution":
+            size = source_size(self.resolved, figure["source"])
+            shards = self.shards(dataset, size, figure["source"], 1)
+            cards = {"real": [f"{real(dataset, size)}/card.json"], "synthetic": files_of(shards, "card.json")}
+            return {"classes": [classes(dataset)], **cards}, {}
+        if view == "pairs":
+            folder = real(dataset, source_size(self.resolved, figure["source"]))
+            return {"classes": [classes(dataset)]}, {"real": folder, "synthetic": first_shard(figure["source"])}
+        if view == "upscaling":
+            return {"classes": [classes(dataset)]}, {"low": first_shard(figure["low"]), "high": first_shard(figure["source"])}
+        if view == "ratio_curve":
+            return {"table": [f"results/tables/{figure['experiment']}.csv"]}, {}
+        generators = [f"{generator(dataset, entry)}/history.csv" for entry in figure.get("generators", [])]
+        runs = self.run_files(figure["experiment"], "history.csv") if "experiment" in figure else []
+        return {"history": generators + runs}, {}

@@ -1,0 +1,136 @@
+"""The slice of the config that each rule depends on: plain, sorted, and nothing more than what its result needs."""
+
+from satsynth.plan.config import class_ids
+from satsynth.plan.runs import Run, runs_of
+
+# Display colours for classes that bring none: Okabe and Ito's palette, safe for colour-blind readers, then lighter and darker tones.
+COLOURS = (
+    "#999999",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#555555",
+    "#8C6100",
+    "#1B6FA0",
+    "#00614A",
+)
+
+
+def ordered(value):
+    """The same value with every map in the order of its keys, since the order of a dict counts as a change."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value, key=str)}
+    return [ordered(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def scenes(dataset: dict) -> dict:
+    """For the generation of demo scenes."""
+    world = dataset["world"]
+    return ordered({"scenes": world["scenes"], "size": world["size"], "seed": world["seed"]})
+
+
+def reader(dataset: dict) -> dict:
+    """For reading raw labels and images; no class name, colour or place is in it."""
+    keys = ("format", "images", "labels", "ignore", "unknown", "bands", "scale", "split")
+    cfg = {key: dataset[key] for key in keys if key in dataset}
+    cfg["class_count"] = len(dataset["classes"]) if "classes" in dataset else None
+    ids = class_ids("classes", dataset) if "classes" in dataset else {}
+    label_map = dataset.get("label_map")
+    cfg["label_map"] = None if label_map is None else {_raw(key): ids[name] for key, name in label_map.items()}
+    return cfg
+
+
+def _raw(key):
+    return key.upper() if isinstance(key, str) and key.startswith("#") else int(key)
+
+
+def tiles(dataset: dict, split: str) -> dict:
+    """For cutting one split into patches of every size."""
+    patches = dict(dataset["patches"])
+    patches["remainder"] = patches["remainder"][split]
+    patches["stride"] = patches["stride"] or patches["size"]
+    return ordered(reader(dataset) | patches)
+
+
+def label_space(dataset: dict) -> dict:
+    """For the names and colours of the classes: figures and tables depend on them, trainings do not."""
+    if "classes" not in dataset:
+        return {"format": dataset["format"]}
+    entries = [entry if isinstance(entry, dict) else {"name": entry} for entry in dataset["classes"]]
+    colours = {}
+    for raw, name in (dataset.get("label_map") or {}).items():
+        if isinstance(raw, str) and raw.startswith("#"):
+            colours.setdefault(name, raw)
+    named = [
+        {"name": entry["name"], "color": entry.get("color") or colours.get(entry["name"]) or COLOURS[number % len(COLOURS)]}
+        for number, entry in enumerate(entries)
+    ]
+    return ordered({"format": dataset["format"], "classes": named, "label_map": None})
+
+
+def held(dataset: dict) -> dict:
+    """For cutting train into fit and held."""
+    return ordered({"held": dataset["held"]["share"], "seed": dataset["held"]["seed"]})
+
+
+def source(resolved: dict, name: str) -> dict:
+    """For sampling one shard: the generators themselves count through their cards."""
+    stanza = resolved["sources"][name]
+    samplers = [stanza["sampler"]] + ([stanza["then_sampler"]] if stanza.get("then") else [])
+    return ordered({"seed": stanza["seed"], "block": stanza["block"], "shards": stanza["shards"], "samplers": samplers})
+
+
+def stages(resolved: dict, name: str) -> list[str]:
+    """The generators that a source chains."""
+    stanza = resolved["sources"][name]
+    return [stanza["generator"]] + ([stanza["then"]] if stanza.get("then") else [])
+
+
+def generator_sizes(generator: dict) -> list[int]:
+    """The sides of the stores that a generator is trained on: an upscaler reads low and high pairs of the same rows."""
+    return [*([generator["low"]] if "low" in generator else []), generator["size"]]
+
+
+def experiment_runs(config: dict, resolved: dict, name: str) -> list[Run]:
+    """The runs of an experiment."""
+    parents = {segmenter: (config["segmenters"][segmenter] or {}).get("extends", segmenter) for segmenter in config.get("segmenters", {})}
+    return runs_of(resolved["experiments"][name], parents)
+
+
+def table(resolved: dict, name: str, runs: list[Run]) -> dict:
+    """For one table."""
+    stanza = resolved["experiments"][name]
+    return ordered(
+        {
+            "view": stanza["view"],
+            "size": stanza["size"],
+            "datasets": stanza["datasets"],
+            "title": stanza["title"],
+            "confidence": stanza["confidence"],
+            "replicates": stanza["replicates"],
+            "seed": stanza["bootstrap_seed"],
+            "runs": [run.as_dict() for run in runs],
+        }
+    )
+
+
+def figure(resolved: dict, name: str) -> dict:
+    """For one figure."""
+    return ordered(resolved["figures"][name])
+
+
+def page(resolved: dict) -> dict:
+    """For the report page."""
+    views = {name: figure["view"] for name, figure in resolved["figures"].items() if name in resolved["run"]}
+    titles = {
+        name: resolved[section][name]["title"]
+        for section in ("experiments", "figures")
+        for name in resolved[section]
+        if name in resolved["run"]
+    }
+    licences = {name: dataset["licence"] for name, dataset in resolved["datasets"].items() if "licence" in dataset}
+    return ordered({"title": resolved["report"]["title"], "run": resolved["run"], "views": views, "titles": titles, "licences": licences})

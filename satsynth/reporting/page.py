@@ -1,0 +1,166 @@
+"""The report: one HTML file that says in words what was run and what came out, and shows every table and figure.
+
+It embeds its images and styles and runs no script, so it can be opened from a disk without a network.
+"""
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from satsynth.reporting.facts import words
+from satsynth.reporting.markup import numeric, read_markdown
+from satsynth.reporting.verdict import verdict
+from satsynth.runtime import files
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #ffffff; --tint: #f6f8fa; --link: #0757b0; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6edf3; --soft: #9da7b3; --line: #3d444d; --paper: #0d1117; --tint: #161b22; --link: #6cb1ff; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 75rem; padding: 1.5rem; background: var(--paper); color: var(--ink);
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.8rem; line-height: 1.25; margin: 0 0 .3rem; }
+h2 { font-size: 1.3rem; margin: 2.4rem 0 .6rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
+h3 { font-size: 1.05rem; margin: 1.6rem 0 .5rem; }
+p, li { max-width: 60rem; }
+a { color: var(--link); }
+nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; margin: .8rem 0 0; padding: 0; }
+.verdict { border-left: .3rem solid var(--link); background: var(--tint); padding: .7rem 1rem; margin: .8rem 0; }
+.verdict p { margin: .5rem 0; }
+.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
+table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--soft); padding: .5rem .7rem; }
+th, td { padding: .4rem .7rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
+thead th { background: var(--tint); vertical-align: bottom; }
+tbody th { font-weight: 600; min-width: 9rem; }
+td.number, th.number { text-align: right; }
+td.number { white-space: nowrap; }
+.notes, .links, figcaption { font-size: .88rem; color: var(--soft); }
+.notes { padding-left: 1.2rem; }
+figure { margin: 1.2rem 0 2rem; }
+figure img { display: block; max-width: 100%; height: auto; background: #ffffff; border: 1px solid var(--line); border-radius: .4rem; }
+figcaption { margin-top: .5rem; max-width: 60rem; }
+code { font-size: .92em; overflow-wrap: anywhere; }
+:focus-visible { outline: .15rem solid var(--link); outline-offset: .15rem; }
+@media (max-width: 40rem) { body { padding: 1rem; } h1 { font-size: 1.45rem; } tbody th { min-width: 7rem; } }
+@media print { body { max-width: none; } .wide { overflow: visible; border: 0; } figure, tr { break-inside: avoid; } }
+"""
+
+
+def write(
+    out_html: str | Path,
+    cfg: dict,
+    tables: Mapping[str, Mapping[str, str | Path]],
+    figures: Mapping[str, Mapping[str, str | Path]],
+    captions: Mapping[str, str],
+    facts: Mapping,
+) -> None:
+    """Write the page, atomically.
+
+    Args:
+        out_html: where it goes; tables and figures are linked relative to it.
+        cfg: title (str), methods (str: paragraphs parted by empty lines).
+        tables: name -> {md, and any of csv, tex: path}; a CSV of the gain view gives the verdict.
+        figures: name -> {png, and pdf where there is one: path}.
+        captions: name of a table or figure -> caption; a name without one stands for itself.
+        facts: what `satsynth.reporting.facts.collect` returns.
+    """
+    out_html = Path(out_html)
+    sections = [
+        ("verdict", "What came out", _verdict(tables)),
+        ("run", "What was run", "\n".join(f"<p>{escape(line)}</p>" for line in words(facts))),
+        ("tables", "Tables", "\n".join(_table(name, paths, captions, out_html) for name, paths in tables.items())),
+        ("figures", "Figures", "\n".join(_figure(name, paths, captions, out_html) for name, paths in figures.items())),
+        ("methods", "Methods", "\n".join(f"<p>{escape(part.strip())}</p>" for part in cfg["methods"].split("\n\n") if part.strip())),
+        ("provenance", "Provenance", _provenance(facts)),
+    ]
+    sections = [section for section in sections if section[2]]
+    links = "".join(f'<li><a href="#{key}">{heading}</a></li>' for key, heading, _ in sections)
+    body = "\n".join(
+        f'<section id="{key}" aria-labelledby="{key}-h">\n<h2 id="{key}-h">{h}</h2>\n{text}\n</section>' for key, h, text in sections
+    )
+    title = escape(cfg["title"])
+    files.write_text(
+        out_html,
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n'
+        f'<body>\n<header>\n<h1>{title}</h1>\n<nav aria-label="Sections"><ul>{links}</ul></nav>\n</header>\n'
+        f"<main>\n{body}\n</main>\n</body>\n</html>\n",
+    )
+
+
+def _verdict(tables: Mapping[str, Mapping[str, str | Path]]) -> str:
+    told = []
+    for paths in tables.values():
+        if "csv" in paths:
+            frame = pd.read_csv(paths["csv"])
+            told += verdict(frame).splitlines() if "gain_scene_low" in frame else []
+    return '<div class="verdict">\n' + "\n".join(f"<p>{escape(line)}</p>" for line in told) + "\n</div>" if told else ""
+
+
+def _link(path: str | Path, out_html: Path) -> str:
+    target = os.path.relpath(path, out_html.parent).replace(os.sep, "/")
+    return f'<a href="{escape(target)}">{escape(Path(path).suffix[1:])}</a>'
+
+
+def _links(paths: Mapping[str, str | Path], out_html: Path) -> str:
+    return " · ".join(_link(path, out_html) for path in paths.values())
+
+
+def _grid(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """An HTML table whose first column names the row; a column of numbers alone is set flush right."""
+    right = [bool(rows) and place > 0 and all(numeric(row[place]) for row in rows) for place in range(len(header))]
+    kind = [' class="number"' if flag else "" for flag in right]
+    head = "".join(f'<th scope="col"{mark}>{escape(cell)}</th>' for cell, mark in zip(header, kind))
+    lines = []
+    for row in rows:
+        cells = "".join(f"<td{mark}>{escape(cell)}</td>" for cell, mark in zip(row[1:], kind[1:]))
+        lines.append(f'<tr><th scope="row">{escape(row[0])}</th>{cells}</tr>')
+    table = (
+        f"<table>\n<caption>{escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
+        + "\n".join(lines)
+        + "\n</tbody>\n</table>"
+    )
+    # A wide table scrolls inside its own box, which the keyboard can reach.
+    return f'<div class="wide" role="region" aria-label="{escape(caption)}" tabindex="0">\n{table}\n</div>'
+
+
+def _table(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], out_html: Path) -> str:
+    printed = read_markdown(paths["md"])
+    notes = "".join(f"<li>{escape(note)}</li>" for note in printed.notes)
+    return (
+        f'<article id="table-{escape(name)}">\n<h3>{escape(printed.title)}</h3>\n'
+        f"{_grid(printed.header, printed.rows, captions.get(name, printed.title))}\n"
+        f'<ul class="notes">{notes}</ul>\n<p class="links">This table as {_links(paths, out_html)}</p>\n</article>'
+    )
+
+
+def _figure(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], out_html: Path) -> str:
+    caption = captions.get(name, name.replace("_", " "))
+    with Image.open(paths["png"]) as image:
+        wide, high = image.size
+    data = base64.b64encode(Path(paths["png"]).read_bytes()).decode("ascii")
+    return (
+        f'<figure id="figure-{escape(name)}">\n<img alt="{escape(caption)}" width="{wide}" height="{high}" src="data:image/png;base64,{data}">\n'
+        f"<figcaption>{escape(caption)} ({_links(paths, out_html)})</figcaption>\n</figure>"
+    )
+
+
+def _provenance(facts: Mapping) -> str:
+    parts = []
+    if facts["digests"]:
+        rows = [(name, digest[:12]) for name, digest in sorted(facts["digests"].items())]
+        parts.append(
+            "<h3>Configuration</h3>\n" + _grid(("Part", "Digest"), rows, "First 12 digits of the digest of what each part depends on")
+        )
+    if facts["packages"]:
+        parts.append(
+            "<h3>Packages</h3>\n" + _grid(("Package", "Version"), sorted(facts["packages"].items()), "Packages that the runs used")
+        )
+    return "\n".join(parts)

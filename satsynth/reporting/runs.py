@@ -1,0 +1,147 @@
+"""Reading finished segmentation runs for the tables: cards, scores and confusion matrices, grouped into fair comparisons."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from satsynth.pairs import LabelSpace
+from satsynth.reporting import statistics
+from satsynth.runtime import files
+from satsynth.runtime.errors import ConfigError, StoreError
+
+ARMS = ("constant", "real", "control", "synthetic", "union")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished segmentation run; the fields are those of a planned run, so `Run(**planned.as_dict())` makes one.
+
+    `arm` is real (D), synthetic (D' alone), union (D and D') or control (D with as many exposures of real pairs as union has);
+    `subject` is the segmenter that the comparison is about: a control's `segmenter` differs from it. `source` and `ratio` are None
+    and 0 where no synthetic pair is used. `folder` holds card.json, metrics.json and confusion.npy.
+    """
+
+    dataset: str
+    size: int
+    training_set: str
+    segmenter: str
+    seed: int
+    arm: str
+    source: str | None
+    ratio: int
+    subject: str
+    folder: str | Path
+
+
+@dataclass(frozen=True)
+class Real:
+    """The real data that the runs of one (dataset, size) share: two store folders and the classes.json of the dataset."""
+
+    dataset: str
+    size: int
+    train: str | Path
+    val: str | Path
+    classes: str | Path
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The real data as read: both cards, the scene of every validation pair, the label space, the constant class's scores."""
+
+    train: dict
+    val: dict
+    scenes: list[str]
+    space: LabelSpace
+    constant: dict
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one line of a table, seeds as keys, sorted."""
+
+    run: Run
+    cards: dict[int, dict]
+    metrics: dict[int, dict]
+    sums: np.ndarray
+
+    def score(self, name: str) -> dict[int, float]:
+        """A score of metrics.json by seed, NaN where it is null."""
+        return {seed: number(metrics[name]) for seed, metrics in self.metrics.items()}
+
+    def per_class(self, name: str, place: int) -> dict[int, float]:
+        """The score of one class by seed; seeds for which the class is absent are left out."""
+        found = {seed: number(metrics[name][place]) for seed, metrics in self.metrics.items()}
+        return {seed: value for seed, value in found.items() if not math.isnan(value)}
+
+    def card(self, name: str) -> float:
+        """A number of the runs' cards, averaged over seeds (the count of exposures may differ by a few); NaN where a card lacks it."""
+        return float(np.mean([number(card.get(name)) for card in self.cards.values()]))
+
+
+def number(value: float | None) -> float:
+    """JSON has no NaN, so the files say null."""
+    return math.nan if value is None else float(value)
+
+
+def load(runs: Sequence[Run], real: Sequence[Real]) -> tuple[dict, dict]:
+    """Read what the runs left, grouped by comparison (first come, first shown), rows in the order of `ARMS`, source and R."""
+    if not runs:
+        raise ConfigError("runs", "the table has no run.", "Give the experiment at least one segmenter and one training set.")
+    for run in runs:
+        if run.arm not in ARMS[1:]:
+            raise ConfigError("arm", f"'{run.arm}' is no arm of a comparison.", f"Use one of {', '.join(ARMS[1:])}.")
+    known = {(entry.dataset, entry.size): entry for entry in real}
+    grounds: dict[tuple, Ground] = {}
+    lines: dict[tuple, dict[tuple, list[Run]]] = {}
+    for run in runs:
+        place = (run.dataset, run.size)
+        if place not in grounds:
+            if place not in known:
+                raise ConfigError("real", f"no real data of {run.dataset} at {run.size} px is given.", "Name its stores.")
+            grounds[place] = _open(known[place])
+        line = (ARMS.index(run.arm), run.source or "", run.ratio, run.training_set, run.segmenter)
+        lines.setdefault((*place, run.subject), {}).setdefault(line, []).append(run)
+    groups = {}
+    for key, members in lines.items():
+        groups[key] = [_row(members[line], grounds[key[:2]]) for line in sorted(members)]
+        if sum(row.run.arm == "real" for row in groups[key]) != 1:
+            raise ConfigError("runs", f"{' '.join(map(str, key))} needs exactly one training set D to compare with.", "Add ratio 0.")
+    return grounds, groups
+
+
+def _open(real: Real) -> Ground:
+    train, val = (files.read_json(Path(folder) / "card.json") for folder in (real.train, real.val))
+    index = pd.read_csv(Path(real.val) / "index.csv", keep_default_na=False, dtype=str)
+    if "scene" not in index:
+        raise StoreError(Path(real.val) / "index.csv", "it has no column 'scene'.", "Tile the dataset again.")
+    space = LabelSpace.from_json(files.read_json(real.classes))
+    constant = statistics.constant_class(train["class_pixels"], val["class_pixels"])
+    return Ground(train, val, index["scene"].tolist(), space, constant)
+
+
+def _row(runs: list[Run], ground: Ground) -> Row:
+    runs = sorted(runs, key=lambda run: run.seed)
+    cards, metrics, sums = {}, {}, []
+    for run in runs:
+        folder = Path(run.folder)
+        if run.seed in cards:
+            raise ConfigError("runs", f"seed {run.seed} of {run.training_set} stands twice.", "Name every run once.")
+        cards[run.seed], metrics[run.seed] = (files.read_json(folder / name) for name in ("card.json", "metrics.json"))
+        confusion = np.load(folder / "confusion.npy", mmap_mode="r")
+        if confusion.shape[1:] != (ground.space.count,) * 2:
+            raise StoreError(
+                folder / "confusion.npy",
+                f"its shape {confusion.shape} does not fit {ground.space.count} classes.",
+                "Evaluate the run again.",
+            )
+        sums.append(statistics.sum_scenes(confusion, ground.scenes))
+        said, found = number(metrics[run.seed]["miou"]), float(statistics.mean_iou(sums[-1].sum(0)))
+        if not np.isclose(said, found, rtol=0, atol=1e-6, equal_nan=True):
+            raise StoreError(
+                folder / "metrics.json", f"mIoU {said:.6f} is not that of confusion.npy ({found:.6f}).", "Evaluate the run again."
+            )
+    return Row(runs[0], cards, metrics, np.stack(sums))

@@ -1,0 +1,1 @@
+"""Errors, files, devices, state, progress: nothing in here may change a result."""

@@ -1,0 +1,62 @@
+"""Training checkpoints: one safetensors file, replaced atomically, so the newest good state is always whole."""
+
+import json
+import logging
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+
+from satsynth.runtime.files import replacing
+
+log = logging.getLogger(__name__)
+NAME = "checkpoint.safetensors"
+
+
+def save(folder: Path, tensors: dict[str, torch.Tensor], facts: dict) -> None:
+    """Replace the checkpoint of `folder` by these tensors and JSON facts."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(folder / NAME) as partial:
+        save_file(plain, partial, metadata={"facts": json.dumps(facts, sort_keys=True)})
+
+
+def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
+    """The checkpoint of `folder`, or None where there is none or it is damaged (which is logged)."""
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        log.warning("%s: the checkpoint is damaged (%s) and is not used; the training starts anew.", path, error)
+        return None
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The tensors of an optimiser's state as `optimizer/{parameter number}/{name}`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer/{number}/{name}": value if torch.is_tensor(value) else torch.tensor(value)
+        for number, values in state.items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Put back what `flatten_optimizer` gave; the parameter groups stay as they were built."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for key, value in tensors.items():
+        if not key.startswith("optimizer/"):
+            continue
+        _, number, name = key.split("/", 2)
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:
+            # Fused steps walk raw memory: a moment must have the memory layout of its parameter.
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        elif name != "step" or optimizer.defaults.get("fused"):
+            value = value.to(parameter.device)
+        optimizer.state[parameter][name] = value

@@ -1,0 +1,306 @@
+"""The frame of every workflow script: log, look for finished work, lease devices, work, publish.
+
+A script names its work and hands over what Snakemake gave it:
+
+    def work(task):
+        from satsynth.segmentation.training import train  # imports torch, so only when there is something to do
+        train(task.cfg, ...)
+
+    perform(snakemake, work)
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import platform
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from satsynth.runtime import devices, files, logs, state
+from satsynth.runtime.errors import DiskError, SatsynthError
+
+log = logging.getLogger(__name__)
+PACKAGES = (
+    *("numpy", "pandas", "scipy", "pillow", "matplotlib", "safetensors", "torch", "torchvision", "timm"),
+    *("segmentation-models-pytorch", "rasterio", "nvidia-ml-py", "snakemake"),
+)
+Paths = dict[str, Path | list[Path]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job, as the library needs to know it.
+
+    Args:
+        rule: name of the rule.
+        wildcards: name -> value.
+        input: name -> path, or list of paths.
+        output: name -> STAGED path (or list), which the work must write; it is published when the work has ended.
+        declared: name -> the path (or list) that the rule declares.
+        cfg, code, raw: the rule's params of these names; raw is None where the rule has none.
+        threads: number of CPU threads to use.
+        gpus: number of leased devices; 0 with device "cpu".
+        device: what torch shall use.
+        log: the log file, or None.
+        work: folder for checkpoints; it outlives a killed job and is empty for new work.
+        wall_seconds: time from now after which the work should save and give up, or None; see `wall_seconds`.
+    """
+
+    rule: str
+    wildcards: dict[str, str]
+    input: Paths
+    output: Paths
+    declared: Paths
+    cfg: Any
+    code: Any
+    raw: Any
+    threads: int
+    gpus: int
+    device: Literal["cuda", "cpu"]
+    log: Path | None
+    work: Path
+    wall_seconds: float | None
+
+
+def perform(job: Any, work: Callable[[Task], None]) -> None:
+    """Do the work of a job, unless it was done before; then its outputs come back from state without importing torch.
+
+    The environment may name: SATSYNTH_STATE, the folder of all state (default results/state); SATSYNTH_DEVICE_WAIT, seconds to
+    wait for devices that other jobs hold (default 86400, a day).
+
+    Args:
+        job: has the attributes that Snakemake gives to scripts: rule, wildcards, input, output, params, threads, resources, log.
+            All inputs and outputs must be named. Of the params, `cfg`, `code` and `raw` are read; of the resources, `gpu` and
+            `runtime`. A rule without the resource `gpu` runs on the CPU and leases nothing.
+        work: does it; called at most once.
+
+    Raises:
+        SystemExit: code 1 after an error of this project, which is said in one line; 143 after SIGTERM.
+    """
+    logs.setup(_log_file(job))
+    try:
+        with _ending_on_sigterm():
+            _perform(job, work)
+    except SatsynthError as error:
+        _fail(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            _tell(job)
+            raise
+        _fail(DiskError(error.filename or job.rule, "the disk is full.", "Free some space and run again; finished work is kept."))
+    except SystemExit:
+        log.warning("%s was stopped; what it saved is kept.", job.rule)
+        raise
+    except Exception:
+        _tell(job)
+        raise
+
+
+def _perform(job: Any, work: Callable[[Task], None]) -> None:
+    begun, started = time.monotonic(), _now()
+    wildcards, inputs, declared = dict(job.wildcards.items()), _named(job.input), _named(job.output)
+    params = dict(job.params.items())
+    made_of = {name: params.get(name) for name in ("cfg", "code", "raw")}
+    name = state.key(job.rule, wildcards, **made_of, inputs=_flat(inputs))
+    entry = state.State(os.environ.get("SATSYNTH_STATE", "results/state"), job.rule, name)
+    outputs = _flat(declared)
+    log.info("%s", " ".join([job.rule, *(f"{wildcard}={value}" for wildcard, value in wildcards.items())]))
+    with entry.locked():
+        if entry.finished(outputs):
+            entry.restore(outputs)
+            _note_restored(entry, started)
+            log.info("Finished before, restored from %s.", entry.folder)
+            return
+        entry.begin()
+        staged = {name: _each(value, entry.staged) for name, value in declared.items()}
+        for path in _flat(staged):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with _threads(job.threads), _leased(job) as lease:
+            task = Task(
+                rule=job.rule,
+                wildcards=wildcards,
+                input=inputs,
+                output=staged,
+                declared=declared,
+                **made_of,
+                threads=job.threads,
+                gpus=len(lease.devices),
+                device=lease.kind,
+                log=_log_file(job),
+                work=entry.work,
+                wall_seconds=wall_seconds(getattr(job.resources, "runtime", None), time.monotonic() - begun),
+            )
+            work(task)
+            facts = _provenance(task, lease, started, time.monotonic() - begun)
+        files.write_json(entry.provenance, facts)
+        entry.publish(outputs)
+        log.info("%s is done in %s.", job.rule, logs.duration(time.monotonic() - begun))
+
+
+def wall_seconds(runtime: object, spent: float = 0.0) -> float | None:
+    """Seconds that are left for the work of a job.
+
+    Args:
+        runtime: the resource `runtime` in minutes; anything but a number means no limit.
+        spent: seconds that the job has taken so far.
+
+    Returns:
+        The runtime less what is spent and a margin for saving and leaving (5 %, 30 s at least), never below 0; or None.
+    """
+    if isinstance(runtime, bool) or not isinstance(runtime, int | float):
+        return None
+    seconds = runtime * 60
+    return max(0.0, seconds - max(30.0, 0.05 * seconds) - spent)
+
+
+# What Snakemake gives ---------------------------------------------------------------------------------------------------------
+
+
+def _each(value: Path | list[Path], function: Callable[[Path], Path]) -> Path | list[Path]:
+    return [function(path) for path in value] if isinstance(value, list) else function(value)
+
+
+def _named(group: Any) -> Paths:
+    """The named files of an input or output, as plain paths. Snakemake's lists also iterate over files without a name."""
+    named: Paths = {
+        name: Path(value) if isinstance(value, str | os.PathLike) else [Path(path) for path in value] for name, value in group.items()
+    }
+    if not isinstance(group, Mapping) and len(list(group)) != len(_flat(named)):
+        raise SatsynthError("rule", "an input or output has no name.", "Name every input and output of the rule.")
+    return named
+
+
+def _flat(named: Paths) -> list[Path]:
+    return [path for value in named.values() for path in (value if isinstance(value, list) else [value])]
+
+
+def _log_file(job: Any) -> Path | None:
+    if isinstance(job.log, str | os.PathLike):
+        return Path(job.log)
+    paths = list(job.log or ())
+    return Path(paths[0]) if paths else None
+
+
+# Surroundings -----------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, the first thing that a scheduler sends, run the `finally` blocks."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Tell numeric libraries, before they are imported, how many threads the job was given."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _leased(job: Any) -> Iterator[devices.Lease]:
+    count = getattr(job.resources, "gpu", None)
+    if count is None:
+        with devices.hidden() as lease:
+            yield lease
+        return
+    wait = float(os.environ.get("SATSYNTH_DEVICE_WAIT", "86400"))
+    with devices.lease(int(count), wait_seconds=wait, log=log) as lease:
+        yield lease
+
+
+def _fail(error: SatsynthError) -> None:
+    log.error("%s", error)
+    log.debug("Where it was raised:", exc_info=error)  # the log file only
+    raise SystemExit(1)
+
+
+def _tell(job: Any) -> None:
+    # Python writes the traceback to standard error; the log file gets it here.
+    log.error("%s failed unexpectedly.", job.rule)
+    log.debug("Where it was raised:", exc_info=True)
+
+
+# Provenance -------------------------------------------------------------------------------------------------------------------
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _provenance(task: Task, lease: devices.Lease, started: str, seconds: float) -> dict:
+    """How the outputs were made. Of large inputs only the size is told: their cards carry the hashes."""
+    inputs = {}
+    for path in _flat(task.input):
+        facts: dict[str, object] = {"size": path.stat().st_size}
+        if path.suffix in state.CARDS:
+            facts["sha256"] = files.sha256(path)
+        inputs[path.as_posix()] = facts
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {
+        **{"rule": task.rule, "wildcards": task.wildcards, "cfg": task.cfg, "code": task.code, "raw": task.raw},
+        **{"inputs": inputs, "versions": _versions(), "python": platform.python_version()},
+        **{"host": platform.node(), "platform": platform.platform(), "cpus": os.cpu_count(), "threads": task.threads},
+        **{"device": lease.kind, "devices": list(lease.devices), "device_name": _device_name()},
+        **{"peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024), "peak_device_bytes": _peak_device_bytes()},
+        **{"started": started, "ended": _now(), "seconds": round(seconds, 3), "how": "computed", "restored": []},
+    }
+
+
+def _note_restored(entry: state.State, when: str) -> None:
+    try:
+        facts = files.read_json(entry.provenance)
+    except (OSError, ValueError):
+        log.warning("%s cannot be read, so this restoring is not noted.", entry.provenance)
+        return
+    facts.update(how="restored", restored=[*facts.get("restored", []), when])
+    files.write_json(entry.provenance, facts)
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata  # takes longer to import than a restored job to run
+
+    found = {}
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def _device_name() -> str | None:
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _peak_device_bytes() -> int | None:
+    torch = sys.modules.get("torch")
+    return torch.cuda.max_memory_allocated() if torch is not None and torch.cuda.is_initialized() else None

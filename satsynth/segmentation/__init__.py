@@ -1,0 +1,1 @@
+"""Segmentation networks trained on real, synthetic and joined pairs, and their scores."""

@@ -1,0 +1,127 @@
+"""Batches of a training set: real and synthetic pairs in equal parts, as a function of (seed, step) alone."""
+
+import logging
+
+import numpy as np
+import torch
+
+from satsynth.pairs import View
+from satsynth.randomness import numpy_stream
+from satsynth.runtime.errors import ConfigError, StoreError
+
+log = logging.getLogger(__name__)
+# What is left over serves the network, its activations and its optimiser.
+SHARE_OF_FREE_MEMORY = 0.5
+BLOCK = 1024  # pairs
+
+
+class Mixture:
+    """A training set of real pairs, synthetic pairs or both, drawn half and half whatever their counts (paper, section 5.3).
+
+    Slot s of the endless stream of images is real where s is even and synthetic where it is odd; a set of one part fills every slot. The
+    e-th draw from a part of n pairs is row e mod n of that part's shuffle number e // n, so every pair is seen equally often, and a run
+    that starts at any step sees the same stream. The shuffles of a part do not depend on the other part: with one seed, D and D ∪ D'
+    see their real pairs in one order.
+
+    Args:
+        real: view of real pairs, or None.
+        synthetic: view of synthetic pairs, or None.
+        device: where batches are made. On an accelerator all pairs are moved there once, as uint8, if half of its free memory holds
+            them; otherwise, and on the CPU, they are read from the memory-mapped files (whose pages the system caches).
+
+    Raises:
+        ConfigError: there is neither part.
+        StoreError: stores differ in size or classes, or one has no labelled pixel.
+    """
+
+    def __init__(self, real: View | None, synthetic: View | None, device: str | torch.device):
+        parts = {"real": real, "synthetic": synthetic}
+        self.counts = {name: len(view) for name, view in parts.items() if view is not None}
+        if not self.counts:
+            raise ConfigError("training set", "it has neither real nor synthetic pairs.", "Name at least one store.")
+        self.view = View(tuple(store for view in parts.values() if view is not None for store in view.stores))
+        _check_labelled(self.view)
+        for name, pairs in self.counts.items():
+            if pairs == 0:
+                raise StoreError(parts[name].stores[0].folder, f"there are no {name} pairs.", "Train on stores that hold pairs.")
+        self.device = torch.device(device)
+        self._orders: dict[str, tuple[int, int, np.ndarray]] = {}
+        self._resident = _move(self.view, self.device)
+        self._turns = _turns(self.view.size).to(self.device)
+
+    def exposures(self, images: int) -> dict[str, int]:
+        """How many of the first `images` slots each part fills: {"real": ..., "synthetic": ...}."""
+        if len(self.counts) == 2:
+            return {"real": (images + 1) // 2, "synthetic": images // 2}
+        return {name: images if name in self.counts else 0 for name in ("real", "synthetic")}
+
+    def rows(self, seed: int, first: int, count: int) -> np.ndarray:
+        """Rows of `view` in slots `first` to `first + count - 1`, (count,) int64; the real pairs come first in the view."""
+        names = list(self.counts)
+        return np.array([self._row(seed, names[slot % len(names)], slot // len(names)) for slot in range(first, first + count)])
+
+    def _row(self, seed: int, name: str, draw: int) -> int:
+        epoch, place = divmod(draw, self.counts[name])
+        known = self._orders.get(name)
+        if known is None or known[:2] != (seed, epoch):
+            start = 0 if name == "real" else self.counts.get("real", 0)
+            order = start + numpy_stream(seed, "order", name, epoch).permutation(self.counts[name])
+            known = self._orders[name] = (seed, epoch, order)
+        return int(known[2][place])
+
+    def draw(self, seed: int, step: int, batch: int, part: int = 0, parts: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (B,H,W,3) and masks (B,H,W), uint8 on the device, each pair under one of the eight flips and rotations.
+
+        Args:
+            seed: of the order and the flips.
+            step: number of the optimiser step.
+            batch: images of the whole step.
+            part: which of the `parts` equal parts of the step's batch; B = batch / parts.
+            parts: see above.
+        """
+        count = batch // parts
+        rows = self.rows(seed, step * batch + part * count, count)
+        if self._resident is not None:
+            index = torch.from_numpy(rows).to(self.device)
+            images, masks = (array[index] for array in self._resident)
+        else:
+            images, masks = (torch.from_numpy(array).to(self.device) for array in self.view.gather(rows))
+        turns = numpy_stream(seed, "turns", step).integers(0, 8, batch)[part * count : (part + 1) * count]
+        return turn(images, masks, self._turns[torch.from_numpy(turns).to(self.device)])
+
+
+def _move(view: View, device: torch.device) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """All pairs on an accelerator that has room for them, copied in blocks so that the host never holds the set."""
+    if device.type != "cuda":
+        return None
+    needed = 4 * len(view) * view.size**2
+    free = torch.cuda.mem_get_info(device)[0]
+    if needed > SHARE_OF_FREE_MEMORY * free:
+        log.info("training set: %.1f GB stay memory-mapped (%.1f GB are free on %s)", needed / 1e9, free / 1e9, device)
+        return None
+    log.info("training set: %.2f GB are held on %s (%.1f GB were free)", needed / 1e9, device, free / 1e9)
+    images = torch.empty((len(view), view.size, view.size, 3), dtype=torch.uint8, device=device)
+    masks = torch.empty((len(view), view.size, view.size), dtype=torch.uint8, device=device)
+    for first in range(0, len(view), BLOCK):
+        rows = np.arange(first, min(first + BLOCK, len(view)))
+        images[rows[0] : rows[-1] + 1], masks[rows[0] : rows[-1] + 1] = (torch.from_numpy(array) for array in view.gather(rows))
+    return images, masks
+
+
+def _check_labelled(view: View) -> None:
+    for store in view.stores:
+        if len(store) and not any(store.card["class_pixels"]):
+            raise StoreError(store.folder, "no pixel of its masks is labelled.", "Train on stores that have masks.")
+
+
+def _turns(size: int) -> torch.Tensor:
+    """(8, size²) int64: where each pixel comes from under rot90 by 0 to 3 quarters, without and with a flip (the group D4)."""
+    grid = torch.arange(size * size).view(size, size)
+    turned = [torch.rot90(base, quarters) for base in (grid, grid.flip(1)) for quarters in range(4)]
+    return torch.stack([index.flatten() for index in turned])
+
+
+def turn(images: torch.Tensor, masks: torch.Tensor, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Move the pixels of images (B,H,W,3) and masks (B,H,W) alike; `sources` (B,H·W) names the pixel that each one takes."""
+    pixels = images.flatten(1, 2).gather(1, sources[:, :, None].expand(-1, -1, 3))
+    return pixels.view_as(images), masks.flatten(1).gather(1, sources).view_as(masks)

@@ -1,0 +1,118 @@
+"""A segmenter: what all networks share around them, so that training and prediction see one and the same function.
+
+Normalisation, padding to the network's multiple, precision, and its two files (weights and card).
+"""
+
+import importlib
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from satsynth.runtime import files
+from satsynth.runtime.errors import ConfigError, WeightsError
+
+# ImageNet statistics, for every network and for real and synthetic images alike.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+class Segmenter(nn.Module):
+    """Images (N,H,W,3) uint8 -> logits (N,K,H,W) float32.
+
+    Args:
+        network: images (N,3,H,W) float32 -> logits (N,K,H,W), for H and W that are multiples of `multiple`.
+        multiple: see above; other sizes are padded on the right and at the bottom, and the logits cropped.
+        precision: "float32", or "bfloat16" (autocast and channels-last memory).
+    """
+
+    def __init__(self, network: nn.Module, multiple: int, precision: str):
+        super().__init__()
+        self.half = precision == "bfloat16"
+        self.network = network.to(memory_format=torch.channels_last) if self.half else network
+        self.multiple = multiple
+        mean, std = torch.tensor(MEAN), torch.tensor(STD)
+        self.register_buffer("scale", (1 / (255 * std))[:, None, None], persistent=False)
+        self.register_buffer("shift", (-mean / std)[:, None, None], persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of every pixel; see the class."""
+        layout = torch.channels_last if self.half else torch.contiguous_format
+        inputs = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=layout) * self.scale + self.shift
+        height, width = inputs.shape[2:]
+        inputs = pad(inputs, self.multiple)
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.half):
+            logits = self.network(inputs)
+        return logits[:, :, :height, :width].float()
+
+
+def pad(inputs: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Grow (N,C,H,W) on the right and at the bottom to the next multiple: mirrored, or the border repeated where it is too narrow."""
+    height, width = inputs.shape[2:]
+    down, right = -height % multiple, -width % multiple
+    if not down and not right:
+        return inputs
+    mode = "reflect" if down < height and right < width else "replicate"
+    return functional.pad(inputs, (0, right, 0, down), mode=mode)
+
+
+def choose_precision(wanted: str, device: str | torch.device) -> str:
+    """Resolve `precision`: "auto" is bfloat16 where the device computes it natively, else float32."""
+    if wanted not in PRECISIONS:
+        raise ConfigError("precision", f"'{wanted}' is no precision.", f"Use one of {', '.join(PRECISIONS)}.")
+    if wanted != "auto":
+        return wanted
+    if torch.device(device).type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if native else "float32"
+
+
+def build(cfg: dict, classes: int, precision: str) -> Segmenter:
+    """The untrained segmenter of a config, on the CPU; its weights come from torch's global generator.
+
+    Args:
+        cfg: `network` names a module of satsynth.segmentation.networks; that module reads its own keys.
+        classes: K.
+        precision: "float32" or "bfloat16".
+    """
+    name = f"satsynth.segmentation.networks.{cfg['network']}"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ConfigError(
+            "network", f"there is no network '{cfg['network']}'.", "Name a module of satsynth/segmentation/networks."
+        ) from error
+    return Segmenter(module.build(cfg, classes), module.minimum_multiple, precision)
+
+
+def save(segmenter: Segmenter, weights: Path) -> str:
+    """Write the network's state (parameters and batch statistics) as safetensors, atomically; returns the file's SHA-256."""
+    state = {name: value.detach().cpu().contiguous() for name, value in segmenter.network.state_dict().items()}
+    with files.replacing(weights) as partial:
+        save_file(state, partial)
+    return files.sha256(weights)
+
+
+def load(weights: str | Path, card: str | Path, device: str | torch.device) -> tuple[Segmenter, dict]:
+    """A trained segmenter in evaluation mode on `device`, and its card.
+
+    Raises:
+        WeightsError: the files cannot be read, or weights and card do not belong together.
+    """
+    again = "Delete the weights and their card and train again."
+    try:
+        facts = files.read_json(card)
+        segmenter = build(facts["segmenter"], facts["classes"], facts["precision"])
+        if files.sha256(weights) != facts["weights_sha256"]:
+            raise WeightsError(weights, f"they are not the weights that {card} describes.", again)
+        segmenter.network.load_state_dict(load_file(weights))
+    except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+        raise WeightsError(weights, f"the weights or their card {card} cannot be read ({error}).", again) from error
+    return segmenter.to(device).eval(), facts

@@ -1,0 +1,131 @@
+"""Training of a segmentation network on D, D' or D ∪ D' (paper, sections 5.3 and 5.4)."""
+
+import io
+import logging
+from pathlib import Path
+
+import torch
+
+from satsynth.fitting import Recipe, build_optimizer, fit
+from satsynth.pairs import open_view
+from satsynth.randomness import derive
+from satsynth.runtime import files
+from satsynth.runtime.errors import ConfigError
+from satsynth.segmentation import encoders
+from satsynth.segmentation.batches import Mixture
+from satsynth.segmentation.losses import cross_entropy
+from satsynth.segmentation.segmenter import Segmenter, build, choose_precision, pad, save
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    real: list[Path],
+    synthetic: list[Path],
+    cfg: dict,
+    seed: int,
+    *,
+    weights: Path,
+    card: Path,
+    history: Path,
+    work: Path,
+    device: str | torch.device,
+    wall_seconds: float | None = None,
+) -> dict:
+    """Train one segmenter and write its weights (the last step's), history and card.
+
+    The number of optimiser steps, the initial weights and the order of real pairs depend on `cfg` and `seed` only, never on the training
+    set: two runs of one seed, with and without synthetic pairs, are a fair pair.
+
+    Args:
+        real: folders of stores of real pairs; may be empty.
+        synthetic: folders of stores of synthetic pairs; may be empty. With both, every batch is half real, half synthetic.
+        cfg: network, encoder, encoder_weights, precision, head_rate, exposures, training (a recipe and an optimiser).
+        seed: of initial weights, order, flips and dropout.
+        weights: safetensors file to write.
+        card: JSON file to write, last; content only.
+        history: CSV file to write.
+        work: folder of the checkpoint; a checkpoint found there is continued.
+        device: "cpu" or "cuda".
+        wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent.
+
+    Returns:
+        The card.
+
+    Raises:
+        ConfigError, StoreError, WeightsError: what was given cannot be used.
+        TrainingError: the loss is not finite, or the time budget is spent.
+    """
+    mixture = Mixture(open_view(real) if real else None, open_view(synthetic) if synthetic else None, device)
+    training = {**cfg["training"], "steps": round(cfg["exposures"] * cfg["training"]["steps"])}
+    recipe = Recipe.of(training)
+    precision = choose_precision(cfg["precision"], device)
+    segmenter, origin = start(cfg, mixture.view.classes, precision, seed)
+    segmenter.to(device)
+    _check_batch(segmenter, mixture.view.size, recipe)
+
+    def loss_of(step: int, part: int) -> torch.Tensor:
+        images, masks = mixture.draw(seed, step, recipe.batch, part, recipe.accumulate)
+        return cross_entropy(segmenter(images), masks)
+
+    rows = fit(
+        "segmenter",
+        segmenter,
+        build_optimizer(groups(segmenter, training["learning_rate"], cfg["head_rate"]), training),
+        loss_of,
+        recipe,
+        seed=seed,
+        work=work,
+        wall_seconds=wall_seconds,
+    )
+    exposures = mixture.exposures(recipe.steps * recipe.batch)
+    facts = {
+        "segmenter": {"network": cfg["network"], "encoder": cfg["encoder"]},
+        "encoder_weights": origin,
+        "classes": mixture.view.classes,
+        "size": mixture.view.size,
+        "steps": recipe.steps,
+        "batch": recipe.batch,
+        "seed": seed,
+        "real_pairs": mixture.counts.get("real", 0),
+        "synthetic_pairs": mixture.counts.get("synthetic", 0),
+        "real_exposures": exposures["real"],
+        "synthetic_exposures": exposures["synthetic"],
+        "parameters": sum(parameter.numel() for parameter in segmenter.parameters()),
+        "precision": precision,
+        "data": {
+            "real": [files.sha256(Path(folder) / "card.json") for folder in real],
+            "synthetic": [files.sha256(Path(folder) / "card.json") for folder in synthetic],
+        },
+        "weights_sha256": save(segmenter, weights),
+    }
+    text = io.StringIO()
+    rows.to_csv(text, index=False, lineterminator="\n")
+    files.write_text(history, text.getvalue())
+    files.write_json(card, facts)
+    return facts
+
+
+def start(cfg: dict, classes: int, precision: str, seed: int) -> tuple[Segmenter, str]:
+    """The segmenter before its first step, on the CPU, and what its encoder was loaded from; the weights depend on `seed` only."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "weights"))
+        segmenter = build(cfg, classes, precision)
+    return segmenter, encoders.initialise(segmenter.network, cfg["encoder"], cfg["encoder_weights"])
+
+
+def groups(segmenter: Segmenter, rate: float, head_rate: float) -> list[dict]:
+    """Parameter groups: the encoder at the base rate, everything else at `head_rate` times it."""
+    encoder = list(segmenter.network.encoder.parameters())
+    known = {id(parameter) for parameter in encoder}
+    head = [parameter for parameter in segmenter.parameters() if id(parameter) not in known]
+    return [{"params": encoder, "lr": rate}, {"params": head, "lr": rate * head_rate}]
+
+
+def _check_batch(segmenter: Segmenter, size: int, recipe: Recipe) -> None:
+    """Batch statistics need two values a channel: one image whose deepest map is a single pixel has one."""
+    side = pad(torch.empty(1, 1, size, size), segmenter.multiple).shape[-1] // segmenter.multiple
+    if recipe.batch // recipe.accumulate * side * side < 2:
+        raise ConfigError(
+            "training.batch", f"one image of {size} px at a time is too few for batch normalisation.", "Use a batch of at least 2."
+        )

@@ -1,0 +1,506 @@
+"""Readers: the three benchmarks in their own layouts, a user's folders, label decoding, and what each bad input says."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from satsynth.datasets import folder, isaid, loveda, openearthmap, tiling
+from satsynth.datasets.labels import Labels
+from satsynth.pairs import IGNORE
+from satsynth.randomness import numpy_stream
+from satsynth.runtime.errors import ConfigError, DataError
+
+DATA = os.environ.get("SATSYNTH_DATA")
+real = pytest.mark.skipif(not DATA, reason="SATSYNTH_DATA is not set: no real imagery to read")
+CFG = {
+    "images": "images",
+    "labels": "masks",
+    "class_count": 3,
+    "label_map": None,
+    "ignore": 255,
+    "unknown": "error",
+    "split": {"by": "scene", "val": 0.25, "seed": 0},
+    "size": 16,
+    "stride": 16,
+    "remainder": "pad",
+    "max_ignore": 1.0,
+    "resize": None,
+    "max_pixels": 500_000_000,
+    "bands": None,
+    "scale": None,
+}
+DUBAI = {
+    **CFG,
+    "images": "Semantic segmentation dataset/Tile {tile}/images/image_part_{part}.jpg",
+    "labels": "Semantic segmentation dataset/Tile {tile}/masks/image_part_{part}.png",
+    "class_count": 5,
+    "label_map": {"#3C1098": 0, "#8429F6": 1, "#6EC1E4": 2, "#FEDD3A": 3, "#E2A929": 4, "#9B9B9B": 255, "#000000": 255},
+    "split": {"val": {"part": ["008", "009"]}},
+}
+
+
+def save(path, array, mode=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(path)
+    return path
+
+
+def picture(height=20, width=24, seed=0):
+    return numpy_stream(seed, "picture").integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def ids(classes=3, height=20, width=24, seed=0):
+    return numpy_stream(seed, "ids").integers(0, classes, (height, width), dtype=np.uint8)
+
+
+def pair(root, name="a", image=None, mask=None):
+    save(root / "images" / f"{name}.png", picture() if image is None else image)
+    save(root / "masks" / f"{name}.png", ids() if mask is None else mask)
+
+
+def whole(module, scene, cfg):
+    with tiling.open_scene(scene, module.labels(cfg), cfg) as (height, _, image, mask):
+        return image(0, height), mask(0, height)
+
+
+def only(root, cfg=CFG):
+    """Image and mask of the first scene of a folder dataset of which all but one scene is for training."""
+    if len(list((root / "images").iterdir())) == 1:
+        pair(root, "zz")
+    found = [scene for part in ("train", "val") for scene in folder.scenes(root, part, cfg)]
+    return whole(folder, min(found, key=lambda scene: scene.name), cfg)
+
+
+def shares(masks):
+    pixels = sum(np.bincount(mask.ravel(), minlength=256) for mask in masks)
+    return {int(i): 100 * pixels[i] / pixels.sum() for i in np.flatnonzero(pixels)}
+
+
+# The benchmarks' layouts, generated.
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "suffix"),
+    [
+        ("val/images", "val/images", "_instance_color_RGB"),
+        ("val/images", "val/masks", "_instance_color_RGB"),
+        ("val/images", "val/Semantic_masks/images", "_instance_color_RGB"),
+        ("img_dir/val", "ann_dir/val", "_instance_color_RGB"),
+        ("val/images", "val/masks", ""),
+    ],
+)
+@pytest.mark.parametrize("form", ["colour", "palette", "index", "index palette"])
+def test_isaid_layouts_and_forms(tmp_path, images, masks, suffix, form):
+    table = np.array(list(isaid.CLASSES.values()), np.uint8)
+    expected = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24) % 16
+    for name in ("P0010", "P0002"):
+        save(tmp_path / images / f"{name}.png", picture())
+        save(tmp_path / masks / f"{name}_instance_id_RGB.png", picture())
+        target = tmp_path / masks / f"{name}{suffix}.png"
+        if form == "colour":
+            save(target, table[expected])
+        elif form == "index":
+            save(target, expected)
+        else:
+            # A shuffled palette of the official colours, and the grey ramp that libraries write for plain indices.
+            order = np.arange(16)[::-1] if form == "palette" else np.arange(16)
+            image = Image.fromarray(np.argsort(order).astype(np.uint8)[expected]).convert("P")
+            colours = table[order] if form == "palette" else np.arange(256, dtype=np.uint8).repeat(3)
+            image.putpalette(colours.tobytes())
+            image.save(target)
+    scenes = isaid.scenes(tmp_path, "val", CFG)
+    assert [scene.name for scene in scenes] == ["P0002", "P0010"]
+    image, mask = whole(isaid, scenes[0], CFG)
+    np.testing.assert_array_equal(mask, expected)
+    np.testing.assert_array_equal(image, picture())
+    with pytest.raises(DataError) as error:
+        isaid.scenes(tmp_path, "train", CFG)
+    assert error.value.subject == str(tmp_path / "train/images")
+
+
+def test_isaid_table_is_the_devkits():
+    codes = {name: red + 256 * green + 65536 * blue for name, (red, green, blue) in isaid.CLASSES.items()}
+    assert (codes["storage_tank"], codes["roundabout"], codes["harbor"]) == (4144896, 8371968, 10183680)
+    assert list(codes).index("storage_tank") == 2 and list(codes).index("harbor") == 15
+
+
+def test_loveda_layout_and_no_data(tmp_path):
+    raw = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24) % 8
+    for area, name in (("Urban", "10"), ("Urban", "2"), ("Rural", "7")):
+        save(tmp_path / "Train" / area / "images_png" / f"{name}.png", picture())
+        save(tmp_path / "Train" / area / "masks_png" / f"{name}.png", raw)
+    scenes = loveda.scenes(tmp_path, "train", CFG)
+    assert [scene.name for scene in scenes] == ["Rural/7", "Urban/2", "Urban/10"]
+    _, mask = whole(loveda, scenes[0], CFG)
+    np.testing.assert_array_equal(mask, np.where(raw == 0, IGNORE, raw - 1))
+    with pytest.raises(DataError, match="the split val of LoveDA is not on disk") as error:
+        loveda.scenes(tmp_path, "val", CFG)
+    assert error.value.subject == str(tmp_path / "Val")
+
+
+def test_openearthmap_without_the_xbd_images(tmp_path, caplog):
+    raw = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24) % 9
+    for name in ("new_town_2", "new_town_10", "hurricane_1"):
+        region = name.rpartition("_")[0]
+        save(tmp_path / region / "labels" / f"{name}.tif", raw)
+        if region != "hurricane":
+            save(tmp_path / region / "images" / f"{name}.tif", picture())
+    (tmp_path / "train.txt").write_text("new_town_10.tif\nhurricane_1.tif\nnew_town_2.tif\n")
+    scenes = openearthmap.scenes(tmp_path, "train", CFG)
+    assert [scene.name for scene in scenes] == ["new_town_2", "new_town_10"]
+    assert "1 listed scenes have no image" in caplog.text
+    _, mask = whole(openearthmap, scenes[0], CFG)
+    np.testing.assert_array_equal(mask, np.where(raw == 0, IGNORE, raw - 1))
+    with pytest.raises(DataError, match="list of file names does not exist") as error:
+        openearthmap.scenes(tmp_path, "val", CFG)
+    assert error.value.subject == str(tmp_path / "val.txt")
+    save(tmp_path / "hurricane" / "images" / "hurricane_1.tif", picture())
+    assert len(openearthmap.scenes(tmp_path, "train", CFG)) == 3
+
+
+@pytest.mark.parametrize("module", [isaid, loveda, openearthmap])
+def test_label_spaces_fit_their_decoders(module):
+    assert module.label_space({}).count == module.labels(CFG).classes
+
+
+# The same on real files.
+
+
+@real
+@pytest.mark.parametrize(
+    ("module", "name", "split", "expected"),
+    [
+        (isaid, "isaid_sample", "train", {0: 82.0, 8: 15.6, 9: 2.4}),
+        (loveda, "loveda_sample", "train", {0: 13.6, 1: 1.4, 2: 1.8, 3: 0.4, 6: 82.8}),
+        (openearthmap, "openearthmap_sample", "val", {1: 7.5, 2: 23.3, 3: 6.4, 4: 0.8, 6: 34.2, 7: 27.8}),
+    ],
+)
+def test_real_samples(module, name, split, expected):
+    (scene,) = module.scenes(Path(DATA) / name, split, CFG)
+    image, mask = whole(module, scene, CFG)
+    assert shares([mask]) == pytest.approx(expected, abs=0.06)
+    assert image.shape == (*mask.shape, 3) and image.std() > 20
+    with pytest.raises(DataError, match="is not on disk"):
+        module.scenes(Path(DATA) / name, "val" if split == "train" else "train", CFG)
+
+
+@real
+def test_dubai_split_and_class_shares():
+    root = Path(DATA) / "dubai_mbrsc"
+    train, val = (folder.scenes(root, split, DUBAI) for split in ("train", "val"))
+    assert (len(train), len(val)) == (56, 16)
+    assert not {scene.image for scene in train} & {scene.image for scene in val}
+    assert train[1].name == "Semantic segmentation dataset/Tile 1/images/image_part_002"
+    decoder = folder.labels(DUBAI)
+
+    def mask(scene):
+        with folder_raster(scene.mask) as raster:
+            return decoder.rows(raster)(0, raster.height)
+
+    assert shares(mask(scene) for scene in [*train, *val]) == pytest.approx(
+        {0: 13.31, 1: 52.36, 2: 9.35, 3: 10.31, 4: 13.61, IGNORE: 0.51 + 0.56}, abs=0.02
+    )
+
+
+def folder_raster(path):
+    from satsynth.datasets.rasters import opened
+
+    return opened(path, CFG["max_pixels"])
+
+
+# Splits of one's own data.
+
+
+def names(root, split, **changes):
+    return [scene.name for scene in folder.scenes(root, split, {**CFG, **changes})]
+
+
+def test_split_by_scene_is_disjoint_and_seeded(tmp_path):
+    for number in range(8):
+        pair(tmp_path, f"town/scene_{number}")
+    train, val = names(tmp_path, "train"), names(tmp_path, "val")
+    assert (len(train), len(val)) == (6, 2) and not set(train) & set(val)
+    assert train == sorted(train) and train[0].startswith("town/scene_")
+    assert names(tmp_path, "val") == val
+    assert any(names(tmp_path, "val", split={**CFG["split"], "seed": seed}) != val for seed in range(1, 5))
+
+
+def test_split_by_wildcard_beside_merged_defaults(tmp_path):
+    for tile in (1, 2, 10):
+        for part in ("008", "009"):
+            save(tmp_path / f"Tile {tile}/image_{part}.png", picture())
+            save(tmp_path / f"Tile {tile}/image_{part}_mask.png", ids())
+    patterns = {"images": "Tile {tile}/image_{part}.png", "labels": "Tile {tile}/image_{part}_mask.png"}
+    rule = {"by": "scene", "seed": 0, "val": {"part": ["009"], "tile": [1, 10]}}
+    assert names(tmp_path, "val", **patterns, split=rule) == ["Tile 1/image_009", "Tile 10/image_009"]
+    assert names(tmp_path, "train", **patterns, split=rule) == [
+        "Tile 1/image_008",
+        "Tile 2/image_008",
+        "Tile 2/image_009",
+        "Tile 10/image_008",
+    ]
+    assert names(tmp_path, "train", **patterns, split={**rule, "train": {"tile": [2]}}) == ["Tile 2/image_008", "Tile 2/image_009"]
+    by_tile = {"by": "tile", "val": 0.3, "seed": 0}
+    assert len({name.split("/")[0] for name in names(tmp_path, "val", **patterns, split=by_tile)}) == 1
+    for bad, kind, text in (
+        ({"val": {"part": ["8"]}}, DataError, "no scene has '8'; there are 008, 009"),
+        ({"val": {"row": ["1"]}}, ConfigError, "no wildcard {row}"),
+        ({"val": {"tile": [1]}, "train": {"part": ["008"]}}, DataError, "in train and val"),
+        ({"val": {"tile": [1, 2, 10]}}, DataError, "it is empty"),
+    ):
+        with pytest.raises(kind) as error:
+            names(tmp_path, "train", **patterns, split=bad)
+        assert text in error.value.cause
+
+
+def test_split_by_list(tmp_path):
+    for name in ("a", "b", "c"):
+        pair(tmp_path, name)
+    rule = {"train": "train.txt", "val": "val.txt"}
+    (tmp_path / "train.txt").write_text("c\na\n\n")
+    assert names(tmp_path, "train", split=rule) == ["a", "c"]
+    with pytest.raises(DataError, match="list of scenes does not exist") as error:
+        names(tmp_path, "val", split=rule)
+    assert error.value.subject == str(tmp_path / "val.txt")
+    (tmp_path / "val.txt").write_text("b.png\n")
+    with pytest.raises(DataError, match=r"1 of its 1 names fit no scene, such as 'b.png'; a scene is 'a'"):
+        names(tmp_path, "val", split=rule)
+    (tmp_path / "val.txt").write_text("b\nc\n")
+    with pytest.raises(DataError, match="1 scenes are in train too, such as c"):
+        names(tmp_path, "val", split=rule)
+
+
+def test_empty_split_list(tmp_path):
+    pair(tmp_path)
+    (tmp_path / "val.txt").write_text("\n")
+    with pytest.raises(DataError) as error:
+        names(tmp_path, "val", split={"train": "train.txt", "val": "val.txt"})
+    assert error.value.subject == "split.val" and "it is empty" in error.value.cause
+
+
+def test_one_scene_cannot_be_split(tmp_path):
+    pair(tmp_path)
+    with pytest.raises(DataError, match="1 scenes cannot be divided in two"):
+        names(tmp_path, "val")
+
+
+# Labels.
+
+
+def test_label_map_by_colour_reads_rgb_and_any_palette_order(tmp_path):
+    table = {"#3C1098": 0, "#8429F6": 1, "#9B9B9B": 255}
+    cfg = {**CFG, "class_count": 2, "label_map": table}
+    expected = ids(3)
+    expected[expected == 2] = IGNORE
+    colours = np.zeros((256, 3), np.uint8)
+    colours[[0, 1, IGNORE]] = [bytes.fromhex(key[1:]) for key in table]
+    decoder = folder.labels(cfg)
+    for number, order in enumerate(([0, 1, 2], [2, 0, 1])):
+        index = np.array(order, np.uint8)[np.where(expected == IGNORE, 2, expected)]
+        palette = np.zeros((3, 3), np.uint8)
+        palette[order] = colours[[0, 1, IGNORE]]
+        image = Image.fromarray(index).convert("P")
+        image.putpalette(palette.tobytes())
+        image.save(tmp_path / f"{number}.png")
+    save(tmp_path / "rgb.png", colours[expected])
+    save(tmp_path / "rgba.png", np.dstack([colours[expected], ids(200)]))
+    for path in sorted(tmp_path.iterdir()):
+        with folder_raster(path) as raster:
+            np.testing.assert_array_equal(decoder.rows(raster)(0, 20), expected, err_msg=path.name)
+
+
+def test_palettes_that_differ_are_refused_by_value(tmp_path):
+    for name, palette in (("a", [10, 0, 0, 0, 10, 0, 0, 0, 10]), ("b", [10, 0, 0, 0, 0, 10, 0, 10, 0])):
+        save(tmp_path / "images" / f"{name}.png", picture())
+        mask = Image.fromarray(ids()).convert("P")
+        mask.putpalette(palette)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        mask.save(tmp_path / "masks" / f"{name}.png")
+    decoder = folder.labels(CFG)
+    with folder_raster(tmp_path / "masks/a.png") as raster:
+        np.testing.assert_array_equal(decoder.rows(raster)(0, 20), ids())
+    with folder_raster(tmp_path / "masks/b.png") as raster, pytest.raises(DataError, match="order of the palettes differs") as error:
+        decoder.rows(raster)(0, 20)
+    assert error.value.subject == str(tmp_path / "masks/b.png") and "masks/a.png" in error.value.cause and "by colour" in error.value.remedy
+
+
+def test_values_grey_rgb_and_sixteen_bit_masks(tmp_path):
+    label_map = {7: 0, 300: 1, 9: 2}
+    decoder = folder.labels({**CFG, "label_map": label_map})
+    raw = np.array([7, 300, 9, 255], np.uint16)[ids(4)]
+    path = save(tmp_path / "m.tif", raw)
+    with folder_raster(path) as raster:
+        np.testing.assert_array_equal(decoder.rows(raster)(0, 20), np.array([0, 1, 2, IGNORE])[ids(4)])
+    grey = save(tmp_path / "g.png", np.dstack([ids()] * 3))
+    with folder_raster(grey) as raster:
+        np.testing.assert_array_equal(folder.labels(CFG).rows(raster)(0, 20), ids())
+
+
+def test_colour_mask_under_a_table_by_value(tmp_path):
+    pair(tmp_path, mask=picture())
+    with pytest.raises(DataError, match="colour image, but label_map is by value") as error:
+        only(tmp_path)
+    assert error.value.subject.endswith("masks/a.png")
+
+
+def test_unknown_value_is_counted_in_the_whole_file(tmp_path):
+    mask = np.zeros((700, 24), np.uint8)
+    mask[0, :3], mask[699, :2], mask[5, 0] = 7, 7, 9
+    pair(tmp_path, image=picture(700), mask=mask)
+    with pytest.raises(DataError) as error:
+        with tiling.open_scene(folder.Scene("a", tmp_path / "images/a.png", tmp_path / "masks/a.png"), folder.labels(CFG), CFG) as opened:
+            opened[3](0, 16)
+    assert error.value.subject.endswith("masks/a.png")
+    assert "6 pixels" in error.value.cause and "7 (5 pixels), 9 (1 pixels)" in error.value.cause
+    assert "unknown: ignore" in error.value.remedy
+    _, lenient = only(tmp_path, {**CFG, "unknown": "ignore"})
+    np.testing.assert_array_equal(lenient, np.where(mask == 0, 0, IGNORE))
+
+
+def test_unknown_colour(tmp_path):
+    mask = np.zeros((20, 24, 3), np.uint8)
+    mask[2, :4] = 1, 2, 3
+    pair(tmp_path, mask=mask)
+    with pytest.raises(DataError, match=r"4 pixels .* #010203 \(4 pixels\)"):
+        only(tmp_path, {**CFG, "label_map": {"#000000": 0}})
+
+
+def test_class_list_too_short(tmp_path):
+    pair(tmp_path, mask=ids(4))
+    with pytest.raises(DataError, match=r"no class has: 3 \(") as error:
+        only(tmp_path)
+    assert "classes" in error.value.remedy
+    with pytest.raises(ConfigError, match="mapped to class 3 of 3"):
+        folder.labels({**CFG, "label_map": {0: 3}})
+
+
+def test_ignore_value_that_is_a_class():
+    with pytest.raises(ConfigError, match="also the raw value of a class") as error:
+        folder.labels({**CFG, "ignore": 0})
+    assert error.value.subject == "ignore"
+
+
+def test_float_masks_are_refused():
+    with pytest.raises(DataError, match="not whole numbers"):
+        Labels(2, values={0: 0, 1: 1}, unknown="error").decode(np.zeros((2, 2, 1), np.float32), Path("m.tif"))
+
+
+def test_label_space_of_a_folder():
+    space = folder.label_space({"classes": ["a", {"name": "b", "color": "#010203"}, "c", "d"], "label_map": {"#AABBCC": 2}})
+    assert space.names == ("a", "b", "c", "d")
+    assert space.colours[1:3] == ((1, 2, 3), (170, 187, 204))
+    assert len(set(space.colours)) == 4
+
+
+# Images and bad input.
+
+
+def test_missing_mask_names_image_and_place(tmp_path):
+    pair(tmp_path, "a")
+    save(tmp_path / "images/b.png", picture())
+    with pytest.raises(DataError) as error:
+        names(tmp_path, "train")
+    assert error.value.subject == str(tmp_path / "images/b.png")
+    assert "no mask b for it (1 of 2 images" in error.value.cause and str(tmp_path / "masks") in error.value.cause
+
+
+def test_nothing_found_says_why(tmp_path):
+    save(tmp_path / "images/x_img.png", picture())
+    save(tmp_path / "masks/x_lab.png", ids())
+    with pytest.raises(DataError, match="1 images and 1 masks") as error:
+        names(tmp_path, "train")
+    assert "x_img.png" in error.value.cause and "x_lab.png" in error.value.cause and str(tmp_path / "images") in error.value.subject
+    with pytest.raises(DataError, match="folder does not exist") as error:
+        names(tmp_path, "train", images="pictures")
+    assert error.value.subject == str(tmp_path / "pictures")
+
+
+def test_two_files_of_one_name(tmp_path):
+    pair(tmp_path)
+    save(tmp_path / "images/a.jpg", picture())
+    with pytest.raises(DataError, match="goes by the same name"):
+        names(tmp_path, "train")
+
+
+def test_patterns_must_agree(tmp_path):
+    with pytest.raises(ConfigError, match="wildcards of images and labels differ"):
+        names(tmp_path, "train", images="{a}.png", labels="{b}_m.png")
+    with pytest.raises(ConfigError, match="same as images"):
+        names(tmp_path, "train", labels="images")
+
+
+def test_size_mismatch_names_both_files(tmp_path):
+    pair(tmp_path, mask=ids(height=21))
+    with pytest.raises(DataError) as error:
+        only(tmp_path)
+    assert error.value.subject.endswith("images/a.png")
+    assert "masks/a.png" in error.value.cause and "24 x 20" in error.value.cause and "24 x 21" in error.value.cause
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_truncated_files(tmp_path, kind, suffix):
+    if kind == "masks" and suffix == ".jpg":
+        suffix = ".png"
+    pair(tmp_path)
+    path = tmp_path / kind / f"a{suffix}"
+    (tmp_path / kind / "a.png").unlink()
+    save(path, picture() if kind == "images" else ids())
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 2])
+    with pytest.raises(DataError) as error:
+        only(tmp_path)
+    assert error.value.subject == str(path) and "sound copy" in error.value.remedy
+
+
+def test_a_text_file_is_no_image(tmp_path):
+    pair(tmp_path)
+    (tmp_path / "images/a.png").write_text("hello")
+    with pytest.raises(DataError, match="cannot be opened as an image"):
+        only(tmp_path)
+
+
+def test_too_many_pixels_names_the_key(tmp_path):
+    pair(tmp_path)
+    with pytest.raises(DataError, match="max_pixels = 100") as error:
+        only(tmp_path, {**CFG, "max_pixels": 100})
+    assert "Raise max_pixels" in error.value.remedy
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
+def test_every_kind_of_image_becomes_rgb(tmp_path, mode):
+    pair(tmp_path)
+    save(tmp_path / "images/a.png", picture(), mode)
+    with Image.open(tmp_path / "images/a.png") as image:
+        expected = np.asarray(image.convert("RGB")) if mode != "1" else np.asarray(image)[..., None].repeat(3, 2).astype(np.uint8)
+    np.testing.assert_array_equal(only(tmp_path)[0], expected)
+
+
+def wide_tif(path, array):
+    """A 16-bit GeoTIFF of shape (H,W,B)."""
+    profile = {"driver": "GTiff", "height": array.shape[0], "width": array.shape[1], "count": array.shape[2], "dtype": array.dtype}
+    with rasterio.Env(), rasterio.open(path, "w", **profile, transform=rasterio.transform.from_origin(0, 0, 1, 1)) as target:
+        target.write(np.moveaxis(array, 2, 0))
+
+
+def test_sixteen_bit_images_need_a_scale(tmp_path):
+    pair(tmp_path)
+    (tmp_path / "images/a.png").unlink()
+    wide = picture().astype(np.uint16) * 16 + 100
+    wide_tif(tmp_path / "images/a.tif", np.dstack([wide, wide[..., :1]]))
+    with pytest.raises(DataError, match="uint16 values") as error:
+        only(tmp_path)
+    assert "scale" in error.value.remedy and error.value.subject.endswith("a.tif")
+    ranged, _ = only(tmp_path, {**CFG, "scale": [100, 100 + 255 * 16]})
+    np.testing.assert_array_equal(ranged, picture())
+    auto, _ = only(tmp_path, {**CFG, "scale": "auto"})
+    low, high = np.percentile(wide, [2, 98], method="inverted_cdf")
+    np.testing.assert_allclose(auto, np.clip((wide - low) / (high - low), 0, 1) * 255, atol=0.51)
+    swapped, _ = only(tmp_path, {**CFG, "scale": [100, 100 + 255 * 16], "bands": [3, 1, 4]})
+    np.testing.assert_array_equal(swapped, picture()[..., [2, 0, 0]])
+    with pytest.raises(DataError, match="the file has 4"):
+        only(tmp_path, {**CFG, "scale": "auto", "bands": [1, 2, 5]})

@@ -1,0 +1,15 @@
+"""Score one trained segmenter on the real test patches."""
+
+from satsynth.runtime.job import Task, perform
+
+
+def work(task: Task) -> None:
+    """Call the evaluation."""
+    from satsynth.segmentation.prediction import evaluate
+
+    store = task.input["store"].parent
+    evaluate(task.input["weights"], task.input["card"], store, **task.output, device=task.device, batch=task.cfg["batch"])
+
+
+if __name__ == "__main__":
+    perform(snakemake, work)

@@ -1,0 +1,22 @@
+"""Sample one shard of synthetic pairs from a generator, or from a generator and its upscaler in one go."""
+
+from satsynth.runtime.job import Task, perform
+
+
+def work(task: Task) -> None:
+    """Call the sampler on the rows that the shard's number names."""
+    from satsynth.diffusion.sampling import bounds, sample_shard
+    from satsynth.runtime.files import read_json
+
+    count = read_json(task.input["real"])["count"]
+    first, last = bounds(int(task.wildcards["shard"]), task.cfg["shards"], count)
+    stages = [
+        {"weights": weights, "card": read_json(card), "sampler": sampler}
+        for weights, card, sampler in zip(task.input["weights"], task.input["cards"], task.cfg["samplers"], strict=True)
+    ]
+    folder, seed, block = task.output["card"].parent, task.cfg["seed"], task.cfg["block"]
+    sample_shard(stages, folder=folder, seed=seed, block=block, first=first, last=last, device=task.device)
+
+
+if __name__ == "__main__":
+    perform(snakemake, work)
