@@ -1,86 +1,87 @@
-"""What was run, read from the cards that the stages left, and said in words."""
+"""What was run, read from the cards that the stages left and the paths that they lie at, and said in words."""
 
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
 
 from satsynth.reporting.markup import count, listing
-from satsynth.reporting.runs import Real, Run
 from satsynth.runtime import files
+from satsynth.runtime.job import PACKAGES
 
 
-def collect(
-    real: Sequence[Real],
-    generators: Mapping[str, str | Path],
-    sources: Mapping[str, Sequence[str | Path]],
-    runs: Sequence[Run],
-    digests: Mapping[str, str],
-    packages: Mapping[str, str],
-) -> dict:
-    """Read the cards that the page speaks of.
+def collect(real: Sequence[str | Path], generators: Sequence[str | Path], runs: Sequence[str | Path]) -> dict:
+    """Read the cards that the page speaks of; names are told from the paths that this project gives to files.
 
     Args:
-        real: stores of the real pairs.
-        generators: name -> its card.json; keys that a card lacks are left unsaid.
-        sources: name -> card.json of all its shards.
-        runs: the segmentation runs.
-        digests: name of a part of the configuration -> its digest (hexadecimal).
-        packages: package -> version.
+        real: {dataset}/{size}px/real/{split}/card.json of train (or fit) and val (or held), and index.csv of the latter; others are
+            passed over.
+        generators: {dataset}/generators/{generator}/card.json; what a card lacks is left unsaid.
+        runs: {dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/card.json.
 
     Returns:
-        datasets, generators, sources, segmenters (lists of dicts), digests, packages (dicts): plain values, ready for JSON.
+        datasets, generators, training_sets, segmenters (lists of dicts) and digests (name -> hexadecimal SHA-256): plain values.
     """
-    datasets = []
-    for entry in real:
-        train, val = (files.read_json(Path(folder) / "card.json") for folder in (entry.train, entry.val))
-        scenes = pd.read_csv(Path(entry.val) / "index.csv", dtype=str, keep_default_na=False)["scene"].nunique()
-        pairs = {"train": train["count"], "val": val["count"], "scenes": int(scenes), "classes": val["classes"]}
-        datasets.append({"name": entry.dataset, "size": entry.size, **pairs})
+    datasets: dict[tuple[str, str], dict] = {}
+    digests = {}
+    for path in map(Path, real):
+        if path.name not in ("card.json", "index.csv") or path.parts[-3] != "real":
+            continue
+        dataset, size, split = path.parts[-5], path.parts[-4], path.parts[-2]
+        entry = datasets.setdefault((dataset, size), {"name": dataset, "size": size.removesuffix("px")})
+        if path.name == "index.csv":
+            entry["scenes"] = int(pd.read_csv(path, dtype=str, keep_default_na=False)["scene"].nunique())
+        else:
+            card = files.read_json(path)
+            entry["train" if split in ("train", "fit") else "val"], entry["classes"] = card["count"], card["classes"]
+            digests[f"{dataset}, {size}, {split} store (its card)"] = files.sha256(path)
     made = []
-    for name, cards in sources.items():
-        counts = [files.read_json(card)["count"] for card in cards]
-        made.append({"name": name, "shards": len(counts), "pairs": sum(counts)})
-    trained: dict[str, dict] = {}
-    for run in runs:
-        card = files.read_json(Path(run.folder) / "card.json")
-        entry = trained.setdefault(
-            run.segmenter,
-            {
-                "name": run.segmenter,
-                "parameters": card.get("parameters"),
-                "steps": set(),
-                "seeds": set(),
-                "training_sets": set(),
-                "runs": 0,
-            },
-        )
-        entry["steps"].add(card["steps"])
-        entry["seeds"].add(run.seed)
-        entry["training_sets"].add(run.training_set)
+    for path in map(Path, generators):
+        card = files.read_json(path)
+        made.append({**card, "name": path.parts[-2], "dataset": path.parts[-4]})
+        if "weights_sha256" in card:
+            digests[f"{path.parts[-4]}, generator {path.parts[-2]} (weights)"] = card["weights_sha256"]
+    sets, segmenters = _runs(sorted(map(Path, runs)))
+    return {"datasets": list(datasets.values()), "generators": made, "training_sets": sets, "segmenters": segmenters, "digests": digests}
+
+
+def _runs(paths: Sequence[Path]) -> tuple[list[dict], list[dict]]:
+    sets: dict[tuple, dict] = {}
+    segmenters: dict[tuple, dict] = {}
+    for path in paths:
+        dataset, size, training_set, name, seed = path.parts[-7], path.parts[-6], path.parts[-4], path.parts[-3], path.parts[-2]
+        card = files.read_json(path)
+        pairs = {"real_pairs": card["real_pairs"], "synthetic_pairs": card["synthetic_pairs"]}
+        sets[dataset, size, training_set] = {"dataset": dataset, "size": size, "name": training_set, **pairs}
+        fresh = {"name": name, "parameters": card.get("parameters"), "steps": [], "seeds": [], "runs": 0}
+        entry = segmenters.setdefault((name,), fresh)
+        entry["steps"] = sorted({*entry["steps"], card["steps"]})
+        entry["seeds"] = sorted({*entry["seeds"], int(seed.removeprefix("seed-"))})
         entry["runs"] += 1
-    segmenters = [{key: sorted(value) if isinstance(value, set) else value for key, value in entry.items()} for entry in trained.values()]
-    return {
-        "datasets": datasets,
-        "generators": [{**files.read_json(card), "name": name} for name, card in generators.items()],
-        "sources": made,
-        "segmenters": segmenters,
-        "digests": dict(digests),
-        "packages": dict(packages),
-    }
+    return list(sets.values()), list(segmenters.values())
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages that matter, as installed where the page is written."""
+    installed = {entry.metadata["Name"].lower(): entry.version for entry in metadata.distributions()}
+    return {name: installed[name] for name in PACKAGES if name in installed}
 
 
 def words(facts: Mapping) -> list[str]:
-    """The facts of `collect` as sentences, a paragraph for each of data, generators, sources and segmenters."""
+    """The facts of `collect` as sentences: a paragraph each for data, generators, training sets and segmenters."""
     data = [
-        f"{entry['name']} at {entry['size']} px: {count(entry['train'])} real training patches and {count(entry['val'])} validation patches "
+        f"{entry['name']} at {entry['size']} px: {count(entry['train'])} real training patches, {count(entry['val'])} validation patches "
         f"from {_many(entry['scenes'], 'scene')}, {entry['classes']} classes."
         for entry in facts["datasets"]
     ]
     pairs = [
-        f"{entry['name']} made {count(entry['pairs'])} synthetic pairs in {_many(entry['shards'], 'shard')}." for entry in facts["sources"]
+        f"{entry['name']} ({entry['dataset']}, {entry['size']}): {count(entry['real_pairs'])} real and "
+        f"{count(entry['synthetic_pairs'])} synthetic pairs"
+        for entry in facts["training_sets"]
     ]
-    paragraphs = [data, [_generator(entry) for entry in facts["generators"]], pairs, [_segmenter(entry) for entry in facts["segmenters"]]]
+    sets = [f"Training sets: {'; '.join(pairs)}."] if pairs else []
+    paragraphs = [data, [_generator(entry) for entry in facts["generators"]], sets, [_segmenter(entry) for entry in facts["segmenters"]]]
     return [" ".join(sentences) for sentences in paragraphs if sentences]
 
 
@@ -95,14 +96,15 @@ def _generator(entry: Mapping) -> str:
         for key, text in (("parameters", "parameters"), ("steps", "optimiser steps"), ("images_seen", "images seen"))
         if entry.get(key) is not None
     ]
-    kind = f" ({entry['kind']}{size})" if "kind" in entry else size
+    kind = f" ({entry['kind']}{size}, {entry['dataset']})" if "kind" in entry else f" ({entry['dataset']}{size})"
     return f"Generator {entry['name']}{kind}" + (f": {listing(details)}." if details else ".")
 
 
 def _segmenter(entry: Mapping) -> str:
     size = f" with {count(entry['parameters'])} parameters" if entry["parameters"] else ""
     steps = listing([count(step) for step in entry["steps"]])
+    seeds = listing([str(seed) for seed in entry["seeds"]])
     return (
-        f"Segmenter {entry['name']}{size}: {_many(entry['runs'], 'run')} of {steps} optimiser steps, on {listing(entry['training_sets'])}, "
-        f"seed{'' if len(entry['seeds']) == 1 else 's'} {listing([str(seed) for seed in entry['seeds']])}; the last weights are scored."
+        f"Segmenter {entry['name']}{size}: {_many(entry['runs'], 'run')} of {steps} optimiser steps, "
+        f"seed{'' if len(entry['seeds']) == 1 else 's'} {seeds}; the last weights are scored."
     )

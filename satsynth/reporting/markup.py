@@ -33,6 +33,8 @@ _LATEX = {
     "×": r"$\times$",
     "∩": r"$\cap$",
     "–": "--",
+    "\u00a0": "~",
+    "\u202f": r"\,",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
 }
@@ -111,7 +113,7 @@ def to_markdown(table: Table) -> str:
 
 def latex(text: str) -> str:
     """Plain text with the characters escaped that LaTeX would take for commands; the project's own signs become mathematics."""
-    return "".join(_LATEX.get(letter, letter) for letter in text.replace("\u202f", "\u00a0")).replace("\u00a0", r"\,")
+    return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
 def to_latex(table: Table) -> str:

@@ -12,10 +12,13 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from satsynth.reporting.facts import words
+from satsynth.reporting.captions import CAPTIONS, METHODS
+from satsynth.reporting.facts import collect, words
+from satsynth.reporting.facts import packages as versions
 from satsynth.reporting.markup import numeric, read_markdown
-from satsynth.reporting.verdict import verdict
+from satsynth.reporting.verdict import findings
 from satsynth.runtime import files
+from satsynth.runtime.job import Task
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #ffffff; --tint: #f6f8fa; --link: #0757b0; }
@@ -32,11 +35,12 @@ p, li { max-width: 60rem; }
 a { color: var(--link); }
 nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; margin: .8rem 0 0; padding: 0; }
 .verdict { border-left: .3rem solid var(--link); background: var(--tint); padding: .7rem 1rem; margin: .8rem 0; }
-.verdict p { margin: .5rem 0; }
+.verdict p { margin: .2rem 0 .4rem; }
+.verdict ul { margin: 0; padding-left: 1.2rem; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding: .5rem .7rem; }
-th, td { padding: .4rem .7rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
+th, td { padding: .4rem .5rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
 thead th { background: var(--tint); vertical-align: bottom; }
 tbody th { font-weight: 600; min-width: 9rem; }
 td.number, th.number { text-align: right; }
@@ -60,25 +64,29 @@ def write(
     figures: Mapping[str, Mapping[str, str | Path]],
     captions: Mapping[str, str],
     facts: Mapping,
+    packages: Mapping[str, str],
+    home: str | Path | None = None,
 ) -> None:
     """Write the page, atomically.
 
     Args:
-        out_html: where it goes; tables and figures are linked relative to it.
-        cfg: title (str), methods (str: paragraphs parted by empty lines).
+        out_html: the file to write.
+        cfg: title (str).
         tables: name -> {md, and any of csv, tex: path}; a CSV of the gain view gives the verdict.
         figures: name -> {png, and pdf where there is one: path}.
         captions: name of a table or figure -> caption; a name without one stands for itself.
         facts: what `satsynth.reporting.facts.collect` returns.
+        packages: package -> version.
+        home: where the page will lie in the end, if not at `out_html`; tables and figures are linked relative to it.
     """
-    out_html = Path(out_html)
+    home = Path(home or out_html).parent
     sections = [
         ("verdict", "What came out", _verdict(tables)),
-        ("run", "What was run", "\n".join(f"<p>{escape(line)}</p>" for line in words(facts))),
-        ("tables", "Tables", "\n".join(_table(name, paths, captions, out_html) for name, paths in tables.items())),
-        ("figures", "Figures", "\n".join(_figure(name, paths, captions, out_html) for name, paths in figures.items())),
-        ("methods", "Methods", "\n".join(f"<p>{escape(part.strip())}</p>" for part in cfg["methods"].split("\n\n") if part.strip())),
-        ("provenance", "Provenance", _provenance(facts)),
+        ("run", "What was run", _paragraphs(words(facts))),
+        ("tables", "Tables", "\n".join(_table(name, paths, captions, home) for name, paths in tables.items())),
+        ("figures", "Figures", "\n".join(_figure(name, paths, captions, home) for name, paths in figures.items())),
+        ("methods", "Methods", _paragraphs(METHODS)),
+        ("provenance", "Provenance", _provenance(facts["digests"], packages)),
     ]
     sections = [section for section in sections if section[2]]
     links = "".join(f'<li><a href="#{key}">{heading}</a></li>' for key, heading, _ in sections)
@@ -95,22 +103,51 @@ def write(
     )
 
 
+def write_run(task: Task) -> None:
+    """Write the page of a whole run, from the files that the job was given.
+
+    Of `task`: input tables (CSV), printed (Markdown, in the same order), figures (PNG), generators, runs and real (see
+    `satsynth.reporting.facts.collect`); cfg title, run (names in the order in which they are shown), views (figure -> view); output
+    page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
+    """
+    place = {name: number for number, name in enumerate(task.cfg["run"])}
+
+    def ordered(paths: Sequence[Path]) -> list[Path]:
+        return sorted(paths, key=lambda path: place.get(path.stem, len(place)))
+
+    printed = {path.stem: path for path in task.input["printed"]}
+    tables = {path.stem: {"csv": path, "md": printed[path.stem], "tex": path.with_suffix(".tex")} for path in ordered(task.input["tables"])}
+    figures = {path.stem: {"png": path, "pdf": path.with_suffix(".pdf")} for path in ordered(task.input["figures"])}
+    captions = {name: CAPTIONS[view] for name, view in task.cfg["views"].items() if view in CAPTIONS}
+    captions |= {name: CAPTIONS["gain"] for name, paths in tables.items() if _is_gain(paths)}
+    facts = collect(task.input["real"], task.input["generators"], task.input["runs"])
+    write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), home=task.declared["page"])
+
+
+def _is_gain(paths: Mapping[str, str | Path]) -> bool:
+    return "csv" in paths and "gain_scene_low" in pd.read_csv(paths["csv"], nrows=1)
+
+
+def _paragraphs(lines: Sequence[str]) -> str:
+    return "\n".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
 def _verdict(tables: Mapping[str, Mapping[str, str | Path]]) -> str:
     told = []
     for paths in tables.values():
-        if "csv" in paths:
-            frame = pd.read_csv(paths["csv"])
-            told += verdict(frame).splitlines() if "gain_scene_low" in frame else []
-    return '<div class="verdict">\n' + "\n".join(f"<p>{escape(line)}</p>" for line in told) + "\n</div>" if told else ""
+        for headline, lines in findings(pd.read_csv(paths["csv"])) if _is_gain(paths) else []:
+            points = "".join(f"<li>{escape(line)}</li>" for line in lines)
+            told.append(f'<div class="verdict">\n<p><strong>{escape(headline)}</strong></p>\n<ul>{points}</ul>\n</div>')
+    return "\n".join(told)
 
 
-def _link(path: str | Path, out_html: Path) -> str:
-    target = os.path.relpath(path, out_html.parent).replace(os.sep, "/")
+def _link(path: str | Path, home: Path) -> str:
+    target = os.path.relpath(path, home).replace(os.sep, "/")
     return f'<a href="{escape(target)}">{escape(Path(path).suffix[1:])}</a>'
 
 
-def _links(paths: Mapping[str, str | Path], out_html: Path) -> str:
-    return " · ".join(_link(path, out_html) for path in paths.values())
+def _links(paths: Mapping[str, str | Path], home: Path) -> str:
+    return " · ".join(_link(path, home) for path in paths.values())
 
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
@@ -131,36 +168,35 @@ def _grid(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) ->
     return f'<div class="wide" role="region" aria-label="{escape(caption)}" tabindex="0">\n{table}\n</div>'
 
 
-def _table(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], out_html: Path) -> str:
+def _table(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], home: Path) -> str:
     printed = read_markdown(paths["md"])
     notes = "".join(f"<li>{escape(note)}</li>" for note in printed.notes)
     return (
         f'<article id="table-{escape(name)}">\n<h3>{escape(printed.title)}</h3>\n'
         f"{_grid(printed.header, printed.rows, captions.get(name, printed.title))}\n"
-        f'<ul class="notes">{notes}</ul>\n<p class="links">This table as {_links(paths, out_html)}</p>\n</article>'
+        f'<ul class="notes">{notes}</ul>\n<p class="links">This table as {_links(paths, home)}</p>\n</article>'
     )
 
 
-def _figure(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], out_html: Path) -> str:
+def _figure(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], home: Path) -> str:
     caption = captions.get(name, name.replace("_", " "))
     with Image.open(paths["png"]) as image:
         wide, high = image.size
     data = base64.b64encode(Path(paths["png"]).read_bytes()).decode("ascii")
     return (
-        f'<figure id="figure-{escape(name)}">\n<img alt="{escape(caption)}" width="{wide}" height="{high}" src="data:image/png;base64,{data}">\n'
-        f"<figcaption>{escape(caption)} ({_links(paths, out_html)})</figcaption>\n</figure>"
+        f'<figure id="figure-{escape(name)}">\n<img alt="{escape(caption)}" width="{wide}" height="{high}" '
+        f'src="data:image/png;base64,{data}">\n'
+        f"<figcaption>{escape(caption)} ({_links(paths, home)})</figcaption>\n</figure>"
     )
 
 
-def _provenance(facts: Mapping) -> str:
+def _provenance(digests: Mapping[str, str], packages: Mapping[str, str]) -> str:
     parts = []
-    if facts["digests"]:
-        rows = [(name, digest[:12]) for name, digest in sorted(facts["digests"].items())]
+    if digests:
+        rows = [(name, digest[:12]) for name, digest in sorted(digests.items())]
+        parts.append("<h3>Contents</h3>\n" + _grid(("What", "SHA-256"), rows, "First 12 digits of the SHA-256 of what the runs used"))
+    if packages:
         parts.append(
-            "<h3>Configuration</h3>\n" + _grid(("Part", "Digest"), rows, "First 12 digits of the digest of what each part depends on")
-        )
-    if facts["packages"]:
-        parts.append(
-            "<h3>Packages</h3>\n" + _grid(("Package", "Version"), sorted(facts["packages"].items()), "Packages that the runs used")
+            "<h3>Packages</h3>\n" + _grid(("Package", "Version"), sorted(packages.items()), "Packages installed where this was written")
         )
     return "\n".join(parts)

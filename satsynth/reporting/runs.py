@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from satsynth.metrics.confusion import constant_class
 from satsynth.pairs import LabelSpace
 from satsynth.reporting import statistics
 from satsynth.runtime import files
@@ -119,7 +120,7 @@ def _open(real: Real) -> Ground:
     if "scene" not in index:
         raise StoreError(Path(real.val) / "index.csv", "it has no column 'scene'.", "Tile the dataset again.")
     space = LabelSpace.from_json(files.read_json(real.classes))
-    constant = statistics.constant_class(train["class_pixels"], val["class_pixels"])
+    constant = constant_class(train["class_pixels"], val["class_pixels"])
     return Ground(train, val, index["scene"].tolist(), space, constant)
 
 

@@ -1,7 +1,7 @@
-"""The statistics behind the tables: means with standard errors, paired differences, the scene bootstrap, the constant class.
+"""The statistics behind the tables: means with standard errors, paired differences, the bootstrap over scenes.
 
 Scores are fractions in [0, 1] here; the tables turn them into percent. Sources: the paper's tables give mean ± standard error
-over runs (Fig. 5: "error bars ... denote the standard error"); intervals and the constant-class baseline are this project's.
+over runs (Fig. 5: "error bars ... denote the standard error"); the intervals are this project's.
 """
 
 import math
@@ -134,33 +134,3 @@ def _replicate(arm: np.ndarray, counts: np.ndarray) -> np.ndarray:
         for run in arm
     ]
     return np.mean(scores, axis=0)
-
-
-def constant_class(train_pixels: Sequence[int], val_pixels: Sequence[int]) -> dict:
-    """Scores, in closed form, of a segmenter that answers the training set's most frequent class everywhere.
-
-    With v_k validation pixels of class k and V their sum, the answered class c has IoU v_c / V and F1 2 v_c / (V + v_c);
-    every other class that occurs has 0, and one that does not occur is absent.
-
-    Args:
-        train_pixels, val_pixels: (K,) pixels per class, ignore left out.
-
-    Returns:
-        class (int), miou, f1 (floats, NaN without a validation pixel), iou, f1_per_class (K floats, NaN where absent), absent (ids).
-    """
-    train, val = np.asarray(train_pixels, np.int64), np.asarray(val_pixels, np.int64)
-    answer, total = int(train.argmax()), int(val.sum())
-    iou, f1 = np.where(val > 0, 0.0, np.nan), np.where(val > 0, 0.0, np.nan)
-    if total:
-        iou[answer] = val[answer] / total
-        f1[answer] = 2 * val[answer] / (total + val[answer])
-    absent = np.flatnonzero(np.isnan(iou))
-    empty = len(absent) == len(iou)
-    return {
-        "class": answer,
-        "miou": math.nan if empty else float(np.nanmean(iou)),
-        "f1": math.nan if empty else float(np.nanmean(f1)),
-        "iou": iou,
-        "f1_per_class": f1,
-        "absent": absent.tolist(),
-    }

@@ -211,7 +211,7 @@ def _dress_per_class(frame: pd.DataFrame, grounds: dict, cfg: dict) -> markup.Ta
     columns: dict[str, None] = {}
     lines: dict[tuple, dict] = {}
     for row in frame.to_dict("records"):
-        name = label(row, several) + (f", R = {row['ratio']:g}" if row["arm"] in ("synthetic", "union") else "")
+        name = label(row, several) + (f", R\u00a0=\u00a0{row['ratio']:g}" if row["arm"] in ("synthetic", "union") else "")
         columns[name] = None
         key = (row["dataset"], row["size"], row["segmenter"], row["class_id"])
         line = lines.setdefault(key, {"row": row})
@@ -254,9 +254,9 @@ def label(row: dict, several: set[str]) -> str:
     name = {
         "constant": f"constant class ({row.get('answer', '')})",
         "real": "D",
-        "control": "D, as many exposures of real pairs as D ∪ D′",
+        "control": "D, as many exposures of real pairs as D\u00a0∪\u00a0D′",
         "synthetic": "D′ alone",
-        "union": "D ∪ D′",
+        "union": "D\u00a0∪\u00a0D′",
     }[row["arm"]]
     detail = row["trained_segmenter"] if row["arm"] == "control" else row["source"]
     return f"{name} ({detail})" if row["arm"] in several else name

@@ -10,7 +10,12 @@ _KEYS = ["dataset", "size", "segmenter"]
 
 
 def verdict(table: pd.DataFrame) -> str:
-    """Sentences on what came out: paragraphs, one a line, for each comparison (dataset, size, segmenter).
+    """What `findings` says, as text: a headline for each comparison and its sentences below it, one a line."""
+    return "\n".join("\n".join([headline, *lines]) for headline, lines in findings(table))
+
+
+def findings(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """A headline and the sentences that stand behind it, for each comparison (dataset, size, segmenter).
 
     A gain counts as shown only if it is positive and every interval at hand (over seeds, over scenes) leaves out zero; without an
     interval over seeds nothing is counted as shown. The same holds, mirrored, for a loss.
@@ -18,35 +23,40 @@ def verdict(table: pd.DataFrame) -> str:
     Args:
         table: the frame of the gain view, or its CSV as `pandas.read_csv` reads it.
     """
-    told = []
-    for (dataset, size, segmenter), part in table.groupby(_KEYS, sort=False):
-        told += _comparison(f"{dataset} at {size} px with {segmenter}", part)
-    return "\n".join(told)
+    return [
+        (f"{dataset}, {size} px, {segmenter}: {_headline(part)}", _lines(part))
+        for (dataset, size, segmenter), part in table.groupby(_KEYS, sort=False)
+    ]
 
 
-def _comparison(place: str, part: pd.DataFrame) -> list[str]:
+def _headline(part: pd.DataFrame) -> str:
+    rows = part[part["arm"] == "union"].to_dict("records")
+    outcomes = [outcome(row, "gain") for row in rows]
+    gains, losses, all_ = outcomes.count("gain"), outcomes.count("loss"), len(outcomes)
+    if not rows:
+        return "no training set with both real and synthetic pairs was run."
+    if gains:
+        return "adding synthetic pairs raised mIoU" + (f" in {gains} of {all_} training sets." if all_ > 1 else ".")
+    if losses:
+        return "adding synthetic pairs did not raise mIoU; it lowered it" + (f" in {losses} of {all_} training sets." if all_ > 1 else ".")
+    if all(not _number(row["gain_points"]) > 0 for row in rows):
+        return "the gain from synthetic pairs is not positive, and a loss is not shown either."
+    return "a gain from synthetic pairs is not shown."
+
+
+def _lines(part: pd.DataFrame) -> list[str]:
     arms = {arm: rows.to_dict("records") for arm, rows in part.groupby("arm")}
     unions, several = arms.get("union", []), part["source"].dropna().replace("", None).nunique() > 1
-    said = [f"{place}: training on the real pairs D alone gives {_score(arms['real'][0])}."]
-    for row in unions:
-        said += _union(row, several)
-    paragraphs = [" ".join(said + _summary(unions))]
+    lines = [f"Training on the real pairs D alone gives {_score(arms['real'][0])}."]
+    lines += [_union(row, several) for row in unions]
+    if len(unions) > 1:
+        lines.append("No correction was made for comparing several training sets with D, so the best of them is a choice in hindsight.")
     controlled = [row for row in unions if not math.isnan(_number(row.get("over_control_points")))]
-    paragraphs += [" ".join(_control(row, several) for row in controlled)] if controlled else []
+    if controlled:
+        parts = [_control(row, several) for row in controlled]
+        lines.append(f"Against the control, D shown as many real pairs as D ∪ D′ shows: {'; '.join(parts)}.")
     floor = arms.get("constant", [None])[0]
-    alone = arms.get("synthetic", []) if floor else []
-    return paragraphs + ([" ".join(_alone(row, floor, several) for row in alone)] if alone else [])
-
-
-def _summary(unions: list[dict]) -> list[str]:
-    outcomes = [outcome(row, "gain") for row in unions]
-    if len(unions) < 2:
-        return []
-    gains, losses = outcomes.count("gain"), outcomes.count("loss")
-    return [
-        f"Of {len(unions)} training sets with synthetic pairs, {gains or 'none'} show{'s' if gains == 1 else ''} a gain and "
-        f"{losses or 'none'} a loss; no correction was made for comparing several, so the best of them is a choice in hindsight."
-    ]
+    return lines + ([_alone(row, floor, several) for row in arms.get("synthetic", [])] if floor else [])
 
 
 def outcome(row: dict, name: str) -> str:
@@ -63,32 +73,29 @@ def outcome(row: dict, name: str) -> str:
     return "loss" if all(high < 0 for _, high in known) else "undecided"
 
 
-def _union(row: dict, several: bool) -> list[str]:
+def _union(row: dict, several: bool) -> str:
     points = _number(row["gain_points"])
     if math.isnan(points):
-        return [f"Adding {_set(row, several)} gives {_score(row)}; no seed is shared with D, so there is no difference to state."]
+        return f"Adding {_set(row, several)} gives {_score(row)}; no seed is shared with D, so there is no difference to state."
     way = "more" if points > 0 else "less" if points < 0 else "different"
     said = f"Adding {_set(row, several)} gives {_score(row)}: {number(abs(points))} points {way} {_intervals(row, 'gain')}."
     kind = outcome(row, "gain")
     if kind == "gain":
-        return [said, "The gain is positive and its intervals leave out zero."]
+        return f"{said} The gain is positive and no interval includes zero."
     if kind == "loss":
-        return [said, "The gain is not positive: synthetic pairs made the result worse, and the intervals leave out zero."]
+        return f"{said} The gain is not positive: synthetic pairs made the result worse, and no interval includes zero."
     sign = "The gain is not positive" if points <= 0 else "The gain is positive but not shown"
     if math.isnan(_number(row["gain_low"])):
-        return [said, f"{sign}: with {_count(row['gain_n'], 'seed')} there is no interval over seeds, so the difference may be chance."]
-    wide = [word for word, low, high in _ranges(row, "gain") if low <= 0 <= high]
-    reason = f"the interval over {listing(wide)} includes zero" if wide else "the intervals disagree in sign"
-    return [said, f"{sign}: {reason}, so the difference may be chance."]
+        return f"{said} {sign}: with {_count(row['gain_n'], 'seed')} there is no interval over seeds, so the difference may be chance."
+    wide = [f"the interval over {word}" for word, low, high in _ranges(row, "gain") if low <= 0 <= high]
+    reason = f"{listing(wide)} include{'' if len(wide) > 1 else 's'} zero" if wide else "the intervals disagree in sign"
+    return f"{said} {sign}: {reason}, so the difference may be chance."
 
 
 def _control(row: dict, several: bool) -> str:
-    points = _number(row["over_control_points"])
-    kind = {"gain": "the intervals leave out zero", "loss": "the intervals leave out zero", "undecided": "this is not told apart from zero"}
-    return (
-        f"Against D shown as many real pairs (the control), adding {_set(row, several)} is {number(points, sign=True)} points "
-        f"{_intervals(row, 'over_control')}; {kind[outcome(row, 'over_control')]}."
-    )
+    points = number(_number(row["over_control_points"]), sign=True)
+    told = "" if outcome(row, "over_control") != "undecided" else ", not told apart from zero"
+    return f"{_set(row, several)} {points} points {_intervals(row, 'over_control')}{told}"
 
 
 def _alone(row: dict, floor: dict, several: bool) -> str:

@@ -277,12 +277,13 @@ def _wait(folder: Path, pool: dict[str, str], count: int, *, check: bool, wait_s
     """Name -> lock's descriptor of `count` devices, as soon as it is our turn and they are free."""
     begun = time.monotonic()
     said = crowded = None
-    pause, jitter, sleeper = 0.02, random.Random(), threading.Event()
+    place, pause, jitter, sleeper = -1, 0.0, random.Random(), threading.Event()
     attempt = _Attempt(held=["other jobs wait for it longer"])
     ticket = locks.Ticket(folder, set(pool.values()))
     try:
         while True:
-            if ticket.is_first():
+            ahead = ticket.ahead()
+            if ahead == 0:
                 attempt = _attempt(folder, pool, count, check)
                 if attempt.taken:
                     return attempt.taken
@@ -304,8 +305,10 @@ def _wait(folder: Path, pool: dict[str, str], count: int, *, check: bool, wait_s
             if said is None or now - said > SECONDS_BETWEEN_LINES:
                 log.info("Waiting for %d of %d devices (%s so far): %s.", count, len(pool), duration(now - begun), attempt)
                 said = now
-            # Without a random part, jobs that began together would look together for ever.
+            # A queue that moves is looked at often, one that stands still once a second. Without a random part, jobs that
+            # began together would look together for ever.
+            pause = min(1.0, pause * 1.5) if ahead == place else 0.01
+            place = ahead
             sleeper.wait(min(pause, wait_seconds) * jitter.uniform(0.5, 1.5))
-            pause = min(1.0, pause * 1.5)
     finally:
         ticket.leave()

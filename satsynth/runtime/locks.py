@@ -74,20 +74,21 @@ class Ticket:
     def _path(self, number: int) -> Path:
         return self._queue / f"{number:012d}.ticket"
 
-    def is_first(self) -> bool:
-        """Whether no living process came earlier for any of the same devices."""
+    def ahead(self) -> int:
+        """How many living processes came earlier for any of the same devices; who has 0 ahead may try."""
+        count = 0
         with self._alone():
             for number in self._numbers():
                 if number == self._number:
-                    return True
+                    break
                 path = self._path(number)
                 descriptor = acquire(path)
                 if descriptor is not None:  # its process is dead
                     path.unlink()
                     release(descriptor)
                 elif not self._locks.isdisjoint(json.loads(path.read_text())):
-                    return False
-        return True
+                    count += 1
+        return count
 
     def leave(self) -> None:
         """Give the place up."""

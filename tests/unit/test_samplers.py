@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from satsynth.diffusion.denoiser import Denoiser
 from satsynth.diffusion.samplers import ancestral_coefficients, ddim_coefficients, dpmpp_step, nfe, sample, sigma_grid
@@ -104,6 +105,7 @@ def test_ddim_is_diffusers_ddim_step_by_step(prediction, eta, clip):
     agree(d.network.seen, ours, theirs, last)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("prediction", list(KINDS))
 @pytest.mark.parametrize(("spacing", "steps"), [("karras", 20), ("karras", 8), ("uniform", 20)])
 def test_dpmpp_2m_is_diffusers_multistep_solver_step_by_step(prediction, spacing, steps):
@@ -186,6 +188,31 @@ def test_every_method_runs_every_prediction(method, prediction):
     assert steps == [(i, 6) for i in range(1, 7)]
     assert all(c is low and at is level for c, at in d.network.conditions)
     assert d.training  # given back in the mode that it came in
+
+
+class Watch(TorchDispatchMode):
+    """Counts reads of a tensor's value by the host: each would make the host wait for an accelerator."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.waits += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default)
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_step_waits_for_the_device():
+    with Watch() as watch:
+        torch.ones(1).item()
+    assert watch.waits == 1  # the watch works
+    for method in ("ancestral", "ddim", "dpmpp_2m", "heun"):
+        for prediction in ("epsilon", "v", "edm"):
+            d = denoiser(prediction)
+            cfg = {**SAMPLER, "method": method, "steps": 4, "spacing": "karras", "eta": 0.5, "sigma_min": 0.02, "sigma_max": 80.0}
+            with Watch() as watch:
+                sample(d, noise(), cfg, torch_stream(0, "steps"))
+            assert watch.waits == 0
 
 
 def test_zero_terminal_snr_samples_from_pure_noise():

@@ -1,0 +1,364 @@
+"""Training and sampling of G and G_SR with tiny networks."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from satsynth.codes import Codes
+from satsynth.diffusion import ddpm, training, upscaler
+from satsynth.diffusion.sampling import bounds, sample_shard
+from satsynth.diffusion.stacks import Stacks, choose_codes, decode, encode, enlarge, turn
+from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
+from satsynth.runtime import files
+from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
+
+SCHEDULE = {"kind": "linear", "steps": 1000, "beta_start": 1.0e-4, "beta_end": 2.0e-2, "rescale": False, "zero_terminal_snr": False}
+SAMPLER = {
+    "method": "dpmpp_2m",
+    "steps": 4,
+    "spacing": "karras",
+    "rho": 7.0,
+    "sigma_min": 0.01,
+    "sigma_max": 40.0,
+    "clip": True,
+    "condition_level": None,
+}
+
+
+def config(kind: str = "ddpm", **changes: object) -> dict:
+    cfg = {
+        "kind": kind,
+        "size": 8 if kind == "ddpm" else 16,
+        "low": None if kind == "ddpm" else 8,
+        "codes": "bits",
+        "prediction": "edm",
+        "schedule": SCHEDULE,
+        "edm": {"sigma_data": 0.7, "p_mean": -0.6, "p_std": 1.2},
+        "min_snr": None,
+        "network": {
+            "channels": 8,
+            "multipliers": [1, 2],
+            "blocks": 1,
+            "attention": [],
+            "dropout": 0.1,
+            "unshuffle": 1,
+            "norm_groups": 4,
+        },
+        "flips": "d4",
+        "condition_noise": None,
+        "precision": "float32",
+        "compile": False,
+        "seed": 1,
+        "previews": {"count": 3, "sampler": SAMPLER},
+    }
+    cfg["training"] = {
+        "optimizer": "adamw",
+        "learning_rate": 1.0e-3,
+        "weight_decay": 0.0,
+        "betas": [0.9, 0.99],
+        "steps": 12,
+        "batch": 4,
+        "accumulate": 2,
+        "warmup": 2,
+        "decay": "cosine",
+        "power": 1.0,
+        "clip": 1.0,
+        "log_every": 2,
+        "ema": {"decay": 0.99, "warmup": True},
+    }
+    section = changes.pop("training", {})
+    return {**cfg, **changes, "training": {**cfg["training"], **section}}
+
+
+def write_store(folder, size: int, count: int = 10, classes: int = 5, ignored: bool = False, seed: int = 0):
+    """Blocks of flat colours whose label is read off the colour; both sizes of a row show the same scene."""
+    stream = np.random.default_rng(seed)
+    with StoreWriter(folder, size=size, classes=classes) as writer:
+        for number in range(count):
+            small = stream.integers(0, classes, (4, 4)).astype(np.uint8)
+            mask = small.repeat(size // 4, 0).repeat(size // 4, 1)
+            image = np.stack([mask * 50, 255 - mask * 50, np.full_like(mask, number)], -1)
+            if ignored:
+                mask = mask.copy()
+                mask[: 1 if number else size] = IGNORE  # pair 0 has no label at all
+            writer.append(image, mask)
+    return folder
+
+
+def paths(folder) -> dict:
+    names = {"weights": "weights.safetensors", "card": "card.json", "history": "history.csv", "previews": "previews.png", "work": "work"}
+    return {key: folder / name for key, name in names.items()}
+
+
+def train(module, stores: dict, cfg: dict, folder) -> dict:
+    module.train(stores, cfg, **paths(folder), device="cpu", wall_seconds=None)
+    return files.read_json(folder / "card.json")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Stores of 8 and 16 px, and a G and a G_SR trained on them for a few steps."""
+    root = tmp_path_factory.mktemp("world")
+    stores = {size: write_store(root / str(size), size) for size in (8, 16)}
+    cards = {
+        "g": train(ddpm, stores, config(), root / "g"),
+        "sr": train(upscaler, stores, config("upscaler", condition_noise={"max": 0.2}, previews=noisy_previews()), root / "sr"),
+    }
+    return root, stores, cards
+
+
+def noisy_previews() -> dict:
+    return {"count": 3, "sampler": {**SAMPLER, "condition_level": 0.1}}
+
+
+def stage(world, name: str, **sampler: object) -> dict:
+    root, _, cards = world
+    level = 0.1 if name == "sr" else None
+    return {
+        "weights": root / name / "weights.safetensors",
+        "card": cards[name],
+        "sampler": {**SAMPLER, "condition_level": level, **sampler},
+    }
+
+
+def test_all_eight_symmetries_move_image_and_mask_together():
+    mask = torch.arange(16, dtype=torch.uint8).view(1, 4, 4).expand(8, 4, 4)
+    image = mask[..., None].expand(8, 4, 4, 3)
+    numbers = torch.arange(8)
+    turned = turn(mask, numbers)
+    assert torch.equal(turn(image, numbers)[..., 1], turned)
+    assert len({tuple(item.flatten().tolist()) for item in turned}) == 8
+    assert torch.equal(turned[0], mask[0])
+    assert torch.equal(turned[1], mask[0].T)
+    assert torch.equal(turned[3], torch.rot90(mask[0], -1))
+
+
+def test_batches_are_shuffled_epochs_with_one_symmetry_for_all_sizes(tmp_path):
+    views = [open_view([write_store(tmp_path / str(size), size)]) for size in (16, 8)]
+    stacks = Stacks(views, Codes("bits", 5), "d4", "cpu")
+    drawn = torch.cat([stacks.batch(3, seen, 5)[0] for seen in range(0, 20, 5)])
+    # The blue channel carries the row number: two epochs hold every row once each, in different orders.
+    rows = ((drawn[:, 2, 0, 0] + 1) * 127.5).round().int().tolist()
+    assert sorted(rows[:10]) == sorted(rows[10:]) == list(range(10))
+    assert rows[:10] != rows[10:]
+    for full, low in zip(*stacks.batch(3, 5, 5), strict=True):
+        assert torch.equal(full[:, ::2, ::2], low)
+        masks = Codes("bits", 5).decode(full[None, 3:])[0]
+        assert torch.equal(masks[0].float() * 50 / 127.5 - 1, full[0])
+
+
+def test_batches_do_not_depend_on_where_the_pairs_are_held(tmp_path, monkeypatch):
+    view = open_view([write_store(tmp_path, 8, ignored=True, classes=4)])
+    resident = Stacks([view], Codes("bits", 4), "d4", "cpu")
+    monkeypatch.setattr("satsynth.diffusion.stacks._free_bytes", lambda device: 0)
+    mapped = Stacks([view], Codes("bits", 4), "d4", "cpu")
+    assert resident._resident is not None and mapped._resident is None
+    assert torch.equal(resident.batch(0, 3, 7)[0], mapped.batch(0, 3, 7)[0])
+
+
+def test_ignore_pixels_take_the_free_word_and_come_back(tmp_path):
+    view = open_view([write_store(tmp_path, 8, ignored=True)])
+    codes = choose_codes("bits", [view])
+    assert codes.ignore_word
+    stacks = Stacks([view], codes, "none", "cpu")
+    assert len(stacks) == 10
+    images, masks, margins, invalid = decode(stacks.batch(0, 0, 10)[0], codes)
+    assert (masks[:, 0] == IGNORE).all() and (masks == IGNORE).sum() == 9 * 8 + 64
+    assert margins == pytest.approx(1) and not invalid.any() and images.dtype == np.uint8
+
+
+def test_ignore_pixels_without_a_free_word_are_filled_and_unlabelled_pairs_left_out(tmp_path, caplog):
+    view = open_view([write_store(tmp_path, 8, ignored=True, classes=4)])
+    codes = choose_codes("bits", [view])
+    assert not codes.ignore_word
+    with caplog.at_level(logging.WARNING):
+        stacks = Stacks([view], codes, "none", "cpu")
+    assert len(stacks) == 9 and 0 not in stacks.rows
+    assert "1 of 10 pairs hold no labelled pixel" in caplog.text
+    masks = decode(stacks.batch(0, 0, 9)[0], codes)[1]
+    assert (masks[:, 0] == masks[:, 1]).all()
+
+
+def test_stacks_refuse_sizes_of_different_rows(tmp_path):
+    views = [open_view([write_store(tmp_path / str(size), size, count=size)]) for size in (8, 16)]
+    with pytest.raises(StoreError, match="differ in rows"):
+        Stacks(views, Codes("bits", 5), "none", "cpu")
+
+
+def test_stack_survives_encoding_and_codes_are_never_averaged():
+    codes = Codes("bits", 5)
+    images = torch.arange(192, dtype=torch.uint8).view(1, 8, 8, 3)
+    masks = (torch.arange(64) % 5).to(torch.uint8).view(1, 8, 8)
+    stack = encode(images, masks, codes)
+    assert stack.shape == (1, 6, 8, 8) and stack.abs().max() <= 1
+    back = decode(stack, codes)
+    assert (back[0] == images.numpy()).all() and (back[1] == masks.numpy()).all()
+    large = enlarge(stack, 16)
+    assert set(large[:, 3:].unique().tolist()) == {-1.0, 1.0}
+    assert torch.equal(large[:, 3:, ::2, ::2], stack[:, 3:])
+
+
+@pytest.mark.parametrize("kind", ["ddpm", "upscaler"])
+def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(world, tmp_path, monkeypatch, kind):
+    root, stores, _ = world
+    module, unbroken = {"ddpm": (ddpm, root / "g"), "upscaler": (upscaler, root / "sr")}[kind]
+    noise = {"condition_noise": {"max": 0.2}, "previews": noisy_previews()} if kind == "upscaler" else {}
+    cfg = config(kind, **noise)
+    monkeypatch.setattr("satsynth.fitting.CHECKPOINT_SECONDS", 0.0)
+    take = training._Previews.take
+
+    def killed(self, denoiser, step):
+        take(self, denoiser, step)
+        if step == 9:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Previews, "take", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(module, stores, cfg, tmp_path)
+    assert not (tmp_path / "weights.safetensors").exists() and (tmp_path / "work/checkpoint.safetensors").exists()
+    monkeypatch.setattr(training._Previews, "take", take)
+    card = train(module, stores, cfg, tmp_path)
+    for name in ("weights.safetensors", "card.json", "history.csv", "previews.png"):
+        assert (tmp_path / name).read_bytes() == (unbroken / name).read_bytes(), name
+    assert card["steps"] == 12 and card["images_seen"] == 48
+
+
+def test_outputs_say_what_was_trained(world):
+    root, stores, cards = world
+    card = cards["sr"]
+    assert card["low"] == 8 and card["size"] == 16 and card["classes"] == 5 and card["ignore_word"] is False
+    assert card["data"] == {str(size): files.sha256(stores[size] / "card.json") for size in (8, 16)}
+    tensors = load_file(root / "sr/weights.safetensors")
+    assert card["parameters"] == sum(value.numel() for value in tensors.values())
+    assert {value.dtype for value in tensors.values()} == {torch.float32}
+    assert (root / "sr/history.csv").read_text().startswith("step,images,loss,learning_rate,grad_norm\n2,8,")
+    with Image.open(root / "sr/previews.png") as sheet:
+        # conditions and four milestones, each an image and a mask band of 96 px tiles
+        assert sheet.size == (3 * 98, 10 * 98 + 4 * 6)
+    assert json.loads((root / "sr/card.json").read_text()) == card
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(world, tmp_path, monkeypatch):
+    _, stores, _ = world
+    monkeypatch.setattr("satsynth.fitting.CHECKPOINT_SECONDS", 0.0)
+    losses = iter([1.0] * 12 + [float("nan")] * 100)
+    forward = training.Denoiser.forward
+    monkeypatch.setattr(training.Denoiser, "forward", lambda self, *args: forward(self, *args) * next(losses))
+    with pytest.raises(TrainingError, match="not finite") as caught:
+        train(ddpm, stores, config(), tmp_path)
+    assert "learning_rate" in caught.value.remedy
+    with torch.no_grad():
+        found = load_file(tmp_path / "work/checkpoint.safetensors")
+    assert all(torch.isfinite(value.float()).all() for value in found.values())
+    assert not (tmp_path / "card.json").exists()
+
+
+def test_the_store_must_have_the_configured_size(world, tmp_path):
+    _, stores, _ = world
+    with pytest.raises(ConfigError, match="holds 16 px, not 8"):
+        train(ddpm, {8: stores[16]}, config(), tmp_path)
+
+
+def test_a_few_pairs_are_learnt_by_heart(tmp_path):
+    stores = {8: write_store(tmp_path / "two", 8, count=2, classes=4)}
+    network = {"channels": 32, "multipliers": [1], "blocks": 1, "attention": [], "dropout": 0.0, "unshuffle": 2, "norm_groups": 8}
+    cfg = config(
+        network=network,
+        flips="none",
+        training={"steps": 250, "batch": 16, "accumulate": 1, "learning_rate": 4.0e-3, "warmup": 10, "log_every": 50},
+        previews={"count": 4, "sampler": {**SAMPLER, "steps": 10}},
+    )
+    card = train(ddpm, stores, cfg, tmp_path / "g")
+    one = {"weights": tmp_path / "g/weights.safetensors", "card": card, "sampler": cfg["previews"]["sampler"]}
+    sample_shard([one], folder=tmp_path / "made", seed=0, block=8, first=0, last=8, device="cpu")
+    known, made = Store.open(stores[8]), Store.open(tmp_path / "made")
+    agreement = [max((mask == other).mean() for other in known.masks) for mask in made.masks]
+    assert np.mean(agreement) > 0.9
+    # The label can be read off the image, as in the training pairs.
+    assert (np.round(made.images[..., 0] / 50.0) == made.masks).mean() > 0.9
+
+
+def test_bounds_tile_every_unit_and_do_not_move_when_units_are_added():
+    for count, shards in ((10, 4), (7, 7), (100, 3)):
+        ranges = [bounds(shard, shards, count) for shard in range(3 * shards)]
+        assert ranges[0][0] == 0 and ranges[-1][1] == 3 * count
+        assert all(before[1] == after[0] for before, after in zip(ranges, ranges[1:]))
+        assert bounds(shards, shards, count)[0] == count
+    assert bounds(1, 4, 10) == (2, 5)
+
+
+def test_pair_i_is_the_same_in_every_split_into_shards(world, tmp_path):
+    stages = [stage(world, "g"), stage(world, "sr", method="ancestral", variance="fixed_small")]
+    whole = tmp_path / "whole"
+    sample_shard(stages, folder=whole, seed=5, block=4, first=0, last=10, device="cpu", lows=tmp_path / "low")
+    for first, last in ((0, 3), (3, 7), (7, 10)):
+        sample_shard(stages, folder=tmp_path / "part", seed=5, block=4, first=first, last=last, device="cpu")
+        part, all_pairs = Store.open(tmp_path / "part"), Store.open(whole)
+        assert (part.images == all_pairs.images[first:last]).all() and (part.masks == all_pairs.masks[first:last]).all()
+        assert part.index["index"].tolist() == list(range(first, last)) and part.index["seed"].unique().tolist() == [5]
+        assert part.index["margin"].tolist() == all_pairs.index["margin"][first:last].tolist()
+    sample_shard(stages, folder=tmp_path / "other", seed=6, block=4, first=0, last=10, device="cpu")
+    assert (Store.open(tmp_path / "other").images != Store.open(whole).images).any()
+
+
+def test_a_cascade_writes_both_stages_with_matching_rows(world, tmp_path):
+    both = [stage(world, "g"), stage(world, "sr")]
+    sample_shard(both, folder=tmp_path / "full", seed=2, block=4, first=2, last=8, device="cpu", lows=tmp_path / "low")
+    sample_shard(both[:1], folder=tmp_path / "alone", seed=2, block=4, first=2, last=8, device="cpu")
+    full, low, alone = (Store.open(tmp_path / name, verify=True) for name in ("full", "low", "alone"))
+    assert full.size == 16 and low.size == 8 and len(full) == len(low) == 6
+    assert (low.images == alone.images).all() and (low.masks == alone.masks).all()
+    assert full.index["index"].tolist() == low.index["index"].tolist() == list(range(2, 8))
+    assert full.card["source"]["weights"] == [each["card"]["weights_sha256"] for each in both]
+    assert full.card["source"]["nfe"] == [4, 4] and low.card["source"] == alone.card["source"]
+    assert full.index["invalid"].between(0, 1).all() and (full.index["margin"] >= 0).all()
+
+
+def test_stages_must_follow_each_other(world, tmp_path):
+    with pytest.raises(ConfigError, match="starts from 8 px follows nothing"):
+        sample_shard([stage(world, "sr")], folder=tmp_path, seed=0, block=4, first=0, last=4, device="cpu")
+    with pytest.raises(ConfigError, match="condition_level"):
+        wrong = stage(world, "sr", condition_level=None)
+        sample_shard([stage(world, "g"), wrong], folder=tmp_path, seed=0, block=4, first=0, last=4, device="cpu")
+    assert not (tmp_path / "card.json").exists()
+
+
+def test_weights_of_another_network_are_refused_with_a_list(world, tmp_path):
+    root, _, cards = world
+    card = cards["g"]
+    wider = {**card, "network": {**card["network"], "channels": 16}}
+    with pytest.raises(WeightsError, match=r"conv_in.weight is \(8, 6, 3, 3\), the network has \(16, 6, 3, 3\).* more"):
+        ddpm.load(root / "g/weights.safetensors", wider, "cpu")
+    with pytest.raises(WeightsError, match="not what its card says"):
+        ddpm.load(root / "sr/weights.safetensors", card, "cpu")
+    with pytest.raises(WeightsError, match="upscaler"):
+        ddpm.load(root / "sr/weights.safetensors", cards["sr"], "cpu")
+    with pytest.raises(WeightsError, match="no such file"):
+        ddpm.load(tmp_path / "none.safetensors", card, "cpu")
+    tensors = load_file(root / "g/weights.safetensors")
+    tensors.pop("network.conv_in.bias")
+    save_file(tensors, tmp_path / "less.safetensors")
+    less = {**card, "weights_sha256": files.sha256(tmp_path / "less.safetensors")}
+    with pytest.raises(WeightsError, match="conv_in.bias is missing"):
+        ddpm.load(tmp_path / "less.safetensors", less, "cpu")
+
+
+def test_loaded_weights_are_the_average_and_need_no_gradient(world):
+    root, _, cards = world
+    denoiser = upscaler.load(root / "sr/weights.safetensors", cards["sr"], "cpu")
+    assert not denoiser.training and not any(parameter.requires_grad for parameter in denoiser.parameters())
+    saved = load_file(root / "sr/weights.safetensors")
+    assert all(torch.equal(saved[name], value) for name, value in denoiser.state_dict().items())
+
+
+def test_precision_is_resolved_by_device():
+    assert training.resolve_precision("auto", "cuda") == "bfloat16"
+    assert training.resolve_precision("float32", "cuda") == "float32"
+    assert training.resolve_precision("auto", "cpu") in ("float32", "bfloat16")
+    with pytest.raises(ConfigError, match="half"):
+        training.resolve_precision("half", "cpu")
