@@ -22,7 +22,6 @@ from satsynth.runtime.errors import ConfigError, TrainingError
 from satsynth.runtime.logs import Progress
 
 log = logging.getLogger(__name__)
-CHECKPOINT_SECONDS = 30.0
 HISTORY = ["step", "images", "loss", "learning_rate", "grad_norm"]
 
 
@@ -164,7 +163,7 @@ def fit(
         norms += norm.detach()
         counted += 1
         done = step + 1
-        due = time.monotonic() - saved > CHECKPOINT_SECONDS
+        due = time.monotonic() - saved > checkpoints.seconds()
         spent = wall_seconds is not None and time.monotonic() - begun > wall_seconds
         # The rows stand at fixed steps, so that a resumed run writes the same history as an unbroken one.
         row_due = done % recipe.log_every == 0 or done == recipe.steps

@@ -5,6 +5,7 @@ A store is a folder of four files: `images.npy` (N,H,W,3 uint8), `masks.npy` (N,
 a folder without a fitting card is no store.
 """
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Sequence
@@ -97,7 +98,7 @@ class Store:
             card = files.read_json(folder / "card.json")
             images = np.load(folder / "images.npy", mmap_mode="r")
             masks = np.load(folder / "masks.npy", mmap_mode="r")
-            index = pd.read_csv(folder / "index.csv", keep_default_na=False, na_values=["nan"])
+            index = pd.read_csv(folder / "index.csv", keep_default_na=False, na_values=["nan"], dtype={"scene": str})
             count, size = card["count"], card["size"]
         except (ValueError, KeyError, EOFError, OSError) as error:
             raise StoreError(folder, f"the store cannot be read ({error}).", again) from error
@@ -129,22 +130,31 @@ class StoreWriter:
         self.rows: list[dict] = []
         self.class_pixels = np.zeros(256, np.int64)
         self.class_pairs = np.zeros(256, np.int64)
-        self._writing = {name: files.replacing(self.folder / name) for name in FILES[:2]}
-        self._paths = {name: context.__enter__() for name, context in self._writing.items()}
-        self._files = {name: open(path, "w+b") for name, path in self._paths.items()}  # noqa: SIM115 (closed in close)
+        # The stack closes the files and then either publishes both arrays or removes what was written of them.
+        self._stack = contextlib.ExitStack()
+        self._paths = {name: self._stack.enter_context(files.replacing(self.folder / name)) for name in FILES[:2]}
+        self._files = {name: open(path, "w+b") for name, path in self._paths.items()}  # noqa: SIM115 (closed in _close)
+        self._stack.callback(self._close)
         self._write_headers()
 
     def __enter__(self) -> "StoreWriter":
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind, error, trace) -> bool | None:
         if kind is None:
             self.close()
-            return
+            return None
+        return self._stack.__exit__(kind, error, trace)
+
+    def _close(self) -> None:
+        failures = []
         for file in self._files.values():
-            file.close()
-        for path in self._paths.values():
-            path.unlink(missing_ok=True)
+            try:
+                file.close()
+            except OSError as error:  # a full disk shows when buffers are flushed; the other file must be closed too
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _write_headers(self) -> None:
         # numpy pads the header for a growing first axis, so the final count fits where 0 stood.
@@ -171,12 +181,10 @@ class StoreWriter:
 
     def close(self) -> dict:
         """Publish the store and return its card."""
-        self._write_headers()
-        hashes = {}
-        for name, file in self._files.items():
-            file.close()
-            hashes[name] = files.sha256(self._paths[name])
-            self._writing[name].__exit__(None, None, None)
+        with self._stack:
+            self._write_headers()
+            self._close()
+            hashes = {name: files.sha256(path) for name, path in self._paths.items()}
         table = pd.DataFrame(self.rows)
         table.insert(0, "pair", range(len(table)))
         text = io.StringIO()

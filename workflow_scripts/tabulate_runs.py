@@ -1,24 +1,22 @@
 """Write the table of one experiment."""
 
+from pathlib import Path
+
 from satsynth.runtime.job import Task, perform
 
 
 def work(task: Task) -> None:
     """Call the table's view on the runs of the experiment."""
+    from satsynth.plan.layout import SPLITS
     from satsynth.reporting import tables
     from satsynth.reporting.runs import Real, Run
 
     size = task.cfg["size"]
-    real = [
-        Real(
-            dataset,
-            size,
-            f"results/{dataset}/{size}px/real/train",
-            f"results/{dataset}/{size}px/real/val",
-            f"results/{dataset}/classes.json",
-        )
-        for dataset in task.cfg["datasets"]
-    ]
+    train, test = SPLITS[task.cfg["base"]]
+    real = []
+    for dataset in task.cfg["datasets"]:
+        stores = Path(f"results/{dataset}/{size}px/real")
+        real.append(Real(dataset, size, stores / train, stores / test, f"results/{dataset}/classes.json"))
     tables.build(task.cfg["view"], [Run(**run) for run in task.cfg["runs"]], real, task.cfg, task.output)
 
 

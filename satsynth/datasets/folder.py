@@ -29,7 +29,7 @@ def label_space(cfg: dict) -> LabelSpace:
 
     A class without a colour has the one by which cfg["label_map"] knows it, else a hue by its position.
     """
-    raw = {target: rgb(key) for key, target in (cfg["label_map"] or {}).items() if isinstance(key, str)}
+    raw = {target: rgb(key) for key, target in (cfg["label_map"] or {}).items() if str(key).startswith("#")}
     names, colours = [], []
     for number, entry in enumerate(cfg["classes"]):
         entry = {"name": entry} if isinstance(entry, str) else entry
@@ -40,7 +40,7 @@ def label_space(cfg: dict) -> LabelSpace:
 
 
 def labels(cfg: dict) -> Labels:
-    """The decoder of cfg["label_map"]: {raw value or "#RRGGBB": class id or 255}, or None for value i = class i.
+    """The decoder of cfg["label_map"]: {raw value (a number or its text) or "#RRGGBB": class id or 255}, or None for value i = class i.
 
     Reads cfg["class_count"] (K), cfg["ignore"] (a raw value that means 255, or None), cfg["unknown"].
 
@@ -52,8 +52,8 @@ def labels(cfg: dict) -> Labels:
         if ignore is not None and ignore < classes:
             raise ConfigError("ignore", f"{ignore} is also the raw value of a class.", "Give a label_map that says which value is which.")
         table = {number: number for number in range(classes)}
-    values = {key: target for key, target in table.items() if not isinstance(key, str)}
-    colours = {rgb(key): target for key, target in table.items() if isinstance(key, str)}
+    colours = {rgb(key): target for key, target in table.items() if str(key).startswith("#")}
+    values = {int(key): target for key, target in table.items() if not str(key).startswith("#")}
     if values and ignore is not None:
         values.setdefault(ignore, IGNORE)
     return Labels(classes, values=values, colours=colours, unknown=cfg["unknown"])

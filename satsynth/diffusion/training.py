@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,7 +18,7 @@ from satsynth.fitting import Recipe, build_optimizer, fit
 from satsynth.pairs import open_view
 from satsynth.randomness import derive, torch_stream
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
+from satsynth.runtime.errors import ConfigError, WeightsError
 
 log = logging.getLogger(__name__)
 FORMAT = 1
@@ -116,7 +115,9 @@ def train_generator(
     views = [open_view([store]) for store in stores]
     for view, size in zip(views, [cfg["size"], cfg.get("low")], strict=False):
         if view.size != size:
-            raise ConfigError("size", f"the store {view.stores[0].folder} holds {view.size} px, not {size}.", "Name the store of that size.")
+            raise ConfigError(
+                "size", f"the store {view.stores[0].folder} holds {view.size} px, not {size}.", "Name the store of that size."
+            )
     codes = choose_codes(cfg["codes"], views)
     stacks = Stacks(views, codes, cfg["flips"], device)
     torch.manual_seed(derive(seed, "weights"))

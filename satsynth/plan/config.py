@@ -209,6 +209,8 @@ def _check_experiment(where: str, experiment: dict, resolved: dict) -> None:
         here = f"{where}.grid[{number}]"
         for segmenter in [*entry["segmenters"], *entry.get("controls", [])]:
             _known(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
+        if entry.get("alone") and experiment["base"] == "fit":
+            raise ConfigError(f"{here}.alone", "D' alone is always judged on val.", "Leave it out where base is fit.")
         for ratio in entry["ratios"]:
             if ratio < 0:
                 raise ConfigError(f"{here}.ratios", f"R = {ratio} is negative.", "Use 0 (real pairs only) or more.")

@@ -6,6 +6,8 @@ from satsynth.plan import names, slices
 from satsynth.plan.config import source_size
 from satsynth.plan.runs import Run
 
+# Base of a training set -> the splits that it is trained and judged on.
+SPLITS = {"real": ("train", "val"), "fit": ("fit", "held")}
 STORE = ("images.npy", "masks.npy", "index.csv", "card.json")
 
 
@@ -62,13 +64,13 @@ class Layout:
     def training_stores(self, dataset: str, size: int | str, training_set: str) -> tuple[list[str], list[str]]:
         """Real and synthetic stores of a training set."""
         parsed = names.parse_training_set(training_set, self.resolved["sources"])
-        own = [real(dataset, size, {"real": "train", "fit": "fit"}[parsed.base])] if parsed.base else []
+        own = [real(dataset, size, SPLITS[parsed.base][0])] if parsed.base else []
         made = [folder for source, ratio in parsed.parts for folder in self.shards(dataset, size, source, ratio)]
         return own, made
 
     def test_store(self, dataset: str, size: int | str, training_set: str) -> str:
         """`fit` is judged on the held-out part of train, everything else on val."""
-        return real(dataset, size, "held" if training_set.split("+")[0] == "fit" else "val")
+        return real(dataset, size, SPLITS["fit" if training_set.split("+")[0] == "fit" else "real"][1])
 
     def runs(self, experiment: str) -> list[Run]:
         """The segmentation runs of an experiment."""
@@ -83,7 +85,7 @@ class Layout:
         stanza = self.resolved["experiments"][experiment]
         found = []
         for dataset in stanza["datasets"]:
-            train, val = real(dataset, stanza["size"]), real(dataset, stanza["size"], "val")
+            train, val = (real(dataset, stanza["size"], split) for split in SPLITS[stanza["base"]])
             found += [f"{train}/card.json", f"{val}/card.json", f"{val}/index.csv", classes(dataset)]
         return found
 

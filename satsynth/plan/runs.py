@@ -49,8 +49,8 @@ def runs_of(experiment: dict, parents: dict[str, str]) -> list[Run]:
                 run = Run(dataset, experiment["size"], str(training_set), segmenter, seed, arm, source, ratio, subject)
                 runs.setdefault(run)
 
+    base = experiment["base"]
     for entry in experiment["grid"]:
-        base = entry.get("base", "real")
         for segmenter in entry["segmenters"]:
             for ratio in entry["ratios"]:
                 if ratio == 0:

@@ -3,22 +3,6 @@
 from satsynth.plan.config import class_ids
 from satsynth.plan.runs import Run, runs_of
 
-# Display colours for classes that bring none: Okabe and Ito's palette, safe for colour-blind readers, then lighter and darker tones.
-COLOURS = (
-    "#999999",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-    "#555555",
-    "#8C6100",
-    "#1B6FA0",
-    "#00614A",
-)
-
 
 def ordered(value):
     """The same value with every map in the order of its keys, since the order of a dict counts as a change."""
@@ -40,12 +24,9 @@ def reader(dataset: dict) -> dict:
     cfg["class_count"] = len(dataset["classes"]) if "classes" in dataset else None
     ids = class_ids("classes", dataset) if "classes" in dataset else {}
     label_map = dataset.get("label_map")
-    cfg["label_map"] = None if label_map is None else {_raw(key): ids[name] for key, name in label_map.items()}
+    # Text keys: a map of numbers and colours has no order as it stands.
+    cfg["label_map"] = None if label_map is None else {str(key).upper(): ids[name] for key, name in label_map.items()}
     return cfg
-
-
-def _raw(key):
-    return key.upper() if isinstance(key, str) and key.startswith("#") else int(key)
 
 
 def tiles(dataset: dict, split: str) -> dict:
@@ -60,16 +41,10 @@ def label_space(dataset: dict) -> dict:
     """For the names and colours of the classes: figures and tables depend on them, trainings do not."""
     if "classes" not in dataset:
         return {"format": dataset["format"]}
-    entries = [entry if isinstance(entry, dict) else {"name": entry} for entry in dataset["classes"]]
-    colours = {}
-    for raw, name in (dataset.get("label_map") or {}).items():
-        if isinstance(raw, str) and raw.startswith("#"):
-            colours.setdefault(name, raw)
-    named = [
-        {"name": entry["name"], "color": entry.get("color") or colours.get(entry["name"]) or COLOURS[number % len(COLOURS)]}
-        for number, entry in enumerate(entries)
-    ]
-    return ordered({"format": dataset["format"], "classes": named, "label_map": None})
+    ids = class_ids("classes", dataset)
+    # A class without a display colour takes the one that stands for it in the raw masks.
+    raw = {str(key): ids[name] for key, name in (dataset.get("label_map") or {}).items() if str(key).startswith("#")}
+    return ordered({"format": dataset["format"], "classes": dataset["classes"], "label_map": raw})
 
 
 def held(dataset: dict) -> dict:
@@ -109,6 +84,7 @@ def table(resolved: dict, name: str, runs: list[Run]) -> dict:
             "view": stanza["view"],
             "size": stanza["size"],
             "datasets": stanza["datasets"],
+            "base": stanza["base"],
             "title": stanza["title"],
             "confidence": stanza["confidence"],
             "replicates": stanza["replicates"],

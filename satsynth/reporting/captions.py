@@ -18,10 +18,10 @@ METHODS = (
     "class with the nearest code word. Where a cascade is used, a second diffusion model, G_SR, makes a stack of higher resolution from "
     "G's output.",
     "Segmenters are trained on real pairs (D), on synthetic pairs (D′) or on both (D ∪ D′), in which real and synthetic pairs are drawn "
-    "equally often, for a number of optimiser steps that does not depend on the amount of synthetic data. The last weights are scored, "
-    "never chosen by the score, on real validation patches that no generator and no segmenter was trained on.",
+    "equally often, for a number of optimiser steps that does not depend on the amount of synthetic data (the control excepted). The last "
+    "weights are scored, never chosen by the score, on real validation patches that no generator and no segmenter was trained on.",
     "Scores come from one confusion matrix over all validation pixels that are labelled: mIoU and F1 are unweighted means over classes. "
     "Two uncertainties are given: over seeds of the segmenter (standard error, and a t-interval of paired differences), and over "
     "validation scenes (a paired bootstrap). The generators were trained once, so neither covers what another training of them would "
-    "have given. A gain is called shown only if both intervals leave out zero.",
+    "have given. A gain is called shown only if no interval includes zero.",
 )

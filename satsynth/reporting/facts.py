@@ -28,14 +28,14 @@ def collect(real: Sequence[str | Path], generators: Sequence[str | Path], runs: 
     for path in map(Path, real):
         if path.name not in ("card.json", "index.csv") or path.parts[-3] != "real":
             continue
-        dataset, size, split = path.parts[-5], path.parts[-4], path.parts[-2]
-        entry = datasets.setdefault((dataset, size), {"name": dataset, "size": size.removesuffix("px")})
+        dataset, size, split = path.parts[-5], path.parts[-4].removesuffix("px"), path.parts[-2]
+        entry = datasets.setdefault((dataset, size), {"name": dataset, "size": size})
         if path.name == "index.csv":
             entry["scenes"] = int(pd.read_csv(path, dtype=str, keep_default_na=False)["scene"].nunique())
         else:
             card = files.read_json(path)
             entry["train" if split in ("train", "fit") else "val"], entry["classes"] = card["count"], card["classes"]
-            digests[f"{dataset}, {size}, {split} store (its card)"] = files.sha256(path)
+            digests[f"{dataset}, {size} px, {split} store (its card)"] = files.sha256(path)
     made = []
     for path in map(Path, generators):
         card = files.read_json(path)
@@ -48,14 +48,19 @@ def collect(real: Sequence[str | Path], generators: Sequence[str | Path], runs: 
 
 def _runs(paths: Sequence[Path]) -> tuple[list[dict], list[dict]]:
     sets: dict[tuple, dict] = {}
-    segmenters: dict[tuple, dict] = {}
+    segmenters: dict[str, dict] = {}
     for path in paths:
-        dataset, size, training_set, name, seed = path.parts[-7], path.parts[-6], path.parts[-4], path.parts[-3], path.parts[-2]
+        dataset, size, training_set, name, seed = (
+            path.parts[-7],
+            path.parts[-6].removesuffix("px"),
+            path.parts[-4],
+            path.parts[-3],
+            path.parts[-2],
+        )
         card = files.read_json(path)
         pairs = {"real_pairs": card["real_pairs"], "synthetic_pairs": card["synthetic_pairs"]}
         sets[dataset, size, training_set] = {"dataset": dataset, "size": size, "name": training_set, **pairs}
-        fresh = {"name": name, "parameters": card.get("parameters"), "steps": [], "seeds": [], "runs": 0}
-        entry = segmenters.setdefault((name,), fresh)
+        entry = segmenters.setdefault(name, {"name": name, "parameters": card.get("parameters"), "steps": [], "seeds": [], "runs": 0})
         entry["steps"] = sorted({*entry["steps"], card["steps"]})
         entry["seeds"] = sorted({*entry["seeds"], int(seed.removeprefix("seed-"))})
         entry["runs"] += 1
@@ -64,7 +69,7 @@ def _runs(paths: Sequence[Path]) -> tuple[list[dict], list[dict]]:
 
 def packages() -> dict[str, str]:
     """Versions of the packages that matter, as installed where the page is written."""
-    installed = {entry.metadata["Name"].lower(): entry.version for entry in metadata.distributions()}
+    installed = {entry.metadata["Name"].lower().replace("_", "-"): entry.version for entry in metadata.distributions()}
     return {name: installed[name] for name in PACKAGES if name in installed}
 
 
@@ -76,7 +81,7 @@ def words(facts: Mapping) -> list[str]:
         for entry in facts["datasets"]
     ]
     pairs = [
-        f"{entry['name']} ({entry['dataset']}, {entry['size']}): {count(entry['real_pairs'])} real and "
+        f"{entry['name']} ({entry['dataset']}, {entry['size']} px): {count(entry['real_pairs'])} real and "
         f"{count(entry['synthetic_pairs'])} synthetic pairs"
         for entry in facts["training_sets"]
     ]

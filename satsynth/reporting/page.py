@@ -39,7 +39,8 @@ nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; ma
 .verdict ul { margin: 0; padding-left: 1.2rem; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding: .5rem .7rem; }
+caption { text-align: left; color: var(--soft); padding: .5rem 0; }
+caption span { display: block; width: fit-content; position: sticky; left: 0; padding: 0 .6rem; max-width: calc(100vw - 2.2rem); }
 th, td { padding: .4rem .5rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
 thead th { background: var(--tint); vertical-align: bottom; }
 tbody th { font-weight: 600; min-width: 9rem; }
@@ -160,7 +161,7 @@ def _grid(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) ->
         cells = "".join(f"<td{mark}>{escape(cell)}</td>" for cell, mark in zip(row[1:], kind[1:]))
         lines.append(f'<tr><th scope="row">{escape(row[0])}</th>{cells}</tr>')
     table = (
-        f"<table>\n<caption>{escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
+        f"<table>\n<caption><span>{escape(caption)}</span></caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
         + "\n".join(lines)
         + "\n</tbody>\n</table>"
     )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import safetensors
@@ -12,6 +13,11 @@ from satsynth.runtime.files import replacing
 
 log = logging.getLogger(__name__)
 NAME = "checkpoint.safetensors"
+
+
+def seconds() -> float:
+    """Seconds between two checkpoints: SATSYNTH_CHECKPOINT_SECONDS, 30 where it is not set. What a kill costs, never a result."""
+    return float(os.environ.get("SATSYNTH_CHECKPOINT_SECONDS", "30"))
 
 
 def save(folder: Path, tensors: dict[str, torch.Tensor], facts: dict) -> None:

@@ -27,6 +27,7 @@ from satsynth.runtime.errors import DeviceError
 from satsynth.runtime.logs import duration
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+SECONDS_BEFORE_FIRST_LINE = 2.0  # two jobs that begin at once are in each other's way for a moment: not worth a line
 SECONDS_BETWEEN_LINES = 60.0
 # A process that just ended may be listed by the driver for some seconds more; only who stays longer is a stranger.
 SECONDS_TO_SETTLE = 10.0
@@ -276,7 +277,7 @@ def _attempt(folder: Path, pool: dict[str, str], count: int, check: bool) -> _At
 def _wait(folder: Path, pool: dict[str, str], count: int, *, check: bool, wait_seconds: float, log: logging.Logger) -> dict[str, int]:
     """Name -> lock's descriptor of `count` devices, as soon as it is our turn and they are free."""
     begun = time.monotonic()
-    said = crowded = None
+    say_at, crowded = begun + SECONDS_BEFORE_FIRST_LINE, None
     place, pause, jitter, sleeper = -1, 0.0, random.Random(), threading.Event()
     attempt = _Attempt(held=["other jobs wait for it longer"])
     ticket = locks.Ticket(folder, set(pool.values()))
@@ -302,9 +303,9 @@ def _wait(folder: Path, pool: dict[str, str], count: int, *, check: bool, wait_s
                     f"the job waited {duration(wait_seconds)} for {count} of {len(pool)} devices: {attempt}.",
                     "Start Snakemake with --resources gpu=N, N the number of devices, or wait longer (SATSYNTH_DEVICE_WAIT, in seconds).",
                 )
-            if said is None or now - said > SECONDS_BETWEEN_LINES:
+            if now >= say_at:
                 log.info("Waiting for %d of %d devices (%s so far): %s.", count, len(pool), duration(now - begun), attempt)
-                said = now
+                say_at = now + SECONDS_BETWEEN_LINES
             # A queue that moves is looked at often, one that stands still once a second. Without a random part, jobs that
             # began together would look together for ever.
             pause = min(1.0, pause * 1.5) if ahead == place else 0.01

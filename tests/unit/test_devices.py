@@ -38,6 +38,7 @@ for _ in range(times):
 HOLDING = """
 import logging, sys
 from satsynth.runtime import devices
+devices.SECONDS_BEFORE_FIRST_LINE = 0
 logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
 with devices.lease(int(sys.argv[1]), wait_seconds=120, log=logging.getLogger()) as lease:
     print("got", ",".join(lease.devices), flush=True)
@@ -77,9 +78,12 @@ def here(monkeypatch, tmp_path):
 
 
 def line(process: subprocess.Popen, start: str) -> str:
-    text = process.stdout.readline()
-    assert text.startswith(start), text + process.stdout.read()
-    return text.removeprefix(start).strip()
+    """The rest of the next line that begins with `start`; a job that has to wait may say so first."""
+    for text in process.stdout:
+        if text.startswith(start):
+            return text.removeprefix(start).strip()
+        assert text.startswith("Waiting"), text
+    raise AssertionError(f"the process ended without saying '{start}'")
 
 
 def go(process: subprocess.Popen) -> None:

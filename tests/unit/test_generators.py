@@ -209,7 +209,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(world, tmp_p
     module, unbroken = {"ddpm": (ddpm, root / "g"), "upscaler": (upscaler, root / "sr")}[kind]
     noise = {"condition_noise": {"max": 0.2}, "previews": noisy_previews()} if kind == "upscaler" else {}
     cfg = config(kind, **noise)
-    monkeypatch.setattr("satsynth.fitting.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("SATSYNTH_CHECKPOINT_SECONDS", "0")
     take = training._Previews.take
 
     def killed(self, denoiser, step):
@@ -245,7 +245,7 @@ def test_outputs_say_what_was_trained(world):
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(world, tmp_path, monkeypatch):
     _, stores, _ = world
-    monkeypatch.setattr("satsynth.fitting.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("SATSYNTH_CHECKPOINT_SECONDS", "0")
     losses = iter([1.0] * 12 + [float("nan")] * 100)
     forward = training.Denoiser.forward
     monkeypatch.setattr(training.Denoiser, "forward", lambda self, *args: forward(self, *args) * next(losses))
@@ -266,11 +266,11 @@ def test_the_store_must_have_the_configured_size(world, tmp_path):
 
 def test_a_few_pairs_are_learnt_by_heart(tmp_path):
     stores = {8: write_store(tmp_path / "two", 8, count=2, classes=4)}
-    network = {"channels": 32, "multipliers": [1], "blocks": 1, "attention": [], "dropout": 0.0, "unshuffle": 2, "norm_groups": 8}
+    network = {"channels": 48, "multipliers": [1], "blocks": 1, "attention": [], "dropout": 0.0, "unshuffle": 2, "norm_groups": 8}
     cfg = config(
         network=network,
         flips="none",
-        training={"steps": 250, "batch": 16, "accumulate": 1, "learning_rate": 4.0e-3, "warmup": 10, "log_every": 50},
+        training={"steps": 450, "batch": 16, "accumulate": 1, "learning_rate": 4.0e-3, "warmup": 10, "decay": "constant", "log_every": 50},
         previews={"count": 4, "sampler": {**SAMPLER, "steps": 10}},
     )
     card = train(ddpm, stores, cfg, tmp_path / "g")
@@ -279,8 +279,9 @@ def test_a_few_pairs_are_learnt_by_heart(tmp_path):
     known, made = Store.open(stores[8]), Store.open(tmp_path / "made")
     agreement = [max((mask == other).mean() for other in known.masks) for mask in made.masks]
     assert np.mean(agreement) > 0.9
-    # The label can be read off the image, as in the training pairs.
-    assert (np.round(made.images[..., 0] / 50.0) == made.masks).mean() > 0.9
+    # Red rises and green falls with the label in the two pairs; so they must in what was made of them.
+    assert np.corrcoef(made.images[..., 0].ravel(), made.masks.ravel())[0, 1] > 0.8
+    assert np.corrcoef(made.images[..., 1].ravel(), made.masks.ravel())[0, 1] < -0.8
 
 
 def test_bounds_tile_every_unit_and_do_not_move_when_units_are_added():

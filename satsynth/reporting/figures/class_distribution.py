@@ -74,19 +74,25 @@ def _panel(axes: Axes, real: np.ndarray, synthetic: np.ndarray, order: np.ndarra
     floor = 0.0
     if log and len(known):
         axes.set_xscale("log")
-        floor = known.min() / 2
-        axes.set_xlim(floor / 1.25, 140)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        # Zero has no place on this axis, so it gets one half a decade below the least decade, with a label of its own.
+        decade = 10.0 ** np.floor(np.log10(known.min()))
+        axes.set_xlim(decade / 1.3, 140)
+        if len(known) < 2 * len(order):
+            floor = decade / 3.5
+            axes.set_xlim(floor / 1.4, 140)
+            axes.axvline(floor, color="#aaaaaa", linewidth=0.8, linestyle=":", zorder=0)
+            axes.annotate(
+                "0", (floor, 0), xycoords=axes.get_xaxis_transform(), textcoords="offset points", xytext=(0, -6.5), ha="center", va="top"
+            )
     else:
         top = known.max(initial=1.0)
         axes.set_xlim(-0.04 * top, 1.04 * top)
     for place, number in enumerate(order):
         ends = [max(real[number], floor), max(synthetic[number], floor)]
         axes.plot(ends, [place, place], color="#bbbbbb", linewidth=2.5, solid_capstyle="round", zorder=1)
-        for name, share, spot in (("real", real[number], ends[0]), ("synthetic", synthetic[number], ends[1])):
+        for name, spot in zip(("real", "synthetic"), ends):
             axes.plot([spot], [place], zorder=2, **_mark(name))
-            if log and share == 0:
-                axes.annotate("0", (spot, place), textcoords="offset points", xytext=(7, -3), fontsize=7.5, color=palette.REFERENCE)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(order) - 0.4, -0.6)

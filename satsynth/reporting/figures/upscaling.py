@@ -19,7 +19,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
         inputs: low and high (store folders whose rows belong together, in the same order), classes (one classes.json).
 
     Raises:
-        StoreError: the two do not hold the same number of pairs, or low is not smaller.
+        StoreError: the two do not hold the same number of pairs, low is not smaller, or high was made from other pairs.
     """
     space = LabelSpace.from_json(files.read_json(inputs["classes"][0]))
     views = [open_view(inputs[name]) for name in ("low", "high")]
@@ -29,6 +29,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
             f"{len(views[0])} pairs of {views[0].size} px do not match {len(views[1])} pairs of {views[1].size} px.",
             "Give the low and the high store of the same rows.",
         )
+    _check_kinship(inputs)
     rows = sheet.pick(len(views[0]), cfg["count"], cfg["seed"])
     side = views[1].size * max(1, round(cfg["cell"] / views[1].size))
     blocks, shown = [], []
@@ -42,3 +43,17 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
         canvas = sheet.tile(cells, [3, 14] * columns, [8] * len(cells))
         blocks.append((f"{view.size} px, {heading}", canvas))
     return sheet.compose(cfg["title"], blocks, space, np.concatenate([mask.reshape(-1) for mask in shown])[None])
+
+
+def _check_kinship(inputs: dict[str, list[Path]]) -> None:
+    """Row i of low is what row i of high was made from only if the first stage had the same weights, sampler, seed and block."""
+    first = []
+    for name in ("low", "high"):
+        source = files.read_json(inputs[name][0] / "card.json").get("source", {})
+        first.append([source.get("weights", [None])[0], source.get("samplers", [None])[0], source.get("seed"), source.get("block")])
+    if first[0] != first[1]:
+        raise StoreError(
+            inputs["low"][0],
+            f"its pairs are not what {inputs['high'][0]} was made from (weights, sampler, seed or block differ).",
+            "Give both sources the same generator, sampler, seed and block.",
+        )

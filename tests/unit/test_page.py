@@ -1,0 +1,142 @@
+import json
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+from reporting_fixtures import write_demo, write_json
+
+from satsynth.reporting import page, tables
+from satsynth.reporting.facts import collect, words
+
+VOID = {"meta", "img", "br", "link"}
+
+
+class Reader(HTMLParser):
+    """Checks that elements nest, and keeps text, attributes and the number of each element."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text, self.attributes, self.tags = [], "", [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.text += data
+
+
+def read(path):
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture
+def task(tmp_path):
+    """What the job that writes the page is given: two tables, two figures and the cards at their paths."""
+    runs, real = write_demo(tmp_path / "demo", {("real", 0): 0.3, ("synthetic", 1): 0.6, ("union", 1): 0.2})
+    results = tmp_path / "results"
+    for name, view in (("main", "gain"), ("classes", "per_class")):
+        cfg = {"title": f"Table <script>alert('{name}')</script>", "confidence": 0.95, "replicates": 20, "seed": 0}
+        tables.build(view, runs, real, cfg, {kind: results / f"tables/{name}.{kind}" for kind in ("csv", "md", "tex")})
+    (results / "figures").mkdir()
+    for name in ("grid", "curve"):
+        Image.new("RGB", (40, 20), "red").save(results / f"figures/{name}.png")
+    for split, folder in (("train", real[0].train), ("val", real[0].val)):
+        shutil.copytree(folder, results / f"demo/16px/real/{split}")
+    cards = []
+    for run in runs:
+        cards.append(results / f"demo/16px/segmentation/{run.training_set}/{run.segmenter}/seed-{run.seed}/card.json")
+        write_json(cards[-1], json.loads((run.folder / "card.json").read_text()))
+    facts = {"kind": "ddpm", "size": 32, "parameters": 2640000, "steps": 2800, "images_seen": 179200, "weights_sha256": "ab" * 32}
+    place = results / "demo/16px/real"
+    return SimpleNamespace(
+        input={
+            "tables": [results / "tables/classes.csv", results / "tables/main.csv"],
+            "printed": [results / "tables/classes.md", results / "tables/main.md"],
+            "figures": [results / "figures/grid.png", results / "figures/curve.png"],
+            "generators": [write_json(results / "demo/generators/satsynth/card.json", facts)],
+            "runs": cards,
+            "real": [place / "train/card.json", place / "val/card.json", place / "val/index.csv", real[0].classes],
+        },
+        cfg={
+            "title": "Demo <script>alert(1)</script>",
+            "run": ["main", "curve", "grid", "classes"],
+            "views": {"grid": "pairs", "curve": "ratio_curve"},
+        },
+        output={"page": tmp_path / "state/staged/index.html"},
+        declared={"page": results / "report/index.html"},
+    )
+
+
+def test_page_holds_every_table_and_figure_in_order_and_nests(task):
+    page.write_run(task)
+    reader = read(task.output["page"])
+    values = {(tag, name): [v for t, n, v in reader.attributes if (t, n) == (tag, name)] for tag, name, _ in reader.attributes}
+    assert values["article", "id"] == ["table-main", "table-classes"]
+    assert values["figure", "id"] == ["figure-curve", "figure-grid"]
+    assert values["html", "lang"] == ["en"] and reader.tags.count("h1") == 1
+    assert all(text for text in values["img", "alt"]) and len(values["img", "alt"]) == 2
+    assert set(values["th", "scope"]) == {"col", "row"} and len(values["th", "scope"]) == reader.tags.count("th")
+    assert "raised mIoU" in reader.text and "field" in reader.text
+
+
+def test_page_stands_alone_and_links_from_its_final_place(task):
+    page.write_run(task)
+    reader = read(task.output["page"])
+    assert all(value.startswith("data:image/png;base64,") for _, name, value in reader.attributes if name == "src")
+    links = [value for _, name, value in reader.attributes if name == "href" and not value.startswith("#")]
+    assert {"../tables/main.csv", "../tables/main.md", "../tables/main.tex", "../figures/grid.png", "../figures/grid.pdf"} <= set(links)
+    assert all(link.startswith("../") for link in links)
+    anchors = [value[1:] for _, name, value in reader.attributes if name == "href" and value.startswith("#")]
+    assert anchors and set(anchors) <= {value for _, name, value in reader.attributes if name == "id"}
+
+
+def test_markup_in_names_is_only_text(task):
+    page.write_run(task)
+    reader = read(task.output["page"])
+    assert "script" not in reader.tags
+    assert "<script>alert(1)</script>" in reader.text and "<script>alert('main')</script>" in reader.text
+
+
+def test_page_says_what_was_run_and_is_repeatable(task):
+    page.write_run(task)
+    before = task.output["page"].read_bytes()
+    text = read(task.output["page"]).text.replace("\u202f", " ")
+    for said in (
+        "8 real training patches, 6 validation patches from 3 scenes",
+        "2 640 000 parameters",
+        "179 200 images seen",
+        "seeds 0, 1 and 2",
+        "abababababab",
+    ):
+        assert said in text, said
+    page.write_run(task)
+    assert task.output["page"].read_bytes() == before
+
+
+def test_facts_leave_unsaid_what_a_card_lacks(tmp_path):
+    card = write_json(tmp_path / "demo/generators/g/card.json", {})
+    assert words(collect([], [card], [])) == ["Generator g (demo)."]
+
+
+def test_reporting_never_imports_torch():
+    code = (
+        "import sys, importlib; [importlib.import_module('satsynth.reporting.' + m) for m in ('tables', 'page', 'verdict', 'figures', "
+        "'figures.pairs', 'figures.upscaling', 'figures.class_distribution', 'figures.ratio_curve', 'figures.training_curves')]; "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib.pyplot', 'snakemake')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,76 @@
+"""A copy of the project in a temporary folder, run by the command line that users type."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "config.yaml", "configs", "rules", "workflow_scripts", "satsynth", "profiles", "envs")
+TINY = "configs/tiny.yaml"
+
+
+class Checkout:
+    """The project in `folder`; overlays are written beside it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+            else:
+                shutil.copy2(source, folder / part)
+
+    def overlay(self, name: str, value: dict) -> str:
+        (self.folder / name).write_text(yaml.safe_dump(value))
+        return name
+
+    def command(self, *arguments: str, configs=(TINY,)) -> list[str]:
+        base = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=4"]
+        return [*base, *(["--configfile", *configs] if configs else []), *arguments]
+
+    def run(self, *arguments: str, configs=(TINY,), check: bool = True, **environment: str) -> str:
+        done = subprocess.run(
+            self.command(*arguments, configs=configs),
+            cwd=self.folder,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout[-6000:]
+        return done.stdout
+
+    def start(self, *arguments: str, configs=(TINY,), **environment: str) -> subprocess.Popen:
+        """A run in a process group of its own, so that all of it can be killed at once."""
+        return subprocess.Popen(
+            self.command(*arguments, configs=configs),
+            cwd=self.folder,
+            env=os.environ | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def planned(self, *arguments: str, configs=(TINY,)) -> dict[str, int]:
+        """{rule: jobs} of a dry run, without `all`."""
+        text = self.run("-n", *arguments, configs=configs)
+        if "Nothing to be done" in text:
+            return {}
+        table = text.split("Job stats:", 1)[1].split("total", 1)[0]
+        found = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
+        found.pop("all", None)
+        return found
+
+
+def kill(process: subprocess.Popen) -> None:
+    """SIGKILL for the run and everything that it started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,271 @@
+"""The rerun matrix: every leaf of the config, and by hand the rules that a change of it runs. A leaf without a row fails."""
+
+import fnmatch
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import yaml
+from checkout import ROOT, TINY, Checkout
+
+from satsynth.plan.config import merge, resolve
+
+NAMES = ["field", "tree", "soil", "water", "road", "house", "car"]
+
+# One dataset made by the demo, one of somebody's own imagery, so that every kind of leaf is there.
+MATRIX = {
+    "run": ["gain", "class_distribution", "pairs", "upscaling", "ratio_curve", "training_curves"],
+    "data_root": "data",
+    "datasets": {
+        "town": {
+            "root": "town",
+            "images": "images",
+            "labels": "masks",
+            "classes": [{"name": name, "color": f"#0000{10 + number}"} for number, name in enumerate(NAMES)],
+            "label_map": {str(number): name for number, name in enumerate(NAMES)},
+            "ignore": 77,
+            "licence": "CC0",
+            "patches": {"stride": 64},
+        }
+    },
+    "experiments": {"gain": {"datasets": ["demo", "town"], "seeds": [0]}},
+    "segmenters": {"fpn": {"training": {"clip": 5.0}}},
+}
+
+PAGE = {"write_report"}
+FIGURE = {"draw_figure"} | PAGE
+TABLE = {"tabulate_runs"} | FIGURE  # the ratio curve is drawn from the table
+EVALUATION = {"evaluate_segmenter"} | TABLE
+RUNS = {"train_segmenter"} | EVALUATION
+SHARDS = {"sample_pairs"} | RUNS
+GENERATOR = {"train_generator"} | SHARDS
+DEMO = {"tile_patches_demo"} | GENERATOR
+DEMO_VAL = {"tile_patches_demo"} | EVALUATION
+TOWN = {"tile_patches_town"} | GENERATOR
+TOWN_VAL = {"tile_patches_town"} | EVALUATION
+CLASSES = {"describe_classes"} | TABLE
+NOTHING: set[str] = set()
+
+# (leaf, another value, rules). `*` stands for one or more keys; the first row that fits a leaf counts.
+ROWS = [
+    ("run", ["gain"], PAGE),
+    ("data_root", None, "elsewhere"),
+    ("preset", None, "elsewhere"),
+    ("devices.wait_seconds", 5, NOTHING),
+    ("devices.threads", 3, NOTHING),
+    ("report.title", "Another title", PAGE),
+    # Raw data and how they are read
+    ("datasets.demo.world.scenes", 5, {"generate_scenes_demo"} | DEMO),
+    ("datasets.demo.world.size", 192, {"generate_scenes_demo"} | DEMO),
+    ("datasets.demo.world.seed", 9, {"generate_scenes_demo"} | DEMO),
+    ("datasets.demo.format", None, "elsewhere"),
+    ("datasets.town.format", "isaid", "elsewhere"),
+    ("datasets.town.root", "elsewhere", "elsewhere"),
+    ("datasets.*.licence", "CC-BY-4.0", PAGE),
+    ("datasets.town.classes", "rename", CLASSES),
+    ("datasets.town.label_map.*", "ignore", TOWN),
+    ("datasets.demo.label_map", {"0": "ignore"}, "elsewhere"),
+    ("datasets.*.held.*", 0.4, NOTHING),  # no training set of this config is built on fit
+    ("datasets.*.patches.remainder.val", "drop", "val"),
+    ("datasets.*.patches.reduced", [16], "elsewhere"),
+    ("datasets.*.patches.size", None, "elsewhere"),
+    ("datasets.*.patches.*", {"stride": 32, "resize": 128, "max_ignore": 0.5, "max_pixels": 10**8, "train": "drop"}, "tiles"),
+    ("datasets.*.split.*", {"by": None, "val": 0.5, "seed": 3}, "tiles"),
+    ("datasets.*.images", "pictures", "tiles"),
+    ("datasets.*.labels", "truth", "tiles"),
+    ("datasets.*.ignore", 88, "tiles"),
+    ("datasets.*.unknown", "ignore", "tiles"),
+    ("datasets.*.bands", [3, 2, 1], "tiles"),
+    ("datasets.*.scale", "auto", "tiles"),
+    # Generators and sources
+    ("generators.*.kind", None, "elsewhere"),
+    ("generators.*.size", None, "elsewhere"),
+    ("generators.*.low", None, "elsewhere"),
+    ("generators.*", "other", GENERATOR),
+    ("sources.base.sampler.*", "other", {"sample_pairs"} | FIGURE),
+    ("sources.base.seed", 7, {"sample_pairs"} | FIGURE),
+    ("sources.base.block", 2, {"sample_pairs"} | FIGURE),
+    ("sources.base.shards", 3, {"sample_pairs"} | FIGURE),
+    ("sources.*.generator", None, "elsewhere"),
+    ("sources.*.then", None, "elsewhere"),
+    ("sources.cascade.*", "other", SHARDS),
+    # Segmenters
+    ("segmenters.*.network", None, "elsewhere"),
+    ("segmenters.*", "other", RUNS),
+    # Tables and figures
+    ("experiments.gain.size", None, "elsewhere"),
+    ("experiments.gain.view", "per_class", TABLE),
+    ("experiments.gain.datasets", ["demo"], TABLE),
+    ("experiments.gain.seeds", [0, 1], RUNS),
+    ("experiments.gain.title", "Other words", TABLE),
+    ("experiments.gain.confidence", 0.9, TABLE),
+    ("experiments.gain.replicates", 60, TABLE),
+    ("experiments.gain.bootstrap_seed", 4, TABLE),
+    ("experiments.gain.grid", "more", SHARDS),
+    ("figures.*.view", None, "elsewhere"),
+    ("figures.*.dataset", None, "elsewhere"),
+    ("figures.*.source", None, "elsewhere"),
+    ("figures.*.low", None, "elsewhere"),
+    ("figures.*.experiment", None, "elsewhere"),
+    ("figures.*.generators", ["satsynth"], FIGURE),
+    ("figures.*", "other", FIGURE),
+]
+
+# Rows said "elsewhere" change what a name means (another format, size or chain), not a number: each has its words here.
+ELSEWHERE = {
+    "preset": "replaces every number: each of them has a row of its own",
+    "data_root": "test_reruns: the place of the raw files is no part of what a job depends on",
+    "datasets.town.root": "test_reruns: likewise",
+    "datasets.*.format": "another reader: the same rule under other params (test_the_words_of_names)",
+    "datasets.demo.label_map": "the demo knows its own labels and reads no map",
+    "datasets.*.patches.size": "other paths (64px -> 128px): nothing of the old ones runs again",
+    "datasets.*.patches.reduced": "other paths, likewise",
+    "generators.*.kind": "another module with other keys",
+    "generators.*.size": "other paths, likewise",
+    "generators.*.low": "other paths, likewise",
+    "sources.*.generator": "test_the_words_of_names",
+    "sources.*.then": "other paths, likewise",
+    "segmenters.*.network": "another module with other keys",
+    "experiments.gain.size": "other paths, likewise",
+    "figures.*.view": "another module with other keys",
+    "figures.*.dataset": "test_the_words_of_names",
+    "figures.*.source": "test_the_words_of_names",
+    "figures.*.low": "test_the_words_of_names",
+    "figures.*.experiment": "there is one experiment here",
+}
+
+
+def read(path):
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def preset(name):
+    stanza = read(f"rules/presets/{name}.yaml")
+    base = stanza.pop("extends", None)
+    return merge(preset(base), stanza) if base else stanza
+
+
+def matrix_config():
+    return merge(merge(read("config.yaml"), read(TINY)), MATRIX)
+
+
+def leaves(value, path=()):
+    if isinstance(value, dict) and value:
+        for key, entry in value.items():
+            yield from leaves(entry, (*path, str(key)))
+    else:
+        yield path, value
+
+
+LEAVES = dict(leaves(resolve(matrix_config(), preset("tiny"))))
+
+
+def row_of(path):
+    return next((row for row in ROWS if fnmatch.fnmatchcase(".".join(path), row[0])), None)
+
+
+def other(path, value):
+    """Another valid value of a leaf that has no special one."""
+    key = path[-1]
+    special = {
+        "codes": "onehot", "prediction": "v", "flips": "h", "precision": "float32", "optimizer": "adam", "decay": "constant",
+        "multipliers": [1, 2], "attention": [8], "betas": [0.8, 0.99], "unshuffle": 1, "method": "ddim", "spacing": "uniform",
+        "variance": "fixed_large", "encoder": "resnet34", "encoder_weights": "imagenet", "min_snr": 5.0, "condition_noise": {"max": 0.3},
+        "kind": "cosine", "condition_level": 0.05, "sigma_min": 0.05, "sigma_max": 20.0, "clip": 2.0, "eta": 0.5, "momentum": 0.5,
+        "shards": 3, "exposures": 0.7, "power": 0.8, "dropout": 0.1, "weight_decay": 0.3,
+    }  # fmt: skip
+    if isinstance(value, bool):
+        return not value
+    if path[-2:] == ("ema", "decay"):
+        return 0.5
+    if path[-2:] == ("sampler", "clip"):
+        return not value
+    if key in special:
+        return special[key]
+    if isinstance(value, str):
+        return value + " otherwise"
+    return value + 1 if isinstance(value, int) else value * 0.9
+
+
+def changed(path, value, row):
+    """The overlay that changes one leaf, and the rules that must run."""
+    wanted, rules = row[1], row[2]
+    if wanted == "other":
+        wanted = other(path, value)
+    elif wanted == "rename":
+        wanted = [{**entry, "color": "#ff0000"} if entry["name"] == "car" else entry for entry in value]
+    elif wanted == "more":
+        wanted = [{**value[0], "ratios": [0, 1, 2]}]
+    elif isinstance(wanted, dict) and path[-1] in wanted:
+        wanted = wanted[path[-1]]
+    if rules == "tiles":
+        rules = DEMO if path[1] == "demo" else TOWN
+    elif rules == "val":
+        rules = DEMO_VAL if path[1] == "demo" else TOWN_VAL
+    overlay = wanted
+    for key in reversed(path):
+        overlay = {key: overlay}
+    return overlay, rules
+
+
+@pytest.fixture(scope="module")
+def checkout(finished, tmp_path_factory):
+    import shutil
+
+    made = Checkout(tmp_path_factory.mktemp("matrix") / "satsynth")
+    shutil.copytree(finished.folder / "results", made.folder / "results", copy_function=shutil.copy2)
+    shutil.copytree(finished.folder / ".snakemake", made.folder / ".snakemake", copy_function=shutil.copy2)
+    shutil.copytree(finished.folder / "results/demo/raw", made.folder / "data/town")
+    made.overlay("matrix.yaml", MATRIX)
+    made.run(configs=(TINY, "matrix.yaml"))
+    return made
+
+
+def test_every_leaf_has_a_row():
+    missing = [".".join(path) for path in LEAVES if row_of(path) is None]
+    assert not missing, f"give these leaves a row: {missing}"
+
+
+def test_every_row_has_a_leaf():
+    used = {row_of(path)[0] for path in LEAVES}
+    assert not [row[0] for row in ROWS if row[0] not in used]
+
+
+def test_every_row_without_rules_has_its_words():
+    unsaid = [
+        ".".join(path)
+        for path in LEAVES
+        if row_of(path)[2] == "elsewhere" and not any(fnmatch.fnmatchcase(".".join(path), key) for key in ELSEWHERE)
+    ]
+    assert not unsaid
+
+
+def test_every_leaf_runs_exactly_its_rules(checkout):
+    cases = [(path, *changed(path, value, row)) for path, value in LEAVES.items() if (row := row_of(path))[2] != "elsewhere"]
+    assert len(cases) > 150
+
+    def plan(case):
+        path, overlay, rules = case
+        name = checkout.overlay(f"leaf-{'.'.join(path)}.yaml", overlay)
+        return path, rules, set(checkout.planned("--nolock", configs=(TINY, "matrix.yaml", name)))
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(plan, cases))
+    wrong = {".".join(path): {"runs": sorted(ran), "row": sorted(rules)} for path, rules, ran in found if ran != rules}
+    assert not wrong
+
+
+def test_the_words_of_names(checkout):
+    """What a name means: a figure of another source is drawn again, a source of another generator is sampled again."""
+    second = {"generators": {"second": {"extends": "satsynth", "seed": 5}}}
+    cases = [
+        ({**second, "sources": {"cascade": {"generator": "second"}}}, {"train_generator"} | SHARDS),
+        ({"figures": {"class_distribution": {"source": "base"}}}, {"sample_pairs"} | FIGURE),
+        ({"figures": {"class_distribution": {"dataset": "town"}}}, FIGURE),
+        (
+            {"datasets": {"town": {"format": "demo", "world": {"scenes": 4, "size": 128, "seed": 0}}}},
+            {"generate_scenes_town"} | TOWN | {"describe_classes"},
+        ),
+    ]
+    for number, (overlay, rules) in enumerate(cases):
+        name = checkout.overlay(f"name-{number}.yaml", overlay)
+        assert set(checkout.planned(configs=(TINY, "matrix.yaml", name))) == rules, overlay
