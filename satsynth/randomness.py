@@ -1,9 +1,12 @@
 """Every random number is a function of (seed, key): never of the order of work, the host or the clock."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # torch takes seconds to import, and half of the jobs need numpy's streams only
+    import torch
 
 
 def derive(seed: int, *key: int | str) -> int:
@@ -17,6 +20,8 @@ def numpy_stream(seed: int, *key: int | str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(derive(seed, *key)))
 
 
-def torch_stream(seed: int, *key: int | str, device: str | torch.device = "cpu") -> torch.Generator:
+def torch_stream(seed: int, *key: int | str, device: "str | torch.device" = "cpu") -> "torch.Generator":
     """The torch generator of the stream on `device`; CPU and CUDA streams of one key differ."""
+    import torch
+
     return torch.Generator(device=device).manual_seed(derive(seed, *key))

@@ -1,6 +1,7 @@
 """The embedded demo: a made-up aerial world, written to disk in the `folder` layout, so that it walks the road of real data.
 
-`generate` reads `scenes` (how many), `size` (side of a scene in px) and `seed`; scene i depends on (seed, i) and `size` only.
+`generate` reads `scenes` (how many), `size` (side of a scene in px), `zoom` (how many px a unit of the world takes) and `seed`; scene i
+depends on (seed, i), `size` and `zoom` only.
 """
 
 from pathlib import Path
@@ -77,11 +78,25 @@ def scene(index: int, cfg: dict) -> tuple[np.ndarray, np.ndarray]:
     Every pixel is labelled. Swimming pools are water, car parks are road, and what lies in shadow keeps its class.
 
     Raises:
-        ConfigError: `size` is too small to lay out roads and villages.
+        ConfigError: `size` is too small or no multiple of `zoom` to lay out roads and villages.
     """
-    if cfg["size"] < SMALLEST:
-        raise ConfigError("size", f"a demo scene of {cfg['size']} px is too small for its roads.", f"Give {SMALLEST} px or more.")
-    return draw(numpy_stream(cfg["seed"], "demo", index), cfg["size"])
+    extent, zoom = cfg["size"] // cfg["zoom"], cfg["zoom"]
+    if extent < SMALLEST or cfg["size"] % zoom:
+        cause = f"a demo scene of {cfg['size']} px at zoom {zoom} is too small for its roads, or no multiple of the zoom."
+        raise ConfigError("size", cause, f"Give a multiple of the zoom, and at least {SMALLEST} times the zoom.")
+    rng = numpy_stream(cfg["seed"], "demo", index)
+    image, mask = draw(rng, extent)
+    return (image, mask) if zoom == 1 else enlarge(rng, image, mask, zoom)
+
+
+def enlarge(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, zoom: int) -> tuple[np.ndarray, np.ndarray]:
+    """A scene seen from closer: image (S,S,3) and mask (S,S) uint8 at `zoom` times the side, edges round, with fresh sensor noise."""
+    factors = (zoom, zoom, 1)
+    larger = ndimage.zoom(image.astype(np.float32), factors, order=1, mode="nearest", grid_mode=True)
+    larger += rng.normal(0, 2.0, larger.shape)
+    shares = (mask[..., None] == np.arange(len(NAMES))).astype(np.float32)
+    ids = ndimage.zoom(shares, factors, order=1, mode="nearest", grid_mode=True).argmax(-1)
+    return np.clip(np.round(larger), 0, 255).astype(np.uint8), ids.astype(np.uint8)
 
 
 def generate(target: Path, cfg: dict) -> None:
@@ -90,7 +105,7 @@ def generate(target: Path, cfg: dict) -> None:
     `scenes.json`, written last, holds count, size, seed and the SHA-256 of every file.
 
     Raises:
-        ConfigError: there are no scenes to write, or `size` is too small.
+        ConfigError: there are no scenes to write, or `size` is too small or no multiple of `zoom`.
         DiskError: the disk is full.
     """
     target = Path(target)
@@ -103,5 +118,5 @@ def generate(target: Path, cfg: dict) -> None:
             with files.replacing(target / name) as partial:
                 Image.fromarray(array).save(partial, format="png")
             hashes[name] = files.sha256(target / name)
-    card = {"scenes": cfg["scenes"], "size": cfg["size"], "seed": cfg["seed"], "sha256": hashes}
+    card = {"scenes": cfg["scenes"], "size": cfg["size"], "zoom": cfg["zoom"], "seed": cfg["seed"], "sha256": hashes}
     files.write_json(target / "scenes.json", card)

@@ -6,7 +6,7 @@ import torch
 
 from satsynth.diffusion.denoiser import Denoiser
 from satsynth.diffusion.samplers import sample
-from satsynth.diffusion.training import Outputs, load_denoiser, train_generator
+from satsynth.diffusion.training import Outputs, load_denoiser, starting_noise, train_generator
 
 KIND = "ddpm"
 
@@ -56,11 +56,4 @@ def load(weights: Path, card: dict, device: str | torch.device) -> Denoiser:
 
 def draw(denoiser: Denoiser, sampler: dict, count: int, generator: torch.Generator, low: torch.Tensor | None = None) -> torch.Tensor:
     """Sample `count` stacks (count,C,H,W) float32 in [-1,1]; all noise comes from `generator`, `low` is not used."""
-    config = denoiser.network.config
-    shape = (count, config.out_channels, config.size, config.size)
-    start = torch.randn(shape, generator=generator, device=generator.device)
-    return sample(denoiser, _last(start), sampler, generator)
-
-
-def _last(values: torch.Tensor) -> torch.Tensor:
-    return values.contiguous(memory_format=torch.channels_last)
+    return sample(denoiser, starting_noise(denoiser, count, generator), sampler, generator)

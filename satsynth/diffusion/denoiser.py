@@ -25,7 +25,8 @@ class Denoiser(nn.Module):
         network: maps (x, time, condition, condition_level) to a tensor like x, as `UNet` does.
         cfg: `prediction` (one of PREDICTIONS); `schedule` (see `make_schedule`; an "edm" network uses it for conditions' levels and for
             samplers with uniform spacing only); `min_snr`, null or the gamma of min-SNR weighting (Hang et al. 2023; not with "edm");
-            `edm`, read for "edm" only: `sigma_data` (standard deviation of the stacks), `p_mean`, `p_std` (of log sigma in training).
+            `edm`, read for "edm" only: `sigma_data` (standard deviation of the stacks: a number, or one for the three image channels and
+            one for the code channels), `p_mean`, `p_std` (of log sigma in training).
         precision: "float32", or "bfloat16" for autocast around the network; all other algebra is float32.
 
     Attributes:
@@ -39,6 +40,7 @@ class Denoiser(nn.Module):
         self.schedule = make_schedule(cfg["schedule"])
         self.edm = dict(cfg["edm"]) if self.prediction == "edm" else None
         self._tables: dict[torch.device, torch.Tensor] = {}
+        self._deviations: dict[torch.device, torch.Tensor] = {}
         if self.prediction not in PREDICTIONS:
             raise ConfigError("prediction", f"'{self.prediction}' is no prediction.", f"Use one of {', '.join(PREDICTIONS)}.")
         if precision not in PRECISIONS:
@@ -109,7 +111,7 @@ class Denoiser(nn.Module):
         if self.prediction == "edm":
             sigma = level.float()[:, None, None, None]
             x = x0 + sigma * noise
-            scale, skip, out, time = self._coefficients(level.float())
+            scale, skip, out, time = self._coefficients(level.float(), x0)
             predicted = self._call(_wide(scale) * x, time, condition, condition_level)
             target = (x0 - _wide(skip) * x) / _wide(out)
         else:
@@ -143,7 +145,7 @@ class Denoiser(nn.Module):
             (N,C,H,W) float32.
         """
         x = x.float()
-        scale, skip, out, time = self._coefficients(sigma)
+        scale, skip, out, time = self._coefficients(sigma, x)
         if not isinstance(time, torch.Tensor):
             time = torch.full((len(x),), time, device=x.device)  # filled on the device: no wait
         predicted = self._call(_wide(scale) * x, time, condition, condition_level)
@@ -164,13 +166,19 @@ class Denoiser(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             return self.network(x, time, condition, level).float()
 
-    def _coefficients(self, sigma: float | torch.Tensor) -> tuple:
-        """(scale, skip, out, time) of `x0 = skip x + out network(scale x, time)`: numbers for a number, (N,) for (N,)."""
+    def _coefficients(self, sigma: float | torch.Tensor, x: torch.Tensor) -> tuple:
+        """(scale, skip, out, time) of `x0 = skip x + out network(scale x, time)`: numbers for a number, (N,) for (N,); (1,C,1,1) or
+        (N,C,1,1) where sigma_data differs by channel.
+        """
         known = not isinstance(sigma, torch.Tensor)  # known on the host: all scalars are worked out there, in float64
         if self.prediction == "edm":
-            data = self.edm["sigma_data"]
-            total = sigma**2 + data**2
             time = (math.log(sigma) if known else sigma.log()) / 4
+            data = self.edm["sigma_data"]
+            if not isinstance(data, int | float):
+                # Images vary far less than +-1 codes: one number for both would give the image channels almost no weight in the loss.
+                data = self._by_channel(x)
+                sigma = sigma if known else _wide(sigma)
+            total = sigma**2 + data**2
             return total**-0.5, data**2 / total, sigma * data / total**0.5, time
         time = self.schedule.time_of(sigma) if known else self._time_of(sigma)
         scale = (1 + sigma**2) ** -0.5
@@ -179,6 +187,15 @@ class Denoiser(nn.Module):
         if self.prediction == "x0":
             return scale, 0.0, 1.0, time
         return scale, scale**2, -sigma * scale, time
+
+    def _by_channel(self, x: torch.Tensor) -> torch.Tensor:
+        """sigma_data of every channel, (1,C,1,1) on x's device."""
+        if x.device not in self._deviations:
+            image, codes = self.edm["sigma_data"]
+            values = torch.full((1, x.shape[1], 1, 1), float(codes))
+            values[:, :3] = image
+            self._deviations[x.device] = values.to(x.device)
+        return self._deviations[x.device]
 
     def _time_of(self, sigma: torch.Tensor) -> torch.Tensor:
         """`Schedule.time_of` for (N,) sigmas on any device, without a wait."""
@@ -224,5 +241,5 @@ def build_denoiser(
 
 
 def _wide(value: float | torch.Tensor) -> float | torch.Tensor:
-    """(N,) -> (N,1,1,1); a number stays a number."""
-    return value[:, None, None, None] if isinstance(value, torch.Tensor) else value
+    """(N,) -> (N,1,1,1); a number, or what is wide already, stays as it is."""
+    return value[:, None, None, None] if isinstance(value, torch.Tensor) and value.ndim == 1 else value

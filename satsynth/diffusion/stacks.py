@@ -153,12 +153,6 @@ class Stacks:
         symmetries = torch.from_numpy(drawn).to(self.device)
         return [encode(turn(images, symmetries), turn(masks, symmetries), self.codes) for images, masks in self.pairs(positions)]
 
-    def spread(self) -> float:
-        """Standard deviation of all stack channels together, over at most 1024 rows: sigma_data of EDM (Karras 2022, Table 1)."""
-        positions = np.linspace(0, len(self) - 1, min(len(self), 1024)).astype(int)
-        images, masks = self.pairs(positions)[-1]
-        return encode(images, masks, self.codes).std().item()
-
 
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":

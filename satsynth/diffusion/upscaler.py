@@ -7,7 +7,7 @@ import torch
 from satsynth.diffusion.denoiser import Denoiser
 from satsynth.diffusion.samplers import sample
 from satsynth.diffusion.stacks import enlarge
-from satsynth.diffusion.training import Outputs, load_denoiser, train_generator
+from satsynth.diffusion.training import Outputs, load_denoiser, starting_noise, train_generator
 from satsynth.runtime.errors import ConfigError
 
 KIND = "upscaler"
@@ -85,7 +85,7 @@ def draw(denoiser: Denoiser, sampler: dict, count: int, generator: torch.Generat
         trained = "with" if config.condition_levels else "without"
         cause = f"{level} was given to a network that was trained {trained} noise on its condition."
         raise ConfigError("sampler.condition_level", cause, "Give a share of the steps if it was trained with noise, else null.")
-    start = torch.randn((count, config.out_channels, config.size, config.size), generator=generator, device=generator.device)
+    start = starting_noise(denoiser, count, generator)
     if level is None:
         return sample(denoiser, start, sampler, generator, condition=enlarge(low, config.size))
     levels = torch.full((count,), _step(level, denoiser), device=generator.device)

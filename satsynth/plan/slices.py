@@ -14,7 +14,7 @@ def ordered(value):
 def scenes(dataset: dict) -> dict:
     """For the generation of demo scenes."""
     world = dataset["world"]
-    return ordered({"scenes": world["scenes"], "size": world["size"], "seed": world["seed"]})
+    return ordered({key: world[key] for key in ("scenes", "size", "zoom", "seed")})
 
 
 def reader(dataset: dict) -> dict:

@@ -11,7 +11,7 @@ from satsynth.pairs import Store
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
 
-CFG = {"scenes": 12, "size": 256, "seed": 0}
+CFG = {"scenes": 12, "size": 256, "zoom": 1, "seed": 0}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def world():
 
 
 def small(folder, **changes):
-    cfg = {"scenes": 2, "size": 128, "seed": 5, **changes}
+    cfg = {"scenes": 2, "size": 128, "zoom": 1, "seed": 5, **changes}
     demo.generate(folder, cfg)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
 
@@ -49,7 +49,7 @@ def test_it_walks_the_road_of_real_data(tmp_path):
         assert len(store) == len(reduced) == 4 * count
         assert store.classes == demo.label_space(cfg).count
         for row in store.index.itertuples():
-            image, mask = demo.scene(int(row.scene[-3:]), {"size": 128, "seed": 5})
+            image, mask = demo.scene(int(row.scene[-3:]), {"size": 128, "zoom": 1, "seed": 5})
             window = slice(row.row, row.row + 64), slice(row.column, row.column + 64)
             assert np.array_equal(store.images[row.pair], image[window])
             assert np.array_equal(store.masks[row.pair], mask[window])
@@ -134,9 +134,16 @@ def test_mask_colours_can_be_told_apart():
     assert luminance[0] - luminance[6] > 150
 
 
-@pytest.mark.parametrize(("key", "value"), [("size", 64), ("scenes", 0)])
+@pytest.mark.parametrize(("key", "value"), [("size", 64), ("scenes", 0), ("zoom", 3)])
 def test_unusable_config(tmp_path, key, value):
     with pytest.raises(ConfigError) as caught:
         demo.generate(tmp_path, {**CFG, key: value})
     assert caught.value.subject == key
     assert not list(tmp_path.iterdir())
+
+
+def test_zoom_shows_the_same_world_from_closer():
+    near, far = (demo.scene(3, {"size": size, "zoom": zoom, "seed": 0}) for size, zoom in ((256, 2), (128, 1)))
+    means = near[0].reshape(128, 2, 128, 2, 3).mean((1, 3))
+    assert np.abs(means - far[0]).mean() < 4
+    assert (near[1][::2, ::2] == far[1]).mean() > 0.9 and set(np.unique(near[1])) <= set(np.unique(far[1]))

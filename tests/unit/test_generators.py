@@ -2,6 +2,7 @@
 
 import json
 import logging
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -258,6 +259,17 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(world, tmp_pat
     assert not (tmp_path / "card.json").exists()
 
 
+def test_sigma_data_by_channel_group_survives_the_card(world, tmp_path):
+    _, stores, _ = world
+    card = train(ddpm, stores, config(edm={"sigma_data": [0.3, 0.9], "p_mean": -1.0, "p_std": 1.4}), tmp_path)
+    assert ddpm.load(tmp_path / "weights.safetensors", card, "cpu").edm["sigma_data"] == [0.3, 0.9]
+
+
+def test_a_training_without_steps_is_refused(world, tmp_path):
+    with pytest.raises(ConfigError, match=r"training\.steps"):
+        train(ddpm, world[1], config(training={"steps": 0}), tmp_path)
+
+
 def test_the_store_must_have_the_configured_size(world, tmp_path):
     _, stores, _ = world
     with pytest.raises(ConfigError, match="holds 16 px, not 8"):
@@ -288,7 +300,7 @@ def test_bounds_tile_every_unit_and_do_not_move_when_units_are_added():
     for count, shards in ((10, 4), (7, 7), (100, 3)):
         ranges = [bounds(shard, shards, count) for shard in range(3 * shards)]
         assert ranges[0][0] == 0 and ranges[-1][1] == 3 * count
-        assert all(before[1] == after[0] for before, after in zip(ranges, ranges[1:]))
+        assert all(before[1] == after[0] for before, after in pairwise(ranges))
         assert bounds(shards, shards, count)[0] == count
     assert bounds(1, 4, 10) == (2, 5)
 
@@ -345,7 +357,7 @@ def test_weights_of_another_network_are_refused_with_a_list(world, tmp_path):
     tensors.pop("network.conv_in.bias")
     save_file(tensors, tmp_path / "less.safetensors")
     less = {**card, "weights_sha256": files.sha256(tmp_path / "less.safetensors")}
-    with pytest.raises(WeightsError, match="conv_in.bias is missing"):
+    with pytest.raises(WeightsError, match=r"conv_in\.bias is missing"):
         ddpm.load(tmp_path / "less.safetensors", less, "cpu")
 
 

@@ -33,8 +33,9 @@ class Checkout:
         return name
 
     def command(self, *arguments: str, configs=(TINY,)) -> list[str]:
-        base = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=4"]
-        return [*base, *(["--configfile", *configs] if configs else []), *arguments]
+        # Targets first: --configfile and --resources take every word that follows them.
+        options = ["--cores", "2", "--resources", "gpu=4", *(["--configfile", *configs] if configs else [])]
+        return [sys.executable, "-m", "snakemake", *arguments, *options]
 
     def run(self, *arguments: str, configs=(TINY,), check: bool = True, **environment: str) -> str:
         done = subprocess.run(

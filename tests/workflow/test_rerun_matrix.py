@@ -56,6 +56,7 @@ ROWS = [
     # Raw data and how they are read
     ("datasets.demo.world.scenes", 5, {"generate_scenes_demo"} | DEMO),
     ("datasets.demo.world.size", 192, {"generate_scenes_demo"} | DEMO),
+    ("datasets.demo.world.zoom", 2, {"generate_scenes_demo"} | DEMO),
     ("datasets.demo.world.seed", 9, {"generate_scenes_demo"} | DEMO),
     ("datasets.demo.format", None, "elsewhere"),
     ("datasets.town.format", "isaid", "elsewhere"),

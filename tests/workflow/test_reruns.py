@@ -66,8 +66,8 @@ def test_more_units_of_r_sample_only_what_is_missing(finished):
     grid = [{"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0, 1, 3], "alone": False, "controls": ["fpn_exposures"]}]
     more = finished.overlay("more.yaml", {"experiments": {"gain": {"grid": grid}}})
     planned = finished.planned(configs=(TINY, more))
-    # Two shards a unit, R = 3 opens two units; two seeds of D ∪ D' at R = 3; nothing of R = 1 again.
-    assert planned["sample_pairs"] == 4 and planned["train_segmenter"] == 2 and planned["evaluate_segmenter"] == 2
+    # Two shards a unit, R = 3 opens two units; one seed of D ∪ D' at R = 3; nothing of R = 1 again.
+    assert planned["sample_pairs"] == 4 and planned["train_segmenter"] == 1 and planned["evaluate_segmenter"] == 1
     assert not {"train_generator", "tile_patches_demo"} & set(planned)
 
 
@@ -75,7 +75,7 @@ def test_fewer_steps_of_the_sampler_run_the_shards_of_that_source(finished):
     fewer = finished.overlay("fewer.yaml", {"sources": {"cascade": {"then_sampler": {"steps": 3}}}})
     planned = finished.planned(configs=(TINY, fewer))
     assert planned["sample_pairs"] == 2 and "train_generator" not in planned  # the shard of `base` stays
-    assert planned["train_segmenter"] == 4  # D' alone and D ∪ D', two seeds
+    assert planned["train_segmenter"] == 2  # D' alone and D ∪ D'
 
 
 def folder_set(finished, root):

@@ -1,0 +1,166 @@
+"""Bad configs: each gets one typed error that names the key, the cause and the remedy."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from satsynth.plan.config import merge, resolve
+from satsynth.plan.layout import Layout
+from satsynth.plan.names import TrainingSet, parse_training_set, shard_names
+from satsynth.plan.slices import tiles
+from satsynth.plan.validation import validate
+from satsynth.runtime.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read(path):
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def preset(name):
+    stanza = read(f"rules/presets/{name}.yaml")
+    base = stanza.pop("extends", None)
+    return merge(preset(base), stanza) if base else stanza
+
+
+SCHEMA = read("rules/schemas/config.schema.yaml")
+PRESETS = sorted(path.stem for path in (ROOT / "rules/presets").glob("*.yaml"))
+OVERLAYS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
+
+
+def load(*overlays):
+    config = read("config.yaml")
+    for overlay in overlays:
+        config = merge(config, overlay)
+    validate(config, SCHEMA)
+    return resolve(config, preset(config["preset"]))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_follows_the_schema(name):
+    whole = preset(name)
+    parts = {"devices": whole["devices"], "report": whole["report"], "preset": name, "run": []}
+    parts["datasets"], parts["generators"] = whole["datasets"], whole["generators"]
+    parts["sources"], parts["segmenters"] = whole["sources"], whole["segmenters"]
+    parts["experiments"] = {"any": whole["experiments"]}
+    parts["figures"] = {view: {"view": view, **stanza} for view, stanza in whole["figures"].items()}
+    validate(parts, SCHEMA)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_gives_every_number_that_the_paper_preset_gives(name):
+    def keys(value, path=()):
+        if isinstance(value, dict):
+            for key, entry in value.items():
+                yield from keys(entry, (*path, key))
+        else:
+            yield path
+
+    assert set(keys(preset("paper"))) <= set(keys(preset(name)))
+
+
+@pytest.mark.parametrize("name", [name for name in OVERLAYS if name != "dubai_accelerator.yaml"])
+def test_every_overlay_resolves(name):
+    resolved = load(read(f"configs/{name}"))
+    assert resolved["run"]
+
+
+def test_the_accelerator_overlay_lies_over_dubai():
+    resolved = load(read("configs/dubai.yaml"), read("configs/dubai_accelerator.yaml"))
+    assert resolved["experiments"]["gain"]["size"] == 256 and resolved["generators"]["satsynth"]["size"] == 128
+
+
+@pytest.mark.parametrize(
+    ("overlay", "key", "words"),
+    [
+        ({"sourcse": {}}, "sourcse", "Did you mean 'sources'"),
+        ({"generators": {"satsynth": {"trainning": {}}}}, "generators.satsynth.trainning", "Did you mean 'training'"),
+        ({"generators": {"satsynth": {"training": {"step": 3}}}}, "generators.satsynth.training.step", "Did you mean 'steps'"),
+        ({"generators": {"satsynth": {"training": {"steps": "many"}}}}, "generators.satsynth.training.steps", "not of type 'integer'"),
+        ({"generators": {"satsynth": {"kind": "gan"}}}, "generators.satsynth.kind", "'gan' is not known"),
+        ({"generators": {"satsynth": {"extends": "satsynt"}}}, "generators.satsynth.extends", "Did you mean 'satsynth'"),
+        ({"generators": {"satsynth": {"extends": "satsynth"}}}, "generators.satsynth.extends", "circle"),
+        ({"generators": {"Big": {"kind": "ddpm"}}}, "generators.Big", "lower-case"),
+        ({"sources": {"real": {"generator": "satsynth"}}}, "sources.real", "cannot be used"),
+        ({"sources": {"base": {"generator": "satsint"}}}, "sources.base.generator", "Did you mean 'satsynth'"),
+        ({"sources": {"turned": {"generator": "upscaler", "then": "upscaler"}}}, "sources.turned.then", "enlarges pairs of 32 px"),
+        ({"sources": {"base": {"shards": 17}}}, "sources.base.shards", "17"),
+        ({"segmenters": {"fpn": {"network": "fpm"}}}, "segmenters.fpn.network", "Did you mean 'fpn'"),
+        ({"datasets": {"demo": {"format": "isaidd"}}}, "datasets.demo.format", "Did you mean 'isaid'"),
+        ({"datasets": {"demo": {"patches": {"reduced": [30]}}}}, "datasets.demo.patches.reduced", "cannot be reduced to 30"),
+        ({"datasets": {"town": {"root": "x"}}}, "datasets.town.images", "missing"),
+        ({"datasets": {"town": {"classes": ["one"]}}}, "datasets.town.classes", "too short"),
+        (
+            {"datasets": {"town": {"root": "x", "images": "i", "labels": "m", "classes": ["a", "b"], "label_map": {"0": "c"}}}},
+            "datasets.town.label_map.0",
+            "'c' is no class",
+        ),
+        ({"run": ["gian"]}, "run", "Did you mean 'gain'"),
+        ({"experiments": {"gain": {"size": 63}}}, "experiments.gain.size", "no patches of 63 px"),
+        ({"experiments": {"gain": {"size": 32}}}, "experiments.gain.grid[0].sources", "makes pairs of 64 px"),
+        ({"experiments": {"gain": {"datasets": ["dmeo"]}}}, "experiments.gain.datasets", "Did you mean 'demo'"),
+        ({"experiments": {"gain": {"seeds": []}}}, "experiments.gain.seeds", "non-empty"),
+        (
+            {"experiments": {"gain": {"grid": [{"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0, -1]}]}}},
+            "experiments.gain.grid[0].ratios[1]",
+            "-1 is below 0",
+        ),
+        (
+            {"experiments": {"gain": {"grid": [{"segmenters": ["fpn"], "sources": ["cascaed"], "ratios": [1]}]}}},
+            "experiments.gain.grid[0].sources",
+            "Did you mean 'cascade'",
+        ),
+        ({"figures": {"pairs": {"source": "nobody"}}}, "figures.pairs.source", "'nobody' is no source"),
+    ],
+)  # fmt: skip
+def test_a_bad_config_is_told_by_its_key(overlay, key, words):
+    with pytest.raises(ConfigError) as found:
+        load(overlay)
+    assert found.value.subject == key and words in str(found.value)
+    assert found.value.cause and found.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("real+nobody-r1", "no source"),
+        ("real+cascade", "neither real nor fit"),
+        ("real+cascade-r0", "R is 0"),
+        ("", "neither"),
+        ("fit+real", "neither"),
+    ],
+)
+def test_a_bad_training_set_is_told(text, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_training_set(text, {"cascade": {}})
+
+
+def test_training_sets_are_written_as_they_are_read():
+    for text in ("real", "fit", "real+cascade-r1", "cascade-r3", "real+cascade-r1+base-r2"):
+        assert str(parse_training_set(text, {"cascade": {}, "base": {}})) == text
+    assert parse_training_set("real+cascade-r2", {"cascade": {}}) == TrainingSet("real", (("cascade", 2),))
+
+
+def test_units_of_r_begin_with_the_same_shards():
+    assert shard_names(3, 4)[:4] == shard_names(1, 4) == ["0000", "0001", "0002", "0003"]
+    assert len(shard_names(3, 4)) == 12
+
+
+def test_overlays_replace_lists_and_merge_maps():
+    assert merge({"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}}) == {"a": {"b": 1, "c": [3]}}
+
+
+def test_names_and_colours_of_classes_are_no_part_of_the_patches():
+    stanza = {"root": "x", "images": "i", "labels": "m", "classes": ["a", {"name": "b", "color": "#112233"}], "label_map": {7: "a", 9: "b"}}
+    other = {**stanza, "classes": ["a", {"name": "c", "color": "#445566"}], "label_map": {7: "a", 9: "c"}}
+    one, two = (load({"datasets": {"town": town}})["datasets"]["town"] for town in (stanza, other))
+    assert tiles(one, "train") == tiles(two, "train")
+
+
+def test_fit_is_judged_on_held_and_everything_else_on_val():
+    layout = Layout(read("config.yaml"), load())
+    assert layout.test_store("demo", 64, "fit+cascade-r1").endswith("real/held")
+    assert layout.test_store("demo", 64, "cascade-r1").endswith("real/val")
+    assert layout.training_stores("demo", 64, "cascade-r1")[0] == []
