@@ -80,6 +80,7 @@ def words(facts: Mapping) -> list[str]:
         f"from {_many(entry['scenes'], 'scene')}, {entry['classes']} classes."
         for entry in facts["datasets"]
     ]
+    data += [f"Licence of {name}: {licence}." for name, licence in facts.get("licences", {}).items()]
     pairs = [
         f"{entry['name']} ({entry['dataset']}, {entry['size']} px): {count(entry['real_pairs'])} real and "
         f"{count(entry['synthetic_pairs'])} synthetic pairs"

@@ -108,8 +108,8 @@ def write_run(task: Task) -> None:
     """Write the page of a whole run, from the files that the job was given.
 
     Of `task`: input tables (CSV), printed (Markdown, in the same order), figures (PNG), generators, runs and real (see
-    `satsynth.reporting.facts.collect`); cfg title, run (names in the order in which they are shown), views (figure -> view); output
-    page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
+    `satsynth.reporting.facts.collect`); cfg title, run (names in the order in which they are shown), views (figure -> view), licences
+    (dataset -> licence of its raw data); output page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
     """
     place = {name: number for number, name in enumerate(task.cfg["run"])}
 
@@ -121,7 +121,7 @@ def write_run(task: Task) -> None:
     figures = {path.stem: {"png": path, "pdf": path.with_suffix(".pdf")} for path in ordered(task.input["figures"])}
     captions = {name: CAPTIONS[view] for name, view in task.cfg["views"].items() if view in CAPTIONS}
     captions |= {name: CAPTIONS["gain"] for name, paths in tables.items() if _is_gain(paths)}
-    facts = collect(task.input["real"], task.input["generators"], task.input["runs"])
+    facts = collect(task.input["real"], task.input["generators"], task.input["runs"]) | {"licences": task.cfg["licences"]}
     write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), home=task.declared["page"])
 
 

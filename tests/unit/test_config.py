@@ -58,7 +58,9 @@ def test_every_preset_gives_every_number_that_the_paper_preset_gives(name):
         else:
             yield path
 
-    assert set(keys(preset("paper"))) <= set(keys(preset(name)))
+    # A value may be null in one preset and a map in another: then its key still leads there.
+    found = {path[:depth] for path in keys(preset(name)) for depth in range(1, len(path) + 1)}
+    assert set(keys(preset("paper"))) <= found
 
 
 @pytest.mark.parametrize("name", [name for name in OVERLAYS if name != "dubai_accelerator.yaml"])

@@ -134,12 +134,18 @@ def test_mask_colours_can_be_told_apart():
     assert luminance[0] - luminance[6] > 150
 
 
-@pytest.mark.parametrize(("key", "value"), [("size", 64), ("scenes", 0), ("zoom", 3)])
+@pytest.mark.parametrize(("key", "value"), [("size", 64), ("scenes", 0)])
 def test_unusable_config(tmp_path, key, value):
     with pytest.raises(ConfigError) as caught:
         demo.generate(tmp_path, {**CFG, key: value})
     assert caught.value.subject == key
     assert not list(tmp_path.iterdir())
+
+
+def test_zoom_must_fit_the_size():
+    for zoom in (3, 4):
+        with pytest.raises(ConfigError, match="zoom"):
+            demo.scene(0, {"size": 256, "zoom": zoom, "seed": 0})
 
 
 def test_zoom_shows_the_same_world_from_closer():

@@ -76,6 +76,7 @@ def task(tmp_path):
             "title": "Demo <script>alert(1)</script>",
             "run": ["main", "curve", "grid", "classes"],
             "views": {"grid": "pairs", "curve": "ratio_curve"},
+            "licences": {"town": "CC-BY-4.0"},
         },
         output={"page": tmp_path / "state/staged/index.html"},
         declared={"page": results / "report/index.html"},
@@ -91,7 +92,7 @@ def test_page_holds_every_table_and_figure_in_order_and_nests(task):
     assert values["html", "lang"] == ["en"] and reader.tags.count("h1") == 1
     assert all(text for text in values["img", "alt"]) and len(values["img", "alt"]) == 2
     assert set(values["th", "scope"]) == {"col", "row"} and len(values["th", "scope"]) == reader.tags.count("th")
-    assert "raised mIoU" in reader.text and "field" in reader.text
+    assert "raised mIoU" in reader.text and "field" in reader.text and "Licence of town: CC-BY-4.0." in reader.text
 
 
 def test_page_stands_alone_and_links_from_its_final_place(task):

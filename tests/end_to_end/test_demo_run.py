@@ -1,0 +1,107 @@
+"""The embedded demo as a user runs it. After `make run` there is nothing left to do, so these tests cost seconds; else they run it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+from satsynth.pairs import open_view
+from satsynth.runtime.files import read_json
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results"
+MARGIN = 5.0  # points of mIoU by which D' alone must beat the constant class: label and image belong together
+
+
+@pytest.fixture(scope="module")
+def demo():
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "all", "--resources", "gpu=4"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return pd.read_csv(RESULTS / "tables/gain.csv")
+
+
+def test_image_and_label_belong_together(demo):
+    constant = demo.loc[demo["arm"] == "constant", "miou_pct"].item()
+    alone = demo.loc[demo["arm"] == "synthetic", "miou_pct"].item()
+    real = demo.loc[demo["arm"] == "real", "miou_pct"].item()
+    assert alone > constant + MARGIN
+    assert real > constant + MARGIN
+
+
+def test_every_arm_got_the_same_steps_and_the_control_the_same_real_exposures(demo):
+    rows = demo.set_index("arm")
+    assert rows.loc["real", "steps"] == rows.loc["union", "steps"] == rows.loc["synthetic", "steps"]
+    assert rows.loc["control", "real_exposures"] == rows.loc["union", "real_exposures"]
+    assert rows.loc["real", "real_exposures"] == 2 * rows.loc["union", "real_exposures"]
+
+
+def stores():
+    real = open_view([RESULTS / "demo/64px/real/train"])
+    synthetic = open_view(sorted(RESULTS.glob("demo/64px/cascade/shard-*")))
+    return real, synthetic
+
+
+def agreement(masks):
+    """Share of neighbouring pixels with the same label: about 0.9 in real masks, 1/K in noise."""
+    return np.mean([(masks[:, 1:] == masks[:, :-1]).mean(), (masks[:, :, 1:] == masks[:, :, :-1]).mean()])
+
+
+def test_synthetic_pairs_are_no_noise(demo):
+    real, synthetic = stores()
+    assert len(synthetic) == len(real)
+    real_images, real_masks = real.gather(range(len(real)))
+    images, masks = synthetic.gather(range(len(synthetic)))
+    assert agreement(masks) > 0.85 < agreement(real_masks)
+    roughness = [np.abs(np.diff(part.astype(float), axis=2)).mean() for part in (images, real_images)]
+    assert roughness[0] < 1.5 * roughness[1]
+    assert 0.5 * real_images.std() < images.std() < 1.5 * real_images.std()
+
+
+def test_synthetic_classes_come_about_as_often_as_real_ones(demo):
+    real, synthetic = stores()
+    shares = [np.bincount(view.gather(range(len(view)))[1].ravel(), minlength=7)[:7] for view in (real, synthetic)]
+    assert jensenshannon(*shares, base=2) < 0.3
+    index = pd.concat(store.index for store in synthetic.stores)
+    assert index["invalid"].mean() < 0.01
+    assert index["index"].tolist() == list(range(len(real)))
+
+
+def test_synthetic_images_have_the_colours_of_their_labels(demo):
+    """The mean colour of every common class is nearer to its real one than to any other class's."""
+    real, synthetic = stores()
+    means = []
+    for view in (real, synthetic):
+        images, masks = view.gather(range(len(view)))
+        means.append(np.stack([images[masks == label].mean(0) for label in range(4)]))
+    distance = np.linalg.norm(means[1][:, None] - means[0][None], axis=-1)
+    assert distance.argmin(1).tolist() == [0, 1, 2, 3]
+
+
+def test_the_report_shows_every_table_and_figure_and_says_what_came_out(demo):
+    page = (RESULTS / "report/index.html").read_text()
+    for name in ("gain", "class_distribution", "pairs", "upscaling", "ratio_curve", "training_curves"):
+        assert name in page
+    assert page.count("data:image/png;base64,") >= 5
+    assert not re.search(r"(src|href)=\"https?://", page)
+    for kind in ("csv", "md", "tex"):
+        assert (RESULTS / f"tables/gain.{kind}").stat().st_size > 200
+    for path in RESULTS.glob("figures/*.png"):
+        assert path.with_suffix(".pdf").stat().st_size > 1000
+
+
+def test_cards_chain_content_hashes_from_data_to_scores(demo):
+    generator = read_json(RESULTS / "demo/generators/satsynth/card.json")
+    shard = read_json(RESULTS / "demo/64px/cascade/shard-0000/card.json")
+    assert shard["source"]["weights"][0] == generator["weights_sha256"]
+
+
+def test_a_complete_demo_has_nothing_to_do(demo):
+    done = subprocess.run([sys.executable, "-m", "snakemake", "-n", "--cores", "all"], cwd=ROOT, capture_output=True, text=True)
+    assert "Nothing to be done" in done.stdout + done.stderr
