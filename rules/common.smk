@@ -133,7 +133,12 @@ def generator_files(file):
 
 def stage_files(file):
     """One file of every generator that a source chains, as an input function."""
-    return lambda wildcards: layout.files_of(LAYOUT.stages(wildcards.dataset, wildcards.source), file)
+
+    def files(wildcards):
+        LAYOUT.check_size(wildcards.size, wildcards.source)
+        return layout.files_of(LAYOUT.stages(wildcards.dataset, wildcards.source), file)
+
+    return files
 
 
 def code(script, *modules):

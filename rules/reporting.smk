@@ -3,6 +3,7 @@ rule tabulate_runs:
         confusions=ancient(lambda wildcards: LAYOUT.run_files(wildcards.experiment, "confusion.npy")),
         runs=lambda wildcards: LAYOUT.run_files(wildcards.experiment, "card.json", "metrics.json"),
         real=lambda wildcards: LAYOUT.ground(wildcards.experiment),
+        indices=ancient(lambda wildcards: LAYOUT.scene_indices(wildcards.experiment)),
     output:
         csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
         md="results/tables/{experiment}.md",
@@ -47,6 +48,7 @@ rule write_report:
         generators=LAYOUT.report_generators(),
         runs=[path for experiment in LAYOUT.experiments() for path in LAYOUT.run_files(experiment, "card.json")],
         real=[path for experiment in LAYOUT.experiments() for path in LAYOUT.ground(experiment)],
+        indices=ancient([path for experiment in LAYOUT.experiments() for path in LAYOUT.scene_indices(experiment)]),
     output:
         page=report("results/report/index.html", caption="captions/page.rst", category="Page"),
     log:

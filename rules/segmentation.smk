@@ -18,7 +18,7 @@ rule train_segmenter:
     resources:
         gpu=1,
     params:
-        cfg=lambda wildcards: slices.ordered(CONFIG["segmenters"][wildcards.segmenter]),
+        cfg=lambda wildcards: slices.segmenter(CONFIG["segmenters"][wildcards.segmenter]),
         code=lambda wildcards: code("train_segmenter", module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)),
     script:
         "../workflow_scripts/train_segmenter.py"

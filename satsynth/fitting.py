@@ -22,6 +22,7 @@ from satsynth.runtime.errors import ConfigError, TrainingError
 from satsynth.runtime.logs import Progress
 
 log = logging.getLogger(__name__)
+PRECISIONS = ("auto", "float32", "bfloat16")
 HISTORY = ["step", "images", "loss", "learning_rate", "grad_norm"]
 
 
@@ -88,6 +89,23 @@ def build_optimizer(groups: list[dict], training: dict) -> torch.optim.Optimizer
     raise ConfigError("training.optimizer", f"'{kind}' is no optimiser.", "Use adam, adamw or sgd.")
 
 
+def choose_precision(wanted: str, device: str | torch.device) -> str:
+    """Resolve `precision`: "auto" is bfloat16 where the device computes it natively, else float32; other values stay.
+
+    Raises:
+        ConfigError: it is none of auto, float32 and bfloat16.
+    """
+    if wanted not in PRECISIONS:
+        raise ConfigError("precision", f"'{wanted}' is no precision.", f"Use one of {', '.join(PRECISIONS)}.")
+    if wanted != "auto":
+        return wanted
+    if torch.device(device).type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "bfloat16" if native else "float32"
+
+
 class Average(Protocol):
     """A running average of parameters (see satsynth.diffusion.ema)."""
 
@@ -135,15 +153,16 @@ def fit(
     begun = time.monotonic()
     base_rates = [group["lr"] for group in optimizer.param_groups]
     rows: list[list[float]] = []
-    first = 0
+    first, counted = 0, 0
+    # Sums of loss and gradient norm since the last row of the history: on the device, so that no step waits for it.
+    sums = torch.zeros(2, device=next(model.parameters()).device)
     if found := checkpoints.load(work):
         tensors, facts = found
-        first, rows = facts["step"], facts["rows"]
+        first, rows, counted = facts["step"], facts["rows"], facts["counted"]
+        sums += tensors.pop("sums").to(sums.device)
         _restore(model, optimizer, average, tensors)
         log.info("%s: resumed at step %d of %d", what, first, recipe.steps)
     progress = Progress(what, recipe.steps * recipe.batch, "images", done=first * recipe.batch)
-    device = next(model.parameters()).device
-    running, norms, counted = torch.zeros((), device=device), torch.zeros((), device=device), 0
     saved = time.monotonic()
     model.train()
     for step in range(first, recipe.steps):
@@ -155,12 +174,12 @@ def fit(
             torch.manual_seed(derive(seed, "layers", step, part))
             loss = loss_of(step, part) / recipe.accumulate
             loss.backward()
-            running += loss.detach()
+            sums[0] += loss.detach()
         norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip if recipe.clip is not None else math.inf)
         optimizer.step()
         if average is not None:
             average.update()
-        norms += norm.detach()
+        sums[1] += norm.detach()
         counted += 1
         done = step + 1
         due = time.monotonic() - saved > checkpoints.seconds()
@@ -168,21 +187,20 @@ def fit(
         # The rows stand at fixed steps, so that a resumed run writes the same history as an unbroken one.
         row_due = done % recipe.log_every == 0 or done == recipe.steps
         if row_due or due or spent:
-            _check_finite(what, done, running, norms)
+            _check_finite(what, done, sums)
         if row_due:
-            mean_loss, mean_norm = (running / counted).item(), (norms / counted).item()
+            mean_loss, mean_norm = (sums / counted).tolist()
             rows.append([done, done * recipe.batch, mean_loss, base_rates[0] * factor, mean_norm])
             progress.update(done * recipe.batch, loss=mean_loss)
-            running.zero_()
-            norms.zero_()
+            sums.zero_()
             counted = 0
         if after_step is not None:
             after_step(done)
-        # Only at a row, where the running sums are empty and need no place in the checkpoint.
-        if (due or spent) and row_due and done < recipe.steps:
-            checkpoints.save(work, _collect(model, optimizer, average), {"step": done, "rows": rows})
+        if (due or spent) and done < recipe.steps:
+            tensors = {"sums": sums, **_collect(model, optimizer, average)}
+            checkpoints.save(work, tensors, {"step": done, "rows": rows, "counted": counted})
             saved = time.monotonic()
-        if spent and row_due and done < recipe.steps:
+        if spent and done < recipe.steps:
             raise TrainingError(
                 what,
                 f"the time budget of {wall_seconds:.0f} s ended at step {done} of {recipe.steps}.",
@@ -191,8 +209,8 @@ def fit(
     return pd.DataFrame(rows, columns=HISTORY)
 
 
-def _check_finite(what: str, step: int, *sums: torch.Tensor) -> None:
-    if not all(torch.isfinite(value).item() for value in sums):
+def _check_finite(what: str, step: int, sums: torch.Tensor) -> None:
+    if not torch.isfinite(sums).all().item():
         raise TrainingError(
             what,
             f"the loss or its gradient is not finite at step {step}; the last good checkpoint is kept.",

@@ -7,12 +7,11 @@ from satsynth.runtime.job import Task, perform
 
 def work(task: Task) -> None:
     """Call the table's view on the runs of the experiment."""
-    from satsynth.plan.layout import SPLITS
     from satsynth.reporting import tables
     from satsynth.reporting.runs import Real, Run
 
     size = task.cfg["size"]
-    train, test = SPLITS[task.cfg["base"]]
+    train, test = task.cfg["splits"]
     real = []
     for dataset in task.cfg["datasets"]:
         stores = Path(f"results/{dataset}/{size}px/real")

@@ -14,7 +14,7 @@ from satsynth.diffusion import previews
 from satsynth.diffusion.denoiser import Denoiser, build_denoiser
 from satsynth.diffusion.ema import Ema
 from satsynth.diffusion.stacks import COLOURS, Stacks, choose_codes, decode
-from satsynth.fitting import Recipe, build_optimizer, fit
+from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
 from satsynth.pairs import open_view
 from satsynth.randomness import derive, torch_stream
 from satsynth.runtime import files
@@ -52,18 +52,6 @@ class Outputs:
     work: Path
 
 
-def resolve_precision(precision: str, device: str | torch.device) -> str:
-    """ "auto" becomes "bfloat16" on GPUs and on processors that multiply it natively, else "float32"; other values stay."""
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise ConfigError("precision", f"'{precision}' is no precision.", "Use auto, float32 or bfloat16.")
-    if precision != "auto":
-        return precision
-    if torch.device(device).type == "cuda":
-        return "bfloat16"
-    fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bfloat16" if fast else "float32"
-
-
 def memory_format(precision: str, device: str | torch.device) -> torch.memory_format:
     """channels_last, but for bfloat16 on processors: there convolutions gain nothing by it and GroupNorm loses severalfold."""
     on_processor = torch.device(device).type == "cpu"
@@ -81,7 +69,7 @@ def build(facts: dict, codes: Codes, size: int, conditional: bool, device: str |
         device: where to put it.
     """
     channels = COLOURS + codes.channels
-    precision = resolve_precision(facts["precision"], device)
+    precision = choose_precision(facts["precision"], device)
     denoiser = build_denoiser(
         facts,
         channels,

@@ -1,1 +1,1 @@
-"""From a config to jobs: merging, names, runs and what each job depends on. Standard library only; used by the rules."""
+"""From a config to jobs: merging, names, runs and what each job depends on. Used by the rules; light to import."""

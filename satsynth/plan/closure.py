@@ -1,7 +1,7 @@
 """What a job's code is: digests of the parsed source of every module that it imports inside this package.
 
-Comments, docstrings and layout are no part of a digest; a statement is. `satsynth.runtime` is left out: it may not affect
-results (HOUSE rule: everything in it is about devices, files and logs).
+Comments, docstrings and layout are no part of a digest; a statement is. `satsynth.runtime` (devices, files, logs) is left
+out, since it may not affect results, and so is `satsynth.plan`, whose values reach a job through its params.
 """
 
 import ast
@@ -49,7 +49,15 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     imported = tuple(sorted(set(_imports(tree, path))))
     _strip_docstrings(tree)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], imported
+    return hashlib.sha256(_spell(tree).encode()).hexdigest()[:16], imported
+
+
+def _spell(node: object) -> str:
+    """The tree as text without positions and empty fields, which differ between versions of Python."""
+    if isinstance(node, ast.AST):
+        fields = [f"{name}={_spell(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return f"{type(node).__name__}({','.join(fields)})"
+    return f"[{','.join(map(_spell, node))}]" if isinstance(node, list) else repr(node)
 
 
 def _strip_docstrings(tree: ast.AST) -> None:
@@ -95,13 +103,29 @@ def _files_of(name: str) -> tuple[Path, ...]:
     return tuple(path for path in found if path.is_file())
 
 
+# Package -> the function that makes a module of it one that a config may name (registry = folder).
+CONTRACTS = {"satsynth.datasets": "label_space", "satsynth.diffusion": "load", "satsynth.segmentation.networks": "build"}
+
+
+@functools.cache
+def registered(folder: str) -> tuple[str, ...]:
+    """Names of the modules of a package that define its fixed function at top level, read without importing them."""
+    found = []
+    for path in sorted(ROOT.joinpath(*folder.split(".")).glob("*.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+        if CONTRACTS[folder] in functions and (folder != "satsynth.diffusion" or "train" in functions):
+            found.append(path.stem)
+    return tuple(found)
+
+
 def module_of(name: str, *folders: str) -> str:
-    """The dotted name of the module `name` in the first of these packages that has it (registry = folder).
+    """The dotted name of the module `name` in the first of these packages that has it.
 
     Raises:
         KeyError: none has it.
     """
     for folder in folders:
-        if ROOT.joinpath(*folder.split("."), f"{name}.py").is_file():
+        if name in registered(folder):
             return f"{folder}.{name}"
     raise KeyError(name)

@@ -5,11 +5,11 @@ import difflib
 import re
 
 from satsynth.plan import names
-from satsynth.plan.closure import module_of
+from satsynth.plan.closure import module_of, registered
 from satsynth.runtime.errors import ConfigError
 
 FORMATS = "satsynth.datasets"
-GENERATORS = ("satsynth.diffusion", "satsynth.adversarial")
+GENERATORS = ("satsynth.diffusion",)
 NETWORKS = "satsynth.segmentation.networks"
 SECTIONS = ("datasets", "generators", "sources", "segmenters", "experiments", "figures")
 
@@ -52,7 +52,7 @@ def resolve(config: dict, preset: dict) -> dict:
                     f"{section}.{name}", "this name cannot be used.", "Use lower-case letters, digits and _, not real or fit."
                 )
         resolved[section] = {name: _stanza(section, name, stanzas, preset) for name in stanzas}
-    _check(resolved)
+    _check(resolved, config)
     return resolved
 
 
@@ -107,11 +107,7 @@ def _module(where: str, value: object, *folders: str) -> str:
     try:
         return module_of(str(value), *folders)
     except KeyError:
-        from satsynth.plan.closure import ROOT
-
-        known = [
-            path.stem for folder in folders for path in ROOT.joinpath(*folder.split(".")).glob("*.py") if not path.stem.startswith("_")
-        ]
+        known = [entry for folder in folders for entry in registered(folder)]
         raise ConfigError(where, f"'{value}' is not known.", nearest(str(value), known)) from None
 
 
@@ -127,13 +123,15 @@ def source_size(resolved: dict, source: str) -> int:
     return resolved["generators"][stanza.get("then") or stanza["generator"]]["size"]
 
 
-def _check(resolved: dict) -> None:
+def _check(resolved: dict, config: dict) -> None:
+    for name, generator in resolved["generators"].items():
+        _check_generator(f"generators.{name}", generator)
     for name, dataset in resolved["datasets"].items():
         _check_dataset(f"datasets.{name}", dataset)
     for name, source in resolved["sources"].items():
         _check_source(f"sources.{name}", source, resolved["generators"])
     for name, experiment in resolved["experiments"].items():
-        _check_experiment(f"experiments.{name}", experiment, resolved)
+        _check_experiment(f"experiments.{name}", experiment, resolved, config)
     for name, figure in resolved["figures"].items():
         _check_figure(f"figures.{name}", figure, resolved)
     both = set(resolved["experiments"]) & set(resolved["figures"])
@@ -147,6 +145,11 @@ def _check(resolved: dict) -> None:
 
 
 def _check_dataset(where: str, dataset: dict) -> None:
+    for key, value in (dataset.get("split") or {}).items():
+        if isinstance(value, str) and key in ("train", "val") and value.startswith(("/", "..")):
+            raise ConfigError(
+                f"{where}.split.{key}", f"the list {value} lies outside the root.", "Put it below the root, so that a change of it counts."
+            )
     needed = {"demo": ["world"], "folder": ["root", "images", "labels", "classes"]}.get(dataset["format"], ["root"])
     for key in needed:
         if key not in dataset:
@@ -168,10 +171,16 @@ def class_ids(where: str, dataset: dict) -> dict[str, int]:
     listed = [entry["name"] if isinstance(entry, dict) else entry for entry in dataset["classes"]]
     if len(set(listed)) != len(listed):
         raise ConfigError(f"{where}.classes", "a class name stands twice.", "Give every class a name of its own.")
+    if "ignore" in listed:
+        raise ConfigError(
+            f"{where}.classes", "'ignore' means unlabelled and cannot be a class.", "Leave it out, or name the class otherwise."
+        )
     if len(listed) < 2:
         raise ConfigError(f"{where}.classes", f"{len(listed)} class is listed.", "List at least two.")
     ids = {name: number for number, name in enumerate(listed)} | {"ignore": 255}
     for raw, name in (dataset.get("label_map") or {}).items():
+        if not re.fullmatch(r"\d+|#[0-9A-Fa-f]{6}", str(raw)):
+            raise ConfigError(f"{where}.label_map.{raw}", "this is neither a raw value nor a colour.", 'Write 7, or "#RRGGBB" in quotes.')
         if name not in ids:
             raise ConfigError(f"{where}.label_map.{raw}", f"'{name}' is no class.", nearest(name, ids))
     return ids
@@ -187,6 +196,8 @@ def _check_source(where: str, source: dict, generators: dict) -> None:
     if "generator" not in source:
         raise ConfigError(f"{where}.generator", "this key is missing.", nearest("", generators))
     first = _known(f"{where}.generator", source["generator"], generators, "generator")
+    if "low" in first:
+        raise ConfigError(f"{where}.generator", f"'{source['generator']}' is an upscaler.", "Begin with a generator, then the upscaler.")
     if source.get("then"):
         second = _known(f"{where}.then", source["then"], generators, "generator")
         if second.get("low") != first["size"]:
@@ -197,7 +208,7 @@ def _check_source(where: str, source: dict, generators: dict) -> None:
             )
 
 
-def _check_experiment(where: str, experiment: dict, resolved: dict) -> None:
+def _check_experiment(where: str, experiment: dict, resolved: dict, config: dict) -> None:
     for key in ("view", "size", "datasets", "grid"):
         if key not in experiment:
             raise ConfigError(f"{where}.{key}", "this key is missing.", "An experiment needs view, size, datasets and grid.")
@@ -209,13 +220,32 @@ def _check_experiment(where: str, experiment: dict, resolved: dict) -> None:
         here = f"{where}.grid[{number}]"
         for segmenter in [*entry["segmenters"], *entry.get("controls", [])]:
             _known(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
+        for control in entry.get("controls", []):
+            subject = parent_of(config, control)
+            if subject == control or subject not in entry["segmenters"]:
+                raise ConfigError(
+                    f"{here}.controls", f"'{control}' extends none of {entry['segmenters']}.", "A control extends its subject."
+                )
+        if 0 not in entry["ratios"]:
+            raise ConfigError(f"{here}.ratios", "R = 0 is missing, and there is nothing to compare with.", "Add 0 to the ratios.")
         if entry.get("alone") and experiment["base"] == "fit":
             raise ConfigError(f"{here}.alone", "D' alone is always judged on val.", "Leave it out where base is fit.")
         for ratio in entry["ratios"]:
             if ratio < 0:
                 raise ConfigError(f"{here}.ratios", f"R = {ratio} is negative.", "Use 0 (real pairs only) or more.")
+        if max(entry["ratios"]) > 0 and not entry["sources"]:
+            raise ConfigError(f"{here}.sources", "no source is named for R above 0.", nearest("", resolved["sources"]))
         for source in entry["sources"]:
             _known(f"{here}.sources", source, resolved["sources"], "source")
+            for stage in (resolved["sources"][source]["generator"], resolved["sources"][source].get("then")):
+                for size in [resolved["generators"][stage]["size"]] if stage else []:
+                    for dataset in experiment["datasets"]:
+                        if size not in sizes_of(resolved["datasets"][dataset]):
+                            raise ConfigError(
+                                f"{here}.sources",
+                                f"'{stage}' is trained on {size} px, which '{dataset}' does not have.",
+                                f"It has {sizes_of(resolved['datasets'][dataset])} (datasets.{dataset}.patches).",
+                            )
             if source_size(resolved, source) != experiment["size"]:
                 raise ConfigError(
                     f"{here}.sources",
@@ -224,9 +254,35 @@ def _check_experiment(where: str, experiment: dict, resolved: dict) -> None:
                 )
 
 
+NEEDED = {
+    "class_distribution": ("dataset", "source"),
+    "pairs": ("dataset", "source"),
+    "upscaling": ("dataset", "source", "low"),
+    "ratio_curve": ("experiment",),
+    "training_curves": ("dataset",),
+}
+
+
 def _check_figure(where: str, figure: dict, resolved: dict) -> None:
+    for key in ("view", *NEEDED.get(figure.get("view"), ())):
+        if key not in figure:
+            raise ConfigError(
+                f"{where}.{key}", "this key is missing.", f"A figure needs view and {', '.join(NEEDED.get(figure.get('view'), ()))}."
+            )
     for key, section in (("dataset", "datasets"), ("source", "sources"), ("low", "sources"), ("experiment", "experiments")):
         if key in figure:
             _known(f"{where}.{key}", figure[key], resolved[section], section[:-1])
     for generator in figure.get("generators", []):
         _known(f"{where}.generators", generator, resolved["generators"], "generator")
+    if figure["view"] == "ratio_curve" and resolved["experiments"][figure["experiment"]].get("view") != "gain":
+        raise ConfigError(f"{where}.experiment", f"'{figure['experiment']}' is no table of view gain.", "Plot a gain table.")
+
+
+def _check_generator(where: str, generator: dict) -> None:
+    for key in ("size", *(("low",) if generator.get("kind") == "upscaler" else ())):
+        if key not in generator:
+            raise ConfigError(f"{where}.{key}", "this key is missing.", "Give the side of the pairs in pixels.")
+    training = generator["training"]
+    if training["batch"] % training["accumulate"]:
+        cause = f"a batch of {training['batch']} cannot be cut into {training['accumulate']} equal parts."
+        raise ConfigError(f"{where}.training.accumulate", cause, "Use a divisor of the batch.")

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from satsynth.plan import names, slices
 from satsynth.plan.config import source_size
 from satsynth.plan.runs import Run
+from satsynth.runtime.errors import ConfigError
 
-# Base of a training set -> the splits that it is trained and judged on.
-SPLITS = {"real": ("train", "val"), "fit": ("fit", "held")}
 STORE = ("images.npy", "masks.npy", "index.csv", "card.json")
 
 
@@ -49,9 +48,20 @@ class Layout:
     resolved: dict
 
     def shards(self, dataset: str, size: int | str, source: str, ratio: int) -> list[str]:
-        """Stores of R units of a source."""
+        """Stores of R units of a source.
+
+        Raises:
+            ConfigError: the source makes pairs of another size.
+        """
+        self.check_size(size, source)
         shards = names.shard_names(ratio, self.resolved["sources"][source]["shards"])
         return [f"results/{dataset}/{size}px/{source}/shard-{shard}" for shard in shards]
+
+    def check_size(self, size: int | str, source: str) -> None:
+        """Refuse paths that would put a source's pairs under another size than theirs."""
+        made = source_size(self.resolved, source)
+        if int(size) != made:
+            raise ConfigError(f"sources.{source}", f"it makes pairs of {made} px, not {size} px.", f"Ask for {made}px.")
 
     def stages(self, dataset: str, source: str) -> list[str]:
         """Folders of the generators that a source chains."""
@@ -64,13 +74,13 @@ class Layout:
     def training_stores(self, dataset: str, size: int | str, training_set: str) -> tuple[list[str], list[str]]:
         """Real and synthetic stores of a training set."""
         parsed = names.parse_training_set(training_set, self.resolved["sources"])
-        own = [real(dataset, size, SPLITS[parsed.base][0])] if parsed.base else []
+        own = [real(dataset, size, slices.SPLITS[parsed.base][0])] if parsed.base else []
         made = [folder for source, ratio in parsed.parts for folder in self.shards(dataset, size, source, ratio)]
         return own, made
 
     def test_store(self, dataset: str, size: int | str, training_set: str) -> str:
         """`fit` is judged on the held-out part of train, everything else on val."""
-        return real(dataset, size, SPLITS["fit" if training_set.split("+")[0] == "fit" else "real"][1])
+        return real(dataset, size, slices.SPLITS["fit" if training_set.split("+")[0] == "fit" else "real"][1])
 
     def runs(self, experiment: str) -> list[Run]:
         """The segmentation runs of an experiment."""
@@ -81,13 +91,18 @@ class Layout:
         return files_of([run.folder for run in self.runs(experiment)], *files)
 
     def ground(self, experiment: str) -> list[str]:
-        """What a table needs of the real data: cards, the scenes of the val pairs, and the classes."""
+        """What a table needs of the real data: the cards of both splits, and the classes."""
         stanza = self.resolved["experiments"][experiment]
         found = []
         for dataset in stanza["datasets"]:
-            train, val = (real(dataset, stanza["size"], split) for split in SPLITS[stanza["base"]])
-            found += [f"{train}/card.json", f"{val}/card.json", f"{val}/index.csv", classes(dataset)]
+            train, val = (real(dataset, stanza["size"], split) for split in slices.SPLITS[stanza["base"]])
+            found += [f"{train}/card.json", f"{val}/card.json", classes(dataset)]
         return found
+
+    def scene_indices(self, experiment: str) -> list[str]:
+        """The scene of every pair that a table is judged on; their hashes stand in the cards."""
+        stanza = self.resolved["experiments"][experiment]
+        return [f"{real(dataset, stanza['size'], slices.SPLITS[stanza['base']][1])}/index.csv" for dataset in stanza["datasets"]]
 
     def experiments(self) -> list[str]:
         """Tables that `run` names, in its order."""

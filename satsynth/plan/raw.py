@@ -38,6 +38,13 @@ def digest(root: Path, dataset: str) -> str:
                 if entry.is_dir():
                     waiting.append(entry.path)
                 else:
-                    status = entry.stat()
+                    try:
+                        status = entry.stat()
+                    except FileNotFoundError:
+                        raise ConfigError(
+                            f"datasets.{dataset}.root",
+                            f"{entry.path} is a link to a file that is not there.",
+                            "Fetch the file (git annex get, git lfs pull), or remove the link.",
+                        ) from None
                     entries.append((os.path.relpath(entry.path, root), status.st_size, status.st_mtime_ns))
     return hashlib.sha256(repr(sorted(entries)).encode()).hexdigest()[:16]

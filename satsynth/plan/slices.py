@@ -1,7 +1,14 @@
 """The slice of the config that each rule depends on: plain, sorted, and nothing more than what its result needs."""
 
-from satsynth.plan.config import class_ids
+from pathlib import Path
+
+from satsynth.plan.config import class_ids, parent_of
 from satsynth.plan.runs import Run, runs_of
+from satsynth.runtime.errors import ConfigError
+from satsynth.runtime.files import sha256
+
+# Base of a training set -> the splits that it is trained and judged on.
+SPLITS = {"real": ("train", "val"), "fit": ("fit", "held")}
 
 
 def ordered(value):
@@ -70,9 +77,19 @@ def generator_sizes(generator: dict) -> list[int]:
     return [*([generator["low"]] if "low" in generator else []), generator["size"]]
 
 
+def segmenter(stanza: dict) -> dict:
+    """For training a segmenter; of a local weights file the content counts."""
+    weights = stanza["encoder_weights"]
+    if weights in ("none", "imagenet"):
+        return ordered(stanza)
+    if not Path(weights).is_file():
+        raise ConfigError("encoder_weights", f"there is no file {weights}.", "Give none, imagenet, or the path of a weights file.")
+    return ordered({**stanza, "encoder_weights_sha256": sha256(weights)})
+
+
 def experiment_runs(config: dict, resolved: dict, name: str) -> list[Run]:
     """The runs of an experiment."""
-    parents = {segmenter: (config["segmenters"][segmenter] or {}).get("extends", segmenter) for segmenter in config.get("segmenters", {})}
+    parents = {segmenter: parent_of(config, segmenter) for segmenter in config.get("segmenters", {})}
     return runs_of(resolved["experiments"][name], parents)
 
 
@@ -84,7 +101,7 @@ def table(resolved: dict, name: str, runs: list[Run]) -> dict:
             "view": stanza["view"],
             "size": stanza["size"],
             "datasets": stanza["datasets"],
-            "base": stanza["base"],
+            "splits": list(SPLITS[stanza["base"]]),
             "title": stanza["title"],
             "confidence": stanza["confidence"],
             "replicates": stanza["replicates"],

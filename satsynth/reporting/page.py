@@ -121,7 +121,9 @@ def write_run(task: Task) -> None:
     figures = {path.stem: {"png": path, "pdf": path.with_suffix(".pdf")} for path in ordered(task.input["figures"])}
     captions = {name: CAPTIONS[view] for name, view in task.cfg["views"].items() if view in CAPTIONS}
     captions |= {name: CAPTIONS["gain"] for name, paths in tables.items() if _is_gain(paths)}
-    facts = collect(task.input["real"], task.input["generators"], task.input["runs"]) | {"licences": task.cfg["licences"]}
+    facts = collect([*task.input["real"], *task.input["indices"]], task.input["generators"], task.input["runs"]) | {
+        "licences": task.cfg["licences"]
+    }
     write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), home=task.declared["page"])
 
 

@@ -36,7 +36,8 @@ def _headline(part: pd.DataFrame) -> str:
     if not rows:
         return "no training set with both real and synthetic pairs was run."
     if gains:
-        return "adding synthetic pairs raised mIoU" + (f" in {gains} of {all_} training sets." if all_ > 1 else ".")
+        fell = f", and lowered it in {losses}" if losses else ""
+        return "adding synthetic pairs raised mIoU" + (f" in {gains} of {all_} training sets{fell}." if all_ > 1 else ".")
     if losses:
         return "adding synthetic pairs did not raise mIoU; it lowered it" + (f" in {losses} of {all_} training sets." if all_ > 1 else ".")
     if all(not _number(row["gain_points"]) > 0 for row in rows):

@@ -301,7 +301,7 @@ def _wait(folder: Path, pool: dict[str, str], count: int, *, check: bool, wait_s
                 raise DeviceError(
                     f"resources gpu={count}",
                     f"the job waited {duration(wait_seconds)} for {count} of {len(pool)} devices: {attempt}.",
-                    "Start Snakemake with --resources gpu=N, N the number of devices, or wait longer (SATSYNTH_DEVICE_WAIT, in seconds).",
+                    "Start Snakemake with --resources gpu=N, N the number of devices, or raise devices.wait_seconds in the config.",
                 )
             if now >= say_at:
                 log.info("Waiting for %d of %d devices (%s so far): %s.", count, len(pool), duration(now - begun), attempt)

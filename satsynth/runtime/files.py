@@ -5,12 +5,27 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from satsynth.runtime.errors import DiskError
 
 BLOCK = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+UMASK = os.umask(0)
+os.umask(UMASK)
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error means a full disk or a spent quota, however its writer says so.
+
+    safetensors raises an error of its own with the number in its text; numpy one without a number when a write falls short.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL
+    short = isinstance(error, OSError) and "requested and" in str(error)
+    return short or re.search(rf"\(os error ({'|'.join(map(str, FULL))})\)", str(error)) is not None
 
 
 @contextlib.contextmanager
@@ -27,9 +42,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield partial
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
+        partial.chmod(0o666 & ~UMASK)  # some writers rename a private temporary file of their own
         os.replace(partial, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if disk_is_full(error):
             raise DiskError(
                 path, "the disk is full, so the file was not written.", "Free some space and run again; finished work is kept."
             ) from error

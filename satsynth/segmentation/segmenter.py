@@ -17,7 +17,6 @@ from satsynth.runtime.errors import ConfigError, WeightsError
 
 # ImageNet statistics, for every network and for real and synthetic images alike.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 class Segmenter(nn.Module):
@@ -57,19 +56,6 @@ def pad(inputs: torch.Tensor, multiple: int) -> torch.Tensor:
         return inputs
     mode = "reflect" if down < height and right < width else "replicate"
     return functional.pad(inputs, (0, right, 0, down), mode=mode)
-
-
-def choose_precision(wanted: str, device: str | torch.device) -> str:
-    """Resolve `precision`: "auto" is bfloat16 where the device computes it natively, else float32."""
-    if wanted not in PRECISIONS:
-        raise ConfigError("precision", f"'{wanted}' is no precision.", f"Use one of {', '.join(PRECISIONS)}.")
-    if wanted != "auto":
-        return wanted
-    if torch.device(device).type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bfloat16" if native else "float32"
 
 
 def build(cfg: dict, classes: int, precision: str) -> Segmenter:

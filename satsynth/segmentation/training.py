@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from satsynth.fitting import Recipe, build_optimizer, fit
+from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
 from satsynth.pairs import open_view
 from satsynth.randomness import derive
 from satsynth.runtime import files
@@ -14,7 +14,7 @@ from satsynth.runtime.errors import ConfigError
 from satsynth.segmentation import encoders
 from satsynth.segmentation.batches import Mixture
 from satsynth.segmentation.losses import cross_entropy
-from satsynth.segmentation.segmenter import Segmenter, build, choose_precision, pad, save
+from satsynth.segmentation.segmenter import Segmenter, build, pad, save
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from satsynth.pairs import open_view
-from satsynth.runtime.files import read_json
+from satsynth.runtime.files import read_json, sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -100,6 +100,11 @@ def test_cards_chain_content_hashes_from_data_to_scores(demo):
     generator = read_json(RESULTS / "demo/generators/satsynth/card.json")
     shard = read_json(RESULTS / "demo/64px/cascade/shard-0000/card.json")
     assert shard["source"]["weights"][0] == generator["weights_sha256"]
+    assert sha256(RESULTS / "demo/32px/real/train/card.json") in str(generator["data"])
+    run = RESULTS / "demo/64px/segmentation/real+cascade-r1/fpn/seed-0"
+    shards = sorted(RESULTS.glob("demo/64px/cascade/shard-*/card.json"))
+    assert read_json(run / "card.json")["data"]["synthetic"] == [sha256(path) for path in shards]
+    assert read_json(run / "metrics.json")["confusion_sha256"] == sha256(run / "confusion.npy")
 
 
 def test_a_complete_demo_has_nothing_to_do(demo):

@@ -87,7 +87,11 @@ def test_the_accelerator_overlay_lies_over_dubai():
         ({"generators": {"Big": {"kind": "ddpm"}}}, "generators.Big", "lower-case"),
         ({"sources": {"real": {"generator": "satsynth"}}}, "sources.real", "cannot be used"),
         ({"sources": {"base": {"generator": "satsint"}}}, "sources.base.generator", "Did you mean 'satsynth'"),
-        ({"sources": {"turned": {"generator": "upscaler", "then": "upscaler"}}}, "sources.turned.then", "enlarges pairs of 32 px"),
+        (
+            {"generators": {"half": {"kind": "upscaler", "low": 16, "size": 32}}, "sources": {"turned": {"generator": "satsynth", "then": "half"}}},
+            "sources.turned.then",
+            "enlarges pairs of 16 px",
+        ),
         ({"sources": {"base": {"shards": 17}}}, "sources.base.shards", "17"),
         ({"segmenters": {"fpn": {"network": "fpm"}}}, "segmenters.fpn.network", "Did you mean 'fpn'"),
         ({"datasets": {"demo": {"format": "isaidd"}}}, "datasets.demo.format", "Did you mean 'isaid'"),
@@ -110,9 +114,29 @@ def test_the_accelerator_overlay_lies_over_dubai():
             "-1 is below 0",
         ),
         (
-            {"experiments": {"gain": {"grid": [{"segmenters": ["fpn"], "sources": ["cascaed"], "ratios": [1]}]}}},
+            {"experiments": {"gain": {"grid": [{"segmenters": ["fpn"], "sources": ["cascaed"], "ratios": [0, 1]}]}}},
             "experiments.gain.grid[0].sources",
             "Did you mean 'cascade'",
+        ),
+        ({"generators": {"satsynth": {"kind": "ema"}}}, "generators.satsynth.kind", "Known here: ddpm, upscaler"),
+        ({"generators": {"second": {"kind": "ddpm"}}}, "generators.second.size", "missing"),
+        ({"generators": {"satsynth": {"training": {"accumulate": 3}}}}, "generators.satsynth.training.accumulate", "equal parts"),
+        ({"generators": {"satsynth": {"size": 16}, "upscaler": {"low": 16}}}, "experiments.gain.grid[0].sources", "does not have"),
+        ({"sources": {"turned": {"generator": "upscaler"}}}, "sources.turned.generator", "is an upscaler"),
+        ({"datasets": {"demo": {"format": "tiling"}}}, "datasets.demo.format", "'tiling' is not known"),
+        ({"datasets": {"demo": {"split": {"val": "/lists/val.txt"}}}}, "datasets.demo.split.val", "outside the root"),
+        ({"figures": {"pairs": {"view": "upscaling", "low": None}}}, "figures.pairs.low", "not of type 'string'"),
+        ({"figures": {"new": {"view": "pairs", "dataset": "demo"}}}, "figures.new.source", "missing"),
+        ({"experiments": {"gain": {"view": "per_class"}}}, "figures.ratio_curve.experiment", "no table of view gain"),
+        (
+            {"experiments": {"gain": {"grid": [{"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [1]}]}}},
+            "experiments.gain.grid[0].ratios",
+            "R = 0 is missing",
+        ),
+        (
+            {"experiments": {"gain": {"grid": [{"segmenters": ["fpn"], "sources": [], "ratios": [0], "controls": ["fpn"]}]}}},
+            "experiments.gain.grid[0].controls",
+            "extends none",
         ),
         ({"figures": {"pairs": {"source": "nobody"}}}, "figures.pairs.source", "'nobody' is no source"),
     ],
@@ -166,3 +190,9 @@ def test_fit_is_judged_on_held_and_everything_else_on_val():
     assert layout.test_store("demo", 64, "fit+cascade-r1").endswith("real/held")
     assert layout.test_store("demo", 64, "cascade-r1").endswith("real/val")
     assert layout.training_stores("demo", 64, "cascade-r1")[0] == []
+
+
+def test_the_conda_environment_pins_what_the_lock_pins():
+    lines = [line.split("#")[0].strip() for line in (ROOT / "envs/requirements.txt").read_text().splitlines()]
+    pip = next(entry["pip"] for entry in read("envs/satsynth.yaml")["dependencies"] if isinstance(entry, dict))
+    assert pip == [line for line in lines if line] and all("==" in line for line in pip)

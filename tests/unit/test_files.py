@@ -76,3 +76,37 @@ def test_sha256_is_that_of_the_content(tmp_path):
     content = bytes(range(256)) * (files.BLOCK // 128)
     (tmp_path / "file").write_bytes(content)
     assert files.sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+class SafetensorError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("1000000 requested and 124984 written"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_recognised_however_its_writer_says_so(tmp_path, error):
+    with pytest.raises(DiskError, match="disk is full"), files.replacing(tmp_path / "x") as partial:
+        partial.write_text("half")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    with pytest.raises(SafetensorError), files.replacing(tmp_path / "x") as partial:
+        partial.write_text("half")
+        raise SafetensorError("tensors share memory (os error 2)")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_private_temporary_file_is_published_with_the_usual_mode(tmp_path):
+    with files.replacing(tmp_path / "x") as partial:
+        partial.write_text("all")
+        partial.chmod(0o600)
+    (tmp_path / "y").write_text("usual")
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "y").stat().st_mode

@@ -367,11 +367,3 @@ def test_loaded_weights_are_the_average_and_need_no_gradient(world):
     assert not denoiser.training and not any(parameter.requires_grad for parameter in denoiser.parameters())
     saved = load_file(root / "sr/weights.safetensors")
     assert all(torch.equal(saved[name], value) for name, value in denoiser.state_dict().items())
-
-
-def test_precision_is_resolved_by_device():
-    assert training.resolve_precision("auto", "cuda") == "bfloat16"
-    assert training.resolve_precision("float32", "cuda") == "float32"
-    assert training.resolve_precision("auto", "cpu") in ("float32", "bfloat16")
-    with pytest.raises(ConfigError, match="half"):
-        training.resolve_precision("half", "cpu")

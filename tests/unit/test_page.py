@@ -70,7 +70,8 @@ def task(tmp_path):
             "figures": [results / "figures/grid.png", results / "figures/curve.png"],
             "generators": [write_json(results / "demo/generators/satsynth/card.json", facts)],
             "runs": cards,
-            "real": [place / "train/card.json", place / "val/card.json", place / "val/index.csv", real[0].classes],
+            "real": [place / "train/card.json", place / "val/card.json", real[0].classes],
+            "indices": [place / "val/index.csv"],
         },
         cfg={
             "title": "Demo <script>alert(1)</script>",

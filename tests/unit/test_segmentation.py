@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from satsynth.fitting import choose_precision
 from satsynth.metrics.confusion import confusion
 from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
 from satsynth.runtime import files
@@ -15,7 +16,7 @@ from satsynth.segmentation import encoders
 from satsynth.segmentation.batches import Mixture, turn
 from satsynth.segmentation.losses import cross_entropy
 from satsynth.segmentation.prediction import evaluate, predict
-from satsynth.segmentation.segmenter import build, choose_precision, load, pad
+from satsynth.segmentation.segmenter import build, load, pad
 from satsynth.segmentation.training import start, train
 
 CLASSES = 3

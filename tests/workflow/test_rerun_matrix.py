@@ -8,6 +8,7 @@ import yaml
 from checkout import ROOT, TINY, Checkout
 
 from satsynth.plan.config import merge, resolve
+from satsynth.plan.validation import validate
 
 NAMES = ["field", "tree", "soil", "water", "road", "house", "car"]
 
@@ -65,12 +66,14 @@ ROWS = [
     ("datasets.town.classes", "rename", CLASSES),
     ("datasets.town.label_map.*", "ignore", TOWN),
     ("datasets.demo.label_map", {"0": "ignore"}, "elsewhere"),
-    ("datasets.*.held.*", 0.4, NOTHING),  # no training set of this config is built on fit
+    ("datasets.*.held.share", 0.4, NOTHING),
+    ("datasets.*.held.seed", 4, NOTHING),  # no training set of this config is built on fit
     ("datasets.*.patches.remainder.val", "drop", "val"),
     ("datasets.*.patches.reduced", [16], "elsewhere"),
     ("datasets.*.patches.size", None, "elsewhere"),
     ("datasets.*.patches.*", {"stride": 32, "resize": 128, "max_ignore": 0.5, "max_pixels": 10**8, "train": "drop"}, "tiles"),
-    ("datasets.*.split.*", {"by": None, "val": 0.5, "seed": 3}, "tiles"),
+    ("datasets.*.split.by", None, "elsewhere"),
+    ("datasets.*.split.*", {"val": 0.5, "seed": 3}, "tiles"),
     ("datasets.*.images", "pictures", "tiles"),
     ("datasets.*.labels", "truth", "tiles"),
     ("datasets.*.ignore", 88, "tiles"),
@@ -94,7 +97,8 @@ ROWS = [
     ("segmenters.*", "other", RUNS),
     # Tables and figures
     ("experiments.gain.size", None, "elsewhere"),
-    ("experiments.gain.view", "per_class", TABLE),
+    ("experiments.gain.view", None, "elsewhere"),
+    ("experiments.gain.base", None, "elsewhere"),
     ("experiments.gain.datasets", ["demo"], TABLE),
     ("experiments.gain.seeds", [0, 1], RUNS),
     ("experiments.gain.title", "Other words", TABLE),
@@ -127,6 +131,9 @@ ELSEWHERE = {
     "sources.*.then": "other paths, likewise",
     "segmenters.*.network": "another module with other keys",
     "experiments.gain.size": "other paths, likewise",
+    "experiments.gain.view": "another table; a ratio curve is drawn from gain tables only",
+    "experiments.gain.base": "test_the_words_of_names",
+    "datasets.*.split.by": "one of its values is `scene`, the others are wildcards of patterns",
     "figures.*.view": "another module with other keys",
     "figures.*.dataset": "test_the_words_of_names",
     "figures.*.source": "test_the_words_of_names",
@@ -168,12 +175,13 @@ def other(path, value):
     """Another valid value of a leaf that has no special one."""
     key = path[-1]
     special = {
-        "codes": "onehot", "prediction": "v", "flips": "h", "precision": "float32", "optimizer": "adam", "decay": "constant",
-        "multipliers": [1, 2], "attention": [8], "betas": [0.8, 0.99], "unshuffle": 1, "method": "ddim", "spacing": "uniform",
-        "variance": "fixed_large", "encoder": "resnet34", "encoder_weights": "imagenet", "min_snr": 5.0, "condition_noise": {"max": 0.3},
-        "kind": "cosine", "condition_level": 0.05, "sigma_min": 0.05, "sigma_max": 20.0, "clip": 2.0, "eta": 0.5, "momentum": 0.5,
-        "shards": 3, "exposures": 0.7, "power": 0.8, "dropout": 0.1, "weight_decay": 0.3,
-    }  # fmt: skip
+        **{"codes": "onehot", "prediction": "v", "flips": "h", "precision": "float32", "kind": "cosine", "encoder": "resnet34"},
+        **{"encoder_weights": "imagenet", "min_snr": 4.0, "condition_noise": {"max": 0.3}, "sigma_data": [0.4, 0.8]},
+        **{"multipliers": [1, 2], "attention": [8], "dropout": 0.1, "unshuffle": 1},
+        **{"method": "ddim", "spacing": "uniform", "variance": "fixed_large", "eta": 0.5, "condition_level": 0.07},
+        **{"sigma_min": 0.07, "sigma_max": 30.0, "shards": 3, "exposures": 0.7},
+        **{"optimizer": "adam", "decay": "constant", "betas": [0.8, 0.99], "momentum": 0.5, "weight_decay": 0.3, "power": 0.8, "clip": 2.0},
+    }
     if isinstance(value, bool):
         return not value
     if path[-2:] == ("ema", "decay"):
@@ -202,6 +210,7 @@ def changed(path, value, row):
         rules = DEMO if path[1] == "demo" else TOWN
     elif rules == "val":
         rules = DEMO_VAL if path[1] == "demo" else TOWN_VAL
+    assert wanted != value, f"{'.'.join(path)}: {wanted} is no other value"
     overlay = wanted
     for key in reversed(path):
         overlay = {key: overlay}
@@ -229,6 +238,16 @@ def test_every_leaf_has_a_row():
 def test_every_row_has_a_leaf():
     used = {row_of(path)[0] for path in LEAVES}
     assert not [row[0] for row in ROWS if row[0] not in used]
+
+
+def test_every_other_value_is_valid_and_another_one():
+    base = matrix_config()
+    for path, value in LEAVES.items():
+        row = row_of(path)
+        if row[2] != "elsewhere":
+            config = merge(base, changed(path, value, row)[0])
+            validate(config, read("rules/schemas/config.schema.yaml"))
+            resolve(config, preset("tiny"))
 
 
 def test_every_row_without_rules_has_its_words():
@@ -261,6 +280,10 @@ def test_the_words_of_names(checkout):
     cases = [
         ({**second, "sources": {"cascade": {"generator": "second"}}}, {"train_generator"} | SHARDS),
         ({"figures": {"class_distribution": {"source": "base"}}}, {"sample_pairs"} | FIGURE),
+        (
+            {"experiments": {"gain": {"base": "fit", "grid": [{"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0, 1]}]}}},
+            {"cut_fit"} | RUNS,
+        ),
         ({"figures": {"class_distribution": {"dataset": "town"}}}, FIGURE),
         (
             {"datasets": {"town": {"format": "demo", "world": {"scenes": 4, "size": 128, "seed": 0}}}},
