@@ -88,7 +88,10 @@ def test_the_accelerator_overlay_lies_over_dubai():
         ({"sources": {"real": {"generator": "satsynth"}}}, "sources.real", "cannot be used"),
         ({"sources": {"base": {"generator": "satsint"}}}, "sources.base.generator", "Did you mean 'satsynth'"),
         (
-            {"generators": {"half": {"kind": "upscaler", "low": 16, "size": 32}}, "sources": {"turned": {"generator": "satsynth", "then": "half"}}},
+            {
+                "generators": {"half": {"kind": "upscaler", "low": 16, "size": 32}},
+                "sources": {"turned": {"generator": "satsynth", "then": "half"}},
+            },
             "sources.turned.then",
             "enlarges pairs of 16 px",
         ),
