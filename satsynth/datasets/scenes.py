@@ -1,5 +1,6 @@
 """A scene: one image with its mask. Finding scenes on disk, and saying why none were found."""
 
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -9,6 +10,8 @@ from pathlib import Path
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.randomness import derive
 from satsynth.runtime.errors import DataError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,9 @@ def paired(images: dict, masks: dict, where: str, name=str) -> list[Scene]:
             f"there is no mask {name(lone_images[0])} for it ({len(lone_images)} of {len(images)} images have none; looked for: {where}).",
             "Add the mask, or take the image out of the folder.",
         )
+    if lone_masks:
+        # OpenEarthMap comes without the xBD images, so this is no error.
+        log.warning("%d of %d masks have no image, such as %s; they are left out.", len(lone_masks), len(masks), masks[lone_masks[0]])
     scenes = [Scene(name(key), path, masks[key]) for key, path in images.items()]
     return sorted(scenes, key=lambda scene: natural(scene.name))
 

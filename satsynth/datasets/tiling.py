@@ -173,3 +173,21 @@ def tile(format_name: str, root: Path, split: str, cfg: dict, folders: dict[int,
                 f"max_ignore {cfg['max_ignore']}).",
                 "Choose a smaller size, remainder: pad, or a larger max_ignore.",
             )
+        _warn(split, len(scenes), writers[max(writers)].class_pixels, decoder.classes)
+
+
+def _warn(split: str, scenes: int, pixels: np.ndarray, classes: int) -> None:
+    """Say what can be meant, but seldom is: classes without a pixel, mostly unlabelled patches, too few scenes for an interval."""
+    missing = np.flatnonzero(pixels[:classes] == 0).tolist()
+    share = 100 * pixels[IGNORE] / pixels.sum()
+    if missing and split == "train":
+        logger.warning(
+            "train: no pixel of class id %s; %.1f %% of all pixels are unlabelled. If a class has the raw value of `ignore` (255 where "
+            "nothing is said), give a label_map, such as {0: background, 255: building}.",
+            ", ".join(map(str, missing)),
+            share,
+        )
+    elif share > 50:
+        logger.warning("%s: %.1f %% of all pixels are unlabelled or padding; are the patches larger than the scenes?", split, share)
+    if split == "val" and scenes < 2:
+        logger.warning("val: %d scene only, so no interval over scenes can be given; raise split.val or add scenes.", scenes)

@@ -25,7 +25,7 @@ def digest(root: Path, dataset: str) -> str:
     if not root.is_dir():
         raise ConfigError(
             f"datasets.{dataset}.root",
-            f"there is no folder {root}.",
+            f"there is no folder {root.absolute()} (SATSYNTH_DATA is {os.environ.get('SATSYNTH_DATA') or 'not set'}).",
             "Mend the root, set data_root, or set SATSYNTH_DATA to the folder that holds your datasets.",
         )
     entries = []

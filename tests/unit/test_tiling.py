@@ -322,3 +322,23 @@ def test_openearthmap_sample_gives_sixteen_patches(tmp_path):
         pixels = np.bincount(mask(0, height).ravel(), minlength=256)
     assert len(padded) == 16 and padded.card["class_pixels"] == pixels[:8].tolist()
     assert padded.card["ignore_pixels"] == pixels[IGNORE] + 1024 * 1024 - height * width
+
+
+def test_masks_of_0_and_255_without_a_map_are_warned_about(tmp_path, caplog):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for name in "abcde":
+        half = np.zeros((64, 64), np.uint8)
+        half[:, 32:] = 255
+        Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / f"images/{name}.png")
+        Image.fromarray(half).save(tmp_path / f"masks/{name}.png")
+    (tmp_path / "images/e.png").unlink()
+    cfg = {"size": 64, "stride": 64, "remainder": "pad", "max_ignore": 1.0, "resize": None, "max_pixels": 10**6, "bands": None, "scale": None}
+    cfg |= {"images": "images", "labels": "masks", "class_count": 2, "label_map": None, "ignore": 255, "unknown": "error"}
+    cfg |= {"split": {"by": "scene", "val": 0.25, "seed": 0}}
+    for split in ("train", "val"):
+        tiling.tile("folder", tmp_path, split, cfg, {64: tmp_path / split})
+    assert "no pixel of class id 1; 50.0 % of all pixels are unlabelled" in caplog.text
+    assert "1 of 5 masks have no image" in caplog.text and "no interval over scenes" in caplog.text
+    tiling.tile("folder", tmp_path, "train", {**cfg, "label_map": {"0": 0, "255": 1}}, {64: tmp_path / "mapped"})
+    assert Store.open(tmp_path / "mapped").card["class_pixels"] == [3 * 2048] * 2
