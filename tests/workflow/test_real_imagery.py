@@ -23,6 +23,6 @@ def test_the_whole_road_runs_on_dubai(tmp_path):
     train = Store.open(checkout.folder / "results/dubai/64px/real/train", verify=True)
     assert train.classes == 5 and train.card["scenes"] == 56 and len(train) > 100
     page = (checkout.folder / "results/report/index.html").read_text()
-    assert "building" in page and "CC0" in page
+    assert "constant class (land)" in page and "Licence of dubai: CC0" in page
     assert not (checkout.folder / "results/demo").exists()
     assert not list(Path(DATA).glob("**/*.partial"))
