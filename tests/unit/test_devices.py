@@ -146,7 +146,7 @@ def test_who_waits_in_vain_is_told_who_holds_what(start, here):
     line(holder, "got")
     here.setenv(devices.VISIBLE, "0")
     with (
-        pytest.raises(DeviceError, match=f"0 is held by process {holder.pid}.*SATSYNTH_DEVICE_WAIT"),
+        pytest.raises(DeviceError, match=f"0 is held by process {holder.pid}.*devices.wait_seconds"),
         devices.lease(1, wait_seconds=0.1, log=log),
     ):
         pass

@@ -333,7 +333,16 @@ def test_masks_of_0_and_255_without_a_map_are_warned_about(tmp_path, caplog):
         Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / f"images/{name}.png")
         Image.fromarray(half).save(tmp_path / f"masks/{name}.png")
     (tmp_path / "images/e.png").unlink()
-    cfg = {"size": 64, "stride": 64, "remainder": "pad", "max_ignore": 1.0, "resize": None, "max_pixels": 10**6, "bands": None, "scale": None}
+    cfg = {
+        "size": 64,
+        "stride": 64,
+        "remainder": "pad",
+        "max_ignore": 1.0,
+        "resize": None,
+        "max_pixels": 10**6,
+        "bands": None,
+        "scale": None,
+    }
     cfg |= {"images": "images", "labels": "masks", "class_count": 2, "label_map": None, "ignore": 255, "unknown": "error"}
     cfg |= {"split": {"by": "scene", "val": 0.25, "seed": 0}}
     for split in ("train", "val"):

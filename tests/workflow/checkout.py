@@ -15,6 +15,11 @@ PARTS = ("Snakefile", "config.yaml", "configs", "rules", "workflow_scripts", "sa
 TINY = "configs/tiny.yaml"
 
 
+def surroundings() -> dict[str, str]:
+    """The environment without what would outrank the configs under test; a test that wants real data names it."""
+    return {name: value for name, value in os.environ.items() if name != "SATSYNTH_DATA"}
+
+
 class Checkout:
     """The project in `folder`; overlays are written beside it."""
 
@@ -41,7 +46,7 @@ class Checkout:
         done = subprocess.run(
             self.command(*arguments, configs=configs),
             cwd=self.folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+            env=surroundings() | {"OMP_NUM_THREADS": "1"} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -54,7 +59,7 @@ class Checkout:
         return subprocess.Popen(
             self.command(*arguments, configs=configs),
             cwd=self.folder,
-            env=os.environ | environment,
+            env=surroundings() | environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

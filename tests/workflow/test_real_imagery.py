@@ -19,7 +19,7 @@ SPARSE = {
 @pytest.mark.skipif(not DATA, reason="SATSYNTH_DATA is not set: no real imagery")
 def test_the_whole_road_runs_on_dubai(tmp_path):
     checkout = Checkout(tmp_path / "satsynth")
-    checkout.run(configs=(TINY, "configs/dubai.yaml", checkout.overlay("sparse.yaml", SPARSE)))
+    checkout.run(configs=(TINY, "configs/dubai.yaml", checkout.overlay("sparse.yaml", SPARSE)), SATSYNTH_DATA=DATA)
     train = Store.open(checkout.folder / "results/dubai/64px/real/train", verify=True)
     assert train.classes == 5 and train.card["scenes"] == 56 and len(train) > 100
     page = (checkout.folder / "results/report/index.html").read_text()
