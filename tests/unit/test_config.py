@@ -1,9 +1,7 @@
 """Bad configs: each gets one typed error that names the key, the cause and the remedy."""
 
-from pathlib import Path
-
 import pytest
-import yaml
+from presets import ROOT, preset, read
 
 from satsynth.plan.config import merge, resolve
 from satsynth.plan.layout import Layout
@@ -11,19 +9,6 @@ from satsynth.plan.names import TrainingSet, parse_training_set, shard_names
 from satsynth.plan.slices import tiles
 from satsynth.plan.validation import validate
 from satsynth.runtime.errors import ConfigError
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def read(path):
-    return yaml.safe_load((ROOT / path).read_text())
-
-
-def preset(name):
-    stanza = read(f"rules/presets/{name}.yaml")
-    base = stanza.pop("extends", None)
-    return merge(preset(base), stanza) if base else stanza
-
 
 SCHEMA = read("rules/schemas/config.schema.yaml")
 PRESETS = sorted(path.stem for path in (ROOT / "rules/presets").glob("*.yaml"))

@@ -4,8 +4,8 @@ import fnmatch
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import yaml
-from checkout import ROOT, TINY, Checkout
+from checkout import TINY, Checkout
+from presets import preset, read
 
 from satsynth.plan.config import merge, resolve
 from satsynth.plan.validation import validate
@@ -140,16 +140,6 @@ ELSEWHERE = {
     "figures.*.low": "test_the_words_of_names",
     "figures.*.experiment": "there is one experiment here",
 }
-
-
-def read(path):
-    return yaml.safe_load((ROOT / path).read_text())
-
-
-def preset(name):
-    stanza = read(f"rules/presets/{name}.yaml")
-    base = stanza.pop("extends", None)
-    return merge(preset(base), stanza) if base else stanza
 
 
 def matrix_config():
