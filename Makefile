@@ -29,5 +29,5 @@ clean-state: .venv/run.lock
 	touch $@
 
 .venv/test.lock: envs/requirements-test.txt .venv/run.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements-test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/requirements-test.txt
 	touch $@

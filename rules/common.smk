@@ -8,7 +8,8 @@ sys.path.insert(0, str(workflow.basedir))
 
 from satsynth.plan import layout, names, raw, slices
 from satsynth.plan.closure import digests, module_of
-from satsynth.plan.config import FORMATS, GENERATORS, NETWORKS, merge, resolve, sizes_of
+from satsynth.plan.config import merge, resolve
+from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of
 from satsynth.plan.validation import validate
 from satsynth.runtime.devices import has_accelerator
 from satsynth.runtime.errors import ConfigError, SatsynthError
@@ -47,10 +48,13 @@ os.environ.update(SATSYNTH_DEVICE_WAIT=str(CONFIG["devices"]["wait_seconds"]))
 
 DATASETS = CONFIG["datasets"]
 SOURCES = CONFIG["sources"]
+AUGMENTED = [name for name, source in SOURCES.items() if "augment" in source]
 LAYOUT = layout.Layout(config, CONFIG)
 # Two trainings at once on the same cores are many times slower than one after the other.
 ALL_CORES = workflow.cores or 8
 TRAINING_THREADS = (CONFIG["devices"]["threads"] or 8) if has_accelerator() else ALL_CORES
+# Scoring is short, and much of it is starting up: several at once are faster.
+SCORING_THREADS = TRAINING_THREADS if has_accelerator() else max(1, ALL_CORES // 4)
 
 
 wildcard_constraints:
@@ -137,6 +141,16 @@ def stage_files(file):
     def files(wildcards):
         LAYOUT.check_size(wildcards.size, wildcards.source)
         return layout.files_of(LAYOUT.stages(wildcards.dataset, wildcards.source), file)
+
+    return files
+
+
+def augmented_file(file):
+    """One file of the real store that a source augments, as an input function."""
+
+    def files(wildcards):
+        LAYOUT.check_size(wildcards.size, wildcards.source)
+        return layout.files_of([layout.real(wildcards.dataset, wildcards.size)], file)
 
     return files
 

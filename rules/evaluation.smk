@@ -15,11 +15,38 @@ rule evaluate_segmenter:
         "results/benchmarks/evaluate_segmenter/{dataset}-{size}px-{training_set}-{segmenter}-{seed}.jsonl"
     conda:
         ENVIRONMENT
-    threads: TRAINING_THREADS
+    threads: SCORING_THREADS
     resources:
         gpu=1,
     params:
-        cfg={"batch": 64},
+        cfg=lambda wildcards: slices.evaluation(CONFIG["segmenters"][wildcards.segmenter]),
         code=lambda wildcards: code("evaluate_segmenter", module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)),
     script:
         "../workflow_scripts/evaluate_segmenter.py"
+
+
+rule predict_masks:
+    input:
+        weights=ancient(rules.train_segmenter.output.weights),
+        card=rules.train_segmenter.output.card,
+        images=ancient(test_store("images.npy")),
+        masks=ancient(test_store("masks.npy")),
+        index=ancient(test_store("index.csv")),
+        store=test_store("card.json"),
+    output:
+        masks="results/{dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/predictions/{figure}/masks.npy",
+        rows="results/{dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/predictions/{figure}/card.json",
+    log:
+        "results/logs/predict_masks/{dataset}-{size}px-{training_set}-{segmenter}-{seed}-{figure}.log",
+    benchmark:
+        "results/benchmarks/predict_masks/{dataset}-{size}px-{training_set}-{segmenter}-{seed}-{figure}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: SCORING_THREADS
+    resources:
+        gpu=1,
+    params:
+        cfg=lambda wildcards: slices.predictions(CONFIG, wildcards.figure),
+        code=lambda wildcards: code("predict_masks", module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)),
+    script:
+        "../workflow_scripts/predict_masks.py"

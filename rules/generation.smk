@@ -36,6 +36,8 @@ rule sample_pairs:
         "results/logs/sample_pairs/{dataset}-{size}px-{source}-{shard}.log",
     benchmark:
         "results/benchmarks/sample_pairs/{dataset}-{size}px-{source}-{shard}.jsonl"
+    wildcard_constraints:
+        source=names.alternatives(set(SOURCES) - set(AUGMENTED)),
     conda:
         ENVIRONMENT
     threads: TRAINING_THREADS
@@ -46,3 +48,26 @@ rule sample_pairs:
         code=lambda wildcards: code("sample_pairs", *kinds(*slices.stages(CONFIG, wildcards.source))),
     script:
         "../workflow_scripts/sample_pairs.py"
+
+
+rule augment_pairs:
+    input:
+        images=ancient(augmented_file("images.npy")),
+        masks=ancient(augmented_file("masks.npy")),
+        index=ancient(augmented_file("index.csv")),
+        cards=augmented_file("card.json"),
+    output:
+        **layout.store("results/{dataset}/{size}px/{source}/shard-{shard}"),
+    log:
+        "results/logs/augment_pairs/{dataset}-{size}px-{source}-{shard}.log",
+    benchmark:
+        "results/benchmarks/augment_pairs/{dataset}-{size}px-{source}-{shard}.jsonl"
+    wildcard_constraints:
+        source=names.alternatives(AUGMENTED),
+    conda:
+        ENVIRONMENT
+    params:
+        cfg=lambda wildcards: slices.augmentation(CONFIG, wildcards.dataset, wildcards.source),
+        code=lambda wildcards: code("augment_pairs", module_of(SOURCES[wildcards.source]["augment"], AUGMENTATIONS)),
+    script:
+        "../workflow_scripts/augment_pairs.py"

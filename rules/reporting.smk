@@ -16,7 +16,7 @@ rule tabulate_runs:
         ENVIRONMENT
     params:
         cfg=lambda wildcards: slices.table(CONFIG, wildcards.experiment, LAYOUT.runs(wildcards.experiment)),
-        code=code("tabulate_runs"),
+        code=lambda wildcards: code("tabulate_runs", f"satsynth.reporting.tables.{CONFIG['experiments'][wildcards.experiment]['view']}"),
     script:
         "../workflow_scripts/tabulate_runs.py"
 
@@ -34,7 +34,7 @@ rule draw_figure:
     conda:
         ENVIRONMENT
     params:
-        cfg=lambda wildcards: slices.figure(CONFIG, wildcards.figure),
+        cfg=lambda wildcards: slices.figure(CONFIG, wildcards.figure, LAYOUT.systems(wildcards.figure)),
         code=lambda wildcards: code("draw_figure", f"satsynth.reporting.figures.{CONFIG['figures'][wildcards.figure]['view']}"),
     script:
         "../workflow_scripts/draw_figure.py"

@@ -257,3 +257,23 @@ class View:
 def open_view(folders: Sequence[str | Path]) -> View:
     """Open stores as one view."""
     return View(tuple(Store.open(folder) for folder in folders))
+
+
+def bounds(shard: int, shards_per_unit: int, count: int) -> tuple[int, int]:
+    """Absolute pair indices [first, last) of a shard.
+
+    A unit of the resampling ratio R holds `count` pairs in `shards_per_unit` shards; shards are numbered on through the units,
+    so a larger R adds shards and moves none.
+
+    Args:
+        shard: number of the shard, from 0.
+        shards_per_unit: S.
+        count: N, pairs in the real training set.
+
+    Raises:
+        ConfigError: the numbers make no range.
+    """
+    if shard < 0 or shards_per_unit < 1 or count < 1:
+        cause = f"shard {shard}, {shards_per_unit} shards a unit and {count} pairs make no range."
+        raise ConfigError("shards", cause, "Give shards >= 1 and a store that holds pairs.")
+    return shard * count // shards_per_unit, (shard + 1) * count // shards_per_unit

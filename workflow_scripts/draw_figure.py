@@ -10,9 +10,9 @@ def work(task: Task) -> None:
     inputs = {}
     for name, value in task.input.items():
         role, _, part = name.rpartition("_")
-        if part in ("images", "masks", "index"):
+        if role and part in ("images", "masks", "index"):
             continue
-        if part == "card":
+        if role and part == "card":
             inputs[role] = [value.parent]
         else:
             inputs[name] = value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""Score one trained segmenter on the real test patches."""
+"""Score one trained segmenter on the real test patches, one by one or as whole scenes."""
 
 from satsynth.runtime.job import Task, perform
 
@@ -8,7 +8,7 @@ def work(task: Task) -> None:
     from satsynth.segmentation.prediction import evaluate
 
     store = task.input["store"].parent
-    evaluate(task.input["weights"], task.input["card"], store, **task.output, device=task.device, batch=task.cfg["batch"])
+    evaluate(task.input["weights"], task.input["card"], store, **task.output, **task.cfg, device=task.device)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from satsynth.runtime.job import Task, perform
 
 def work(task: Task) -> None:
     """Call the sampler on the rows that the shard's number names."""
-    from satsynth.diffusion.sampling import bounds, sample_shard
+    from satsynth.diffusion.sampling import sample_shard
+    from satsynth.pairs import bounds
     from satsynth.runtime.files import read_json
 
     count = read_json(task.input["real"])["count"]

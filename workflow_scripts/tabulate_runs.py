@@ -15,7 +15,8 @@ def work(task: Task) -> None:
     real = []
     for dataset in task.cfg["datasets"]:
         stores = Path(f"results/{dataset}/{size}px/real")
-        real.append(Real(dataset, size, stores / train, stores / test, f"results/{dataset}/classes.json"))
+        facts = {"format": task.cfg["formats"][dataset], "background": task.cfg["backgrounds"][dataset]}
+        real.append(Real(dataset, size, stores / train, stores / test, f"results/{dataset}/classes.json", **facts))
     tables.build(task.cfg["view"], [Run(**run) for run in task.cfg["runs"]], real, task.cfg, task.output)
 
 

@@ -104,7 +104,12 @@ def _files_of(name: str) -> tuple[Path, ...]:
 
 
 # Package -> the function that makes a module of it one that a config may name (registry = folder).
-CONTRACTS = {"satsynth.datasets": "label_space", "satsynth.diffusion": "load", "satsynth.segmentation.networks": "build"}
+CONTRACTS = {
+    "satsynth.datasets": "label_space",
+    "satsynth.diffusion": "load",
+    "satsynth.augmentation": "augment",
+    "satsynth.segmentation.networks": "build",
+}
 
 
 @functools.cache

@@ -1,10 +1,10 @@
 """Where everything lies: the paths of a resolved config, as HOUSE-style names below results/. Pure; the rules add only `ancient`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from satsynth.plan import names, slices
-from satsynth.plan.config import source_size
-from satsynth.plan.runs import Run
+from satsynth.plan.runs import Run, runs_of
+from satsynth.plan.stanzas import source_size
 from satsynth.runtime.errors import ConfigError
 
 STORE = ("images.npy", "masks.npy", "index.csv", "card.json")
@@ -46,6 +46,7 @@ class Layout:
 
     config: dict
     resolved: dict
+    _runs: dict[str, list[Run]] = field(default_factory=dict)
 
     def shards(self, dataset: str, size: int | str, source: str, ratio: int) -> list[str]:
         """Stores of R units of a source.
@@ -84,7 +85,20 @@ class Layout:
 
     def runs(self, experiment: str) -> list[Run]:
         """The segmentation runs of an experiment."""
-        return slices.experiment_runs(self.config, self.resolved, experiment)
+        if experiment not in self._runs:
+            self._runs[experiment] = runs_of(experiment, self.config, self.resolved)
+        return self._runs[experiment]
+
+    def systems(self, name: str) -> list[Run]:
+        """The runs whose answers a figure shows: D and D∪D' at one R, of one segmenter (confusion: all seeds) or all (predictions: one)."""
+        figure = self.resolved["figures"][name]
+        if figure["view"] not in ("confusion", "predictions"):
+            return []
+        runs = [run for run in self.runs(figure["experiment"]) if run.dataset == figure["dataset"] and run.arm in ("real", "union")]
+        ratio = figure["ratio"] or min((run.ratio for run in runs if run.ratio), default=0)
+        segmenter = figure["segmenter"] or (runs[0].segmenter if figure["view"] == "confusion" else None)
+        seeds = {run.seed for run in runs} if figure["view"] == "confusion" else {runs[0].seed}
+        return [run for run in runs if run.ratio in (0, ratio) and segmenter in (None, run.segmenter) and run.seed in seeds]
 
     def run_files(self, experiment: str, *files: str) -> list[str]:
         """These files of every run of an experiment."""
@@ -118,8 +132,8 @@ class Layout:
             f"{folder}/card.json"
             for experiment in self.experiments()
             for run in self.runs(experiment)
-            if run.source
-            for folder in self.stages(run.dataset, run.source)
+            for source, _ in names.parse_training_set(run.training_set, self.resolved["sources"]).parts
+            for folder in self.stages(run.dataset, source)
         }
         return sorted(found)
 
@@ -141,8 +155,15 @@ class Layout:
             return {"classes": [classes(dataset)]}, {"real": folder, "synthetic": first_shard(figure["source"])}
         if view == "upscaling":
             return {"classes": [classes(dataset)]}, {"low": first_shard(figure["low"]), "high": first_shard(figure["source"])}
-        if view == "ratio_curve":
+        if view in ("ratio_curve", "occurrence", "class_forest"):
             return {"table": [f"results/tables/{figure['experiment']}.csv"]}, {}
+        systems = self.systems(name)
+        if view == "confusion":
+            return {"classes": [classes(dataset)], "confusions": files_of([run.folder for run in systems], "confusion.npy")}, {}
+        if view == "predictions":
+            folders = [f"{run.folder}/predictions/{name}" for run in systems]
+            made = {"masks": files_of(folders, "masks.npy"), "cards": files_of(folders, "card.json")}
+            return {"classes": [classes(dataset)], **made}, {"val": self.test_store(dataset, systems[0].size, systems[0].training_set)}
         generators = [f"{generator(dataset, entry)}/history.csv" for entry in figure.get("generators", [])]
         runs = self.run_files(figure["experiment"], "history.csv") if "experiment" in figure else []
         return {"history": generators + runs}, {}

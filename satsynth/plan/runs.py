@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from satsynth.plan.names import TrainingSet
+from satsynth.plan.stanzas import parent_of, replicas
 
 
 @dataclass(frozen=True)
@@ -11,7 +12,10 @@ class Run:
 
     Args:
         arm: "real" (D), "synthetic" (D' alone), "union" (D and D') or "control" (D with fewer steps).
+        source: where the synthetic pairs come from; of replicas that the seeds take in turn, the first.
         subject: the segmenter that the row speaks of; a control's is the one it controls.
+        network: the module of the subject's network.
+        method: what makes the synthetic pairs (see `method_of`); None for D.
     """
 
     dataset: str
@@ -23,6 +27,8 @@ class Run:
     source: str | None
     ratio: int
     subject: str
+    network: str
+    method: str | None
 
     @property
     def folder(self) -> str:
@@ -34,19 +40,41 @@ class Run:
         return asdict(self) | {"folder": self.folder}
 
 
-def runs_of(experiment: dict, parents: dict[str, str]) -> list[Run]:
-    """All runs of a resolved experiment, each once, in the order of its table.
+def method_of(resolved: dict, source: str) -> str:
+    """What the paper would call a source: an augmentation, or satsynth with its deviation (Tables 3 and 4) after an underscore."""
+    stanza = resolved["sources"][source]
+    if "augment" in stanza:
+        return stanza["augment"]
+    first = resolved["generators"][stanza["generator"]]
+    if first["codes"] != "bits":
+        return f"satsynth_{first['codes']}"
+    if first["prediction"] == "x0":
+        return "satsynth_x0"
+    # The paper's G works at 128 px; above that it stands beside G_SR (Table 4).
+    return "satsynth" if stanza.get("then") or first["size"] <= 128 else "satsynth_direct"
+
+
+def runs_of(name: str, config: dict, resolved: dict) -> list[Run]:
+    """All runs of an experiment, each once, in the order of its table.
 
     Args:
-        experiment: the resolved stanza.
-        parents: control segmenter -> the segmenter that it controls.
+        name: the experiment.
+        config: as the user wrote it: who extends whom.
+        resolved: every stanza whole.
     """
+    experiment = resolved["experiments"][name]
     runs: dict[Run, None] = {}
 
-    def add(segmenter: str, training_set: TrainingSet, arm: str, source: str | None, ratio: int, subject: str) -> None:
+    def add(segmenter: str, arm: str, base: str | None, sources: list[str], ratio: int) -> None:
+        subject = parent_of(config, segmenter) if arm == "control" else segmenter
+        network = resolved["segmenters"][subject]["network"]
+        method = method_of(resolved, sources[0]) if sources else None
         for dataset in experiment["datasets"]:
-            for seed in experiment["seeds"]:
-                run = Run(dataset, experiment["size"], str(training_set), segmenter, seed, arm, source, ratio, subject)
+            for place, seed in enumerate(experiment["seeds"]):
+                parts = ((sources[place % len(sources)], ratio),) if sources else ()
+                made = {"source": sources[0] if sources else None, "ratio": ratio, "method": method}
+                training_set = str(TrainingSet(base, parts))
+                run = Run(dataset, experiment["size"], training_set, segmenter, seed, arm, subject=subject, network=network, **made)
                 runs.setdefault(run)
 
     base = experiment["base"]
@@ -54,12 +82,12 @@ def runs_of(experiment: dict, parents: dict[str, str]) -> list[Run]:
         for segmenter in entry["segmenters"]:
             for ratio in entry["ratios"]:
                 if ratio == 0:
-                    add(segmenter, TrainingSet(base, ()), "real", None, 0, segmenter)
+                    add(segmenter, "real", base, [], 0)
                     continue
-                for source in entry["sources"]:
+                for listed in entry["sources"]:
                     if entry.get("alone"):
-                        add(segmenter, TrainingSet(None, ((source, ratio),)), "synthetic", source, ratio, segmenter)
-                    add(segmenter, TrainingSet(base, ((source, ratio),)), "union", source, ratio, segmenter)
+                        add(segmenter, "synthetic", None, replicas(listed), ratio)
+                    add(segmenter, "union", base, replicas(listed), ratio)
         for control in entry.get("controls", []):
-            add(control, TrainingSet(base, ()), "control", None, 0, parents[control])
+            add(control, "control", base, [], 0)
     return list(runs)

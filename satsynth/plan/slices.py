@@ -1,9 +1,10 @@
 """The slice of the config that each rule depends on: plain, sorted, and nothing more than what its result needs."""
 
+import functools
 from pathlib import Path
 
-from satsynth.plan.config import class_ids, parent_of
-from satsynth.plan.runs import Run, runs_of
+from satsynth.plan.runs import Run
+from satsynth.plan.stanzas import class_ids, stages_of
 from satsynth.runtime.errors import ConfigError
 from satsynth.runtime.files import sha256
 
@@ -60,16 +61,17 @@ def held(dataset: dict) -> dict:
 
 
 def source(resolved: dict, name: str) -> dict:
-    """For sampling one shard: the generators themselves count through their cards."""
+    """For making one shard: generators themselves count through their cards."""
     stanza = resolved["sources"][name]
+    if "augment" in stanza:
+        return ordered({key: stanza[key] for key in ("augment", "seed", "shards", "options")})
     samplers = [stanza["sampler"]] + ([stanza["then_sampler"]] if stanza.get("then") else [])
     return ordered({"seed": stanza["seed"], "block": stanza["block"], "shards": stanza["shards"], "samplers": samplers})
 
 
 def stages(resolved: dict, name: str) -> list[str]:
     """The generators that a source chains."""
-    stanza = resolved["sources"][name]
-    return [stanza["generator"]] + ([stanza["then"]] if stanza.get("then") else [])
+    return stages_of(resolved["sources"][name])
 
 
 def generator_sizes(generator: dict) -> list[int]:
@@ -79,18 +81,28 @@ def generator_sizes(generator: dict) -> list[int]:
 
 def segmenter(stanza: dict) -> dict:
     """For training a segmenter; of a local weights file the content counts."""
+    trained = {key: value for key, value in stanza.items() if key != "evaluation"}
     weights = stanza["encoder_weights"]
     if weights in ("none", "imagenet"):
-        return ordered(stanza)
+        return ordered(trained)
     if not Path(weights).is_file():
         raise ConfigError("encoder_weights", f"there is no file {weights}.", "Give none, imagenet, or the path of a weights file.")
-    return ordered({**stanza, "encoder_weights_sha256": sha256(weights)})
+    return ordered({**trained, "encoder_weights_sha256": _content(weights, Path(weights).stat().st_mtime_ns)})
 
 
-def experiment_runs(config: dict, resolved: dict, name: str) -> list[Run]:
-    """The runs of an experiment."""
-    parents = {segmenter: parent_of(config, segmenter) for segmenter in config.get("segmenters", {})}
-    return runs_of(resolved["experiments"][name], parents)
+@functools.cache
+def _content(path: str, modified: int) -> str:
+    return sha256(path)
+
+
+def evaluation(stanza: dict) -> dict:
+    """For scoring a trained segmenter."""
+    return ordered(stanza["evaluation"])
+
+
+def augmentation(resolved: dict, dataset: str, name: str) -> dict:
+    """For making one shard of an augmentation: which class is no object is a fact of the dataset."""
+    return ordered({**source(resolved, name), "background": resolved["datasets"][dataset]["background"]})
 
 
 def table(resolved: dict, name: str, runs: list[Run]) -> dict:
@@ -101,6 +113,8 @@ def table(resolved: dict, name: str, runs: list[Run]) -> dict:
             "view": stanza["view"],
             "size": stanza["size"],
             "datasets": stanza["datasets"],
+            "formats": {dataset: resolved["datasets"][dataset]["format"] for dataset in stanza["datasets"]},
+            "backgrounds": {dataset: resolved["datasets"][dataset]["background"] for dataset in stanza["datasets"]},
             "splits": list(SPLITS[stanza["base"]]),
             "title": stanza["title"],
             "confidence": stanza["confidence"],
@@ -111,9 +125,18 @@ def table(resolved: dict, name: str, runs: list[Run]) -> dict:
     )
 
 
-def figure(resolved: dict, name: str) -> dict:
-    """For one figure."""
-    return ordered(resolved["figures"][name])
+def figure(resolved: dict, name: str, systems: list[Run]) -> dict:
+    """For one figure; `systems` are the runs whose predictions it shows."""
+    stanza = resolved["figures"][name]
+    if not systems:
+        return ordered(stanza)
+    shown = ("segmenter", "arm", "source", "ratio", "seed")
+    return ordered({**stanza, "systems": [{key: getattr(run, key) for key in shown} for run in systems]})
+
+
+def predictions(resolved: dict, name: str) -> dict:
+    """For the predicted masks that a figure shows."""
+    return ordered({key: resolved["figures"][name][key] for key in ("count", "seed", "batch")})
 
 
 def page(resolved: dict) -> dict:

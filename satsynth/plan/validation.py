@@ -2,7 +2,7 @@
 
 from jsonschema import Draft202012Validator
 
-from satsynth.plan.config import nearest
+from satsynth.plan.stanzas import nearest
 from satsynth.runtime.errors import ConfigError
 
 

@@ -2,14 +2,32 @@
 
 CAPTIONS = {
     "gain": "Segmentation of real validation patches after training on real pairs (D), synthetic pairs (D′), and both.",
-    "per_class": "IoU of every class on real validation patches.",
+    "per_class": "IoU of every class on real validation patches, and what synthetic pairs change: D ∪ D′ less D, in points.",
+    "summary": "What synthetic pairs change for a class, summed up over the segmentation networks.",
+    "dataset": "The real data: images, patches of each split, and the share of labelled pixels and of patches that every class has.",
     "class_distribution": "Classes in real and synthetic masks: the share of labelled pixels that each class holds, and the share of "
     "pairs in which it occurs. The Jensen–Shannon distance (base 2) is 0 for equal shares and 1 for disjoint ones.",
     "pairs": "Real pairs (left) and synthetic pairs (right), each image above its mask; drawn at random, none chosen by hand.",
     "upscaling": "Synthetic pairs at the low resolution (left) and, in the same places, after super-resolution (right), pixels enlarged.",
-    "ratio_curve": "mIoU against the resampling ratio R, mean and standard error over seeds. The dashed line and its band are training "
-    "on D alone. A cut axis parts values that lie far from one another.",
+    "ratio_curve": "mIoU against the resampling ratio R, mean and standard error over n seeds; dashed is training on D alone, with a band "
+    "of its standard error where one network is shown. Several lines stand a little beside one another at each R. Slanted strokes mean "
+    "that the vertical axis is cut: the parts above and below have scales of their own, so heights in different parts cannot be compared. "
+    "Vertical axes need not start at zero and differ between panels. Hollow grey points, where there are any, are numbers that the paper "
+    "states.",
     "training_curves": "Training loss against optimiser steps, as recorded (pale) and as a running mean (dark).",
+    "occurrence": "What synthetic pairs change for a foreground class (IoU of D ∪ D′ less that of D, in points, at the smallest R) against "
+    "the share of real training pairs that hold the class. Bars: interval over validation scenes. Pearson's r is taken from the shares "
+    "themselves, also where the axis is logarithmic; its interval treats classes as independent draws. Classes without a difference are "
+    "left out, and of more than 30 only those with the largest differences are named. Panels have vertical scales of their own.",
+    "class_forest": "IoU of D ∪ D′ less that of D for every class, in points; behind each name the share of real training pairs that hold "
+    "the class. Thick bars: interval over seeds; thin bars: interval over validation scenes. A point is filled only if there is an "
+    "interval over seeds and no interval includes zero. No correction is made for the number of classes, so some points may be filled by "
+    "chance.",
+    "confusion": "Of the pixels of each true class (rows), the percentage predicted as each class (columns), all validation images and "
+    "all seeds summed. Numbers that round to zero are left out; a grey row has no true pixel. Where two systems are compared, the "
+    "last panel is the second less the first: on the diagonal blue is better, off it red is.",
+    "predictions": "Validation images, their true masks and what each segmenter predicts, a pair a line; ignored pixels are black. The "
+    "pairs are drawn at random and the same for every segmenter, none chosen by hand.",
 }
 
 METHODS = (
@@ -18,10 +36,13 @@ METHODS = (
     "class with the nearest code word. Where a cascade is used, a second diffusion model, G_SR, makes a stack of higher resolution from "
     "G's output.",
     "Segmenters are trained on real pairs (D), on synthetic pairs (D′) or on both (D ∪ D′), in which real and synthetic pairs are drawn "
-    "equally often, for a number of optimiser steps that does not depend on the amount of synthetic data (the control excepted). The last "
-    "weights are scored, never chosen by the score, on real validation patches that no generator and no segmenter was trained on.",
+    "equally often, for a number of optimiser steps that does not depend on the amount of synthetic data (the control excepted). Every "
+    "segmentation network goes through the same training loop, and training sets are compared on the same seeds. The last weights are "
+    "scored, never chosen by the score, on real validation patches that no generator and no segmenter was trained on.",
+    "Where augmentations (Cutout, CutMix, Copy-Paste) are compared with, they take the place of the synthetic pairs: each makes one extra "
+    "pair from every real pair beforehand, and the extra pairs are drawn as often as the real ones.",
     "Scores come from one confusion matrix over all validation pixels that are labelled: mIoU and F1 are unweighted means over classes. "
     "Two uncertainties are given: over seeds of the segmenter (standard error, and a t-interval of paired differences), and over "
-    "validation scenes (a paired bootstrap). The generators were trained once, so neither covers what another training of them would "
-    "have given. A gain is called shown only if no interval includes zero.",
+    "validation scenes (a paired bootstrap). Where the table says so, the seeds vary the generator too; elsewhere it was trained once, and "
+    "neither interval covers what another training of it would have given. A gain is called shown only if no interval includes zero.",
 )

@@ -16,10 +16,18 @@ from satsynth.reporting.captions import CAPTIONS, METHODS
 from satsynth.reporting.facts import collect, words
 from satsynth.reporting.facts import packages as versions
 from satsynth.reporting.markup import numeric, read_markdown
-from satsynth.reporting.verdict import findings
+from satsynth.reporting.verdict import findings, is_gain
 from satsynth.runtime import files
 from satsynth.runtime.job import Task
 
+# More comparisons than this are listed one a line, with their sentences folded away.
+UNFOLDED = 2
+# What only the CSV of a view other than gain has.
+MARKS = {
+    "per_class": {"class_id", "iou_pct", "gain_points"},
+    "summary": {"class_id", "median_gain_points"},
+    "dataset": {"split", "patches", "foreground_pct"},
+}
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #ffffff; --tint: #f6f8fa; --link: #0757b0; }
 @media (prefers-color-scheme: dark) {
@@ -37,6 +45,8 @@ nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; ma
 .verdict { border-left: .3rem solid var(--link); background: var(--tint); padding: .7rem 1rem; margin: .8rem 0; }
 .verdict p { margin: .2rem 0 .4rem; }
 .verdict ul { margin: 0; padding-left: 1.2rem; }
+.verdict summary { cursor: pointer; margin: .3rem 0; }
+.verdict details ul { margin-bottom: .6rem; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding: .5rem 0; }
@@ -120,15 +130,20 @@ def write_run(task: Task) -> None:
     tables = {path.stem: {"csv": path, "md": printed[path.stem], "tex": path.with_suffix(".tex")} for path in ordered(task.input["tables"])}
     figures = {path.stem: {"png": path, "pdf": path.with_suffix(".pdf")} for path in ordered(task.input["figures"])}
     captions = {name: CAPTIONS[view] for name, view in task.cfg["views"].items() if view in CAPTIONS}
-    captions |= {name: CAPTIONS["gain"] for name, paths in tables.items() if _is_gain(paths)}
+    views = {name: _view(paths) for name, paths in tables.items()}
+    captions |= {name: CAPTIONS[view] for name, view in views.items() if view in CAPTIONS}
     facts = collect([*task.input["real"], *task.input["indices"]], task.input["generators"], task.input["runs"]) | {
         "licences": task.cfg["licences"]
     }
     write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), home=task.declared["page"])
 
 
-def _is_gain(paths: Mapping[str, str | Path]) -> bool:
-    return "csv" in paths and "gain_scene_low" in pd.read_csv(paths["csv"], nrows=1)
+def _view(paths: Mapping[str, str | Path]) -> str | None:
+    """The view of a table, told from the columns of its CSV; None where there is no CSV, or none that is known."""
+    columns = set(pd.read_csv(paths["csv"], nrows=0)) if "csv" in paths else set()
+    if is_gain(columns):
+        return "gain"
+    return next((view for view, marks in MARKS.items() if marks <= columns), None)
 
 
 def _paragraphs(lines: Sequence[str]) -> str:
@@ -136,11 +151,20 @@ def _paragraphs(lines: Sequence[str]) -> str:
 
 
 def _verdict(tables: Mapping[str, Mapping[str, str | Path]]) -> str:
+    gains = {name: findings(pd.read_csv(paths["csv"])) for name, paths in tables.items() if _view(paths) == "gain"}
+    folded = sum(map(len, gains.values())) > UNFOLDED
     told = []
-    for paths in tables.values():
-        for headline, lines in findings(pd.read_csv(paths["csv"])) if _is_gain(paths) else []:
-            points = "".join(f"<li>{escape(line)}</li>" for line in lines)
-            told.append(f'<div class="verdict">\n<p><strong>{escape(headline)}</strong></p>\n<ul>{points}</ul>\n</div>')
+    for name, found in gains.items():
+        if len(gains) > 1:
+            told.append(f'<h3><a href="#table-{escape(name)}">{escape(read_markdown(tables[name]["md"]).title)}</a></h3>')
+        entries = []
+        for headline, lines in found:
+            head, points = f"<strong>{escape(headline)}</strong>", "".join(f"<li>{escape(line)}</li>" for line in lines)
+            if folded:
+                entries.append(f"<details>\n<summary>{head}</summary>\n<ul>{points}</ul>\n</details>")
+            else:
+                entries.append(f'<div class="verdict">\n<p>{head}</p>\n<ul>{points}</ul>\n</div>')
+        told += ['<div class="verdict">', *entries, "</div>"] if folded else entries
     return "\n".join(told)
 
 

@@ -22,8 +22,11 @@ class Run:
     """One finished segmentation run; the fields are those of a planned run, so `Run(**planned.as_dict())` makes one.
 
     `arm` is real (D), synthetic (D' alone), union (D and D') or control (D with as many exposures of real pairs as union has);
-    `subject` is the segmenter that the comparison is about: a control's `segmenter` differs from it. `source` and `ratio` are None
-    and 0 where no synthetic pair is used. `folder` holds card.json, metrics.json and confusion.npy.
+    `subject` is the segmenter that the comparison is about: a control's `segmenter` differs from it; `network` is the module of the
+    subject's network. `source`, `method` (what makes the pairs: satsynth, a variant of it such as satsynth_onehot, or an augmentation)
+    and `ratio` are None, None and 0 where no synthetic pair is used. Of one line of a table (arm, source, ratio, segmenter) the
+    `training_set` may differ from seed to seed: replicas of a source, of which `source` names the first. `folder` holds card.json,
+    metrics.json and confusion.npy.
     """
 
     dataset: str
@@ -35,24 +38,33 @@ class Run:
     source: str | None
     ratio: int
     subject: str
+    network: str
+    method: str | None
     folder: str | Path
 
 
 @dataclass(frozen=True)
 class Real:
-    """The real data that the runs of one (dataset, size) share: two store folders and the classes.json of the dataset."""
+    """The real data that the runs of one (dataset, size) share: two store folders and the classes.json of the dataset.
+
+    `format` is the dataset's raw format (isaid, loveda, openearthmap, folder, demo); `background` the class id that counts as no
+    foreground, None where every class is foreground.
+    """
 
     dataset: str
     size: int
     train: str | Path
     val: str | Path
     classes: str | Path
+    format: str
+    background: int | None
 
 
 @dataclass(frozen=True)
 class Ground:
-    """The real data as read: both cards, the scene of every validation pair, the label space, the constant class's scores."""
+    """The real data as named and as read: both cards, the scene of every validation pair, the label space, the constant class's scores."""
 
+    real: Real
     train: dict
     val: dict
     scenes: list[str]
@@ -62,9 +74,13 @@ class Ground:
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of one line of a table, seeds as keys, sorted."""
+    """The runs of one line of a table, seeds as keys, sorted; `run` is that of the first seed.
+
+    `training_sets` are the distinct names in the order of the seeds: more than one where the seeds take replicas of a source.
+    """
 
     run: Run
+    training_sets: tuple[str, ...]
     cards: dict[int, dict]
     metrics: dict[int, dict]
     sums: np.ndarray
@@ -77,6 +93,15 @@ class Row:
         """The score of one class by seed; seeds for which the class is absent are left out."""
         found = {seed: number(metrics[name][place]) for seed, metrics in self.metrics.items()}
         return {seed: value for seed, value in found.items() if not math.isnan(value)}
+
+    def entry(self, real: Real) -> tuple[str, int, str, str | None, int] | None:
+        """What the paper's number for this line is looked up by (see `satsynth.reporting.published`).
+
+        None for arms that the paper lacks (D' alone, the control), and for training on a part of train, which is not scored on val.
+        """
+        if self.run.arm not in ("real", "union") or self.run.training_set.split("+")[0] != "real":
+            return None
+        return real.format, real.size, self.run.network, self.run.method, self.run.ratio
 
     def card(self, name: str) -> float:
         """A number of the runs' cards, averaged over seeds (the count of exposures may differ by a few); NaN where a card lacks it."""
@@ -104,7 +129,7 @@ def load(runs: Sequence[Run], real: Sequence[Real]) -> tuple[dict, dict]:
             if place not in known:
                 raise ConfigError("real", f"no real data of {run.dataset} at {run.size} px is given.", "Name its stores.")
             grounds[place] = _open(known[place])
-        line = (ARMS.index(run.arm), run.source or "", run.ratio, run.training_set, run.segmenter)
+        line = (ARMS.index(run.arm), run.source or "", run.ratio, run.segmenter)
         lines.setdefault((*place, run.subject), {}).setdefault(line, []).append(run)
     groups = {}
     for key, members in lines.items():
@@ -121,7 +146,7 @@ def _open(real: Real) -> Ground:
         raise StoreError(Path(real.val) / "index.csv", "it has no column 'scene'.", "Tile the dataset again.")
     space = LabelSpace.from_json(files.read_json(real.classes))
     constant = constant_class(train["class_pixels"], val["class_pixels"])
-    return Ground(train, val, index["scene"].tolist(), space, constant)
+    return Ground(real, train, val, index["scene"].tolist(), space, constant)
 
 
 def _row(runs: list[Run], ground: Ground) -> Row:
@@ -145,4 +170,4 @@ def _row(runs: list[Run], ground: Ground) -> Row:
             raise StoreError(
                 folder / "metrics.json", f"mIoU {said:.6f} is not that of confusion.npy ({found:.6f}).", "Evaluate the run again."
             )
-    return Row(runs[0], cards, metrics, np.stack(sums))
+    return Row(runs[0], tuple(dict.fromkeys(run.training_set for run in runs)), cards, metrics, np.stack(sums))

@@ -1,4 +1,4 @@
-"""The statistics behind the tables: means with standard errors, paired differences, the bootstrap over scenes.
+"""The statistics behind the tables: means with standard errors, paired differences, the bootstrap over scenes, correlation.
 
 Scores are fractions in [0, 1] here; the tables turn them into percent. Sources: the paper's tables give mean ± standard error
 over runs (Fig. 5: "error bars ... denote the standard error"); the intervals are this project's.
@@ -7,6 +7,7 @@ over runs (Fig. 5: "error bars ... denote the standard error"); the intervals ar
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -37,6 +38,33 @@ class Difference:
         """Whether an interval exists and leaves out zero."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """(low, high)."""
+        return self.low, self.high
+
+
+class Correlation(NamedTuple):
+    """Pearson's r of `n` pairs of values with its two-sided interval; NaN where it is not defined."""
+
+    r: float
+    low: float
+    high: float
+    n: int
+
+
+def outcome(seeds: tuple[float, float], scenes: tuple[float, float]) -> str:
+    """gain, loss or undecided: what the intervals (low, high) of one difference allow to say.
+
+    A gain needs an interval over seeds, and every interval at hand must lie above zero; a loss the same below zero.
+    """
+    if math.isnan(seeds[0]):
+        return "undecided"
+    known = [interval for interval in (seeds, scenes) if not math.isnan(interval[0])]
+    if all(low > 0 for low, _ in known):
+        return "gain"
+    return "loss" if all(high < 0 for _, high in known) else "undecided"
+
 
 def spread(values: Sequence[float]) -> Spread:
     """Mean, standard error (sample standard deviation with ddof 1, over sqrt n) and n of independent runs."""
@@ -61,21 +89,57 @@ def paired(first: Mapping[int, float], second: Mapping[int, float], confidence: 
     return Difference(gaps.mean, gaps.mean - reach, gaps.mean + reach, gaps.n)
 
 
+def pearson(x: Sequence[float], y: Sequence[float], confidence: float) -> Correlation:
+    """Pearson's r with the interval of Fisher's z: tanh(atanh r ± q / sqrt(n - 3)), q the normal quantile of the level.
+
+    The interval takes the pairs for independent and roughly normal draws.
+
+    Args:
+        x, y: as many values each; a pair with a NaN is left out.
+        confidence: two-sided level, in (0, 1).
+
+    Returns:
+        r, low, high and the n pairs used. All three are NaN for fewer than two pairs or a constant input, the interval for n < 4.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    known = ~(np.isnan(x) | np.isnan(y))
+    x, y = x[known], y[known]
+    n = len(x)
+    if n < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Correlation(math.nan, math.nan, math.nan, n)
+    x, y = x - x.mean(), y - y.mean()
+    r = float(np.clip(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)), -1, 1))
+    if n < 4:
+        return Correlation(r, math.nan, math.nan, n)
+    if abs(r) == 1:
+        return Correlation(r, r, r, n)
+    reach = float(stats.norm.ppf(0.5 + confidence / 2)) / math.sqrt(n - 3)
+    return Correlation(r, math.tanh(math.atanh(r) - reach), math.tanh(math.atanh(r) + reach), n)
+
+
+def class_iou(confusion: np.ndarray) -> np.ndarray:
+    """IoU (..., K) of confusion matrices (..., K, K), rows = truth; NaN for a class in neither truth nor prediction."""
+    return _iou(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1), confusion.sum(-2))
+
+
 def mean_iou(confusion: np.ndarray) -> np.ndarray:
     """Mean IoU (...) of confusion matrices (..., K, K), rows = truth; classes absent from truth and prediction are left out.
 
     NaN where every class is absent.
     """
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return _mean_of_present(hits, confusion.sum(-1), confusion.sum(-2))
+    return _mean_known(class_iou(confusion), -1)
 
 
-def _mean_of_present(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _iou(hits: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     union = truth + predicted - hits
-    present = union > 0
-    iou = np.divide(hits, union, out=np.zeros(union.shape, np.float64), where=present)
-    count = present.sum(-1)
-    return np.divide(iou.sum(-1), count, out=np.full(count.shape, np.nan), where=count > 0)
+    return np.divide(hits, union, out=np.full(union.shape, np.nan), where=union > 0)
+
+
+def _mean_known(values: np.ndarray, axis: int) -> np.ndarray:
+    # nanmean, but without a warning where nothing is known.
+    known = ~np.isnan(values)
+    count = known.sum(axis)
+    return np.divide(np.where(known, values, 0).sum(axis), count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def sum_scenes(confusion: np.ndarray, scenes: Sequence[str]) -> np.ndarray:
@@ -115,22 +179,60 @@ def bootstrap_scenes(first: np.ndarray, second: np.ndarray, *, replicates: int, 
     gap = float(mean_iou(first.sum(1)).mean() - mean_iou(second.sum(1)).mean())
     if scenes < 2:
         return Difference(gap, math.nan, math.nan, scenes)
-    stream = np.random.Generator(np.random.Philox(seed))
-    # Counts of each scene per replicate; float64 products of these whole numbers are exact below 2**53.
-    counts = stream.multinomial(scenes, np.full(scenes, 1 / scenes), size=replicates).astype(np.float64)
-    gaps = _replicate(first, counts) - _replicate(second, counts)
-    low, high = np.nanquantile(gaps, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    counts = _draw(scenes, replicates, seed)
+    gaps = np.mean(_mean_known(_replicate(first, counts), -1), axis=0) - np.mean(_mean_known(_replicate(second, counts), -1), axis=0)
+    low, high = np.nanquantile(gaps, _ends(confidence))
     return Difference(gap, float(low), float(high), scenes)
 
 
+def bootstrap_classes(first: np.ndarray, second: np.ndarray, *, replicates: int, confidence: float, seed: int) -> list[Difference]:
+    """Percentile intervals of the IoU difference of two arms, class by class: `bootstrap_scenes` for every class at once.
+
+    All classes share the draws, and these are the ones of `bootstrap_scenes`. The IoU of an arm is the mean over its runs, runs
+    without the class left out. A replicate that gives one of the arms no IoU at all (the drawn scenes do not hold the class, and no
+    run predicts it) has no difference and is left out of that class's interval.
+
+    Args:
+        first, second: (runs, S, K, K) int64 sums per scene, the same scenes in both.
+        replicates: number of bootstrap replicates.
+        confidence: two-sided level in (0, 1).
+        seed: of the Philox stream that draws the scenes.
+
+    Returns:
+        K differences on the scenes as they are (NaN for a class that an arm lacks). `n` is the number of scenes whose truth holds the
+        class; below two there is no interval, since resampling one scene shows nothing of how scenes differ.
+    """
+    gap = _mean_known(class_iou(first.sum(1)), 0) - _mean_known(class_iou(second.sum(1)), 0)
+    holding = (first[0].sum(-1) > 0).sum(0)
+    counts = _draw(first.shape[1], replicates, seed)
+    gaps = _mean_known(_replicate(first, counts), 0) - _mean_known(_replicate(second, counts), 0)
+    found = []
+    for mean, n, values in zip(gap, holding, gaps.T):
+        known = values[~np.isnan(values)]
+        low, high = np.quantile(known, _ends(confidence)) if n >= 2 and known.size else (math.nan, math.nan)
+        found.append(Difference(float(mean), float(low), float(high), int(n)))
+    return found
+
+
+def _ends(confidence: float) -> list[float]:
+    return [0.5 - confidence / 2, 0.5 + confidence / 2]
+
+
+def _draw(scenes: int, replicates: int, seed: int) -> np.ndarray:
+    # How often each scene is drawn (replicates, S); float64 products of these whole numbers are exact below 2**53.
+    stream = np.random.Generator(np.random.Philox(seed))
+    return stream.multinomial(scenes, np.full(scenes, 1 / scenes), size=replicates).astype(np.float64)
+
+
 def _replicate(arm: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    # The three vectors that the IoU needs are K numbers each, so a replicate costs 3K products a scene instead of K*K.
-    scores = [
-        _mean_of_present(
-            counts @ np.diagonal(run, axis1=-2, axis2=-1).astype(np.float64),
-            counts @ run.sum(-1).astype(np.float64),
-            counts @ run.sum(-2).astype(np.float64),
-        )
-        for run in arm
-    ]
-    return np.mean(scores, axis=0)
+    # IoU (runs, replicates, K). The three vectors that it needs are K numbers each: 3K products a scene instead of K*K.
+    return np.stack(
+        [
+            _iou(
+                counts @ np.diagonal(run, axis1=-2, axis2=-1).astype(np.float64),
+                counts @ run.sum(-1).astype(np.float64),
+                counts @ run.sum(-2).astype(np.float64),
+            )
+            for run in arm
+        ]
+    )

@@ -1,12 +1,23 @@
 """What the gain table says, in sentences: no number is dressed up."""
 
 import math
+from collections.abc import Iterable
 
 import pandas as pd
 
-from satsynth.reporting.markup import listing, number
+from satsynth.reporting import statistics
+from satsynth.reporting.markup import number
 
 _KEYS = ["dataset", "size", "segmenter"]
+_INTERVALS = {
+    f"{name}_{end}" for name in ("gain", "over_control") for end in ("points", "n", "low", "high", "scene_low", "scene_high", "scenes")
+}
+_NEEDED = {*_KEYS, *_INTERVALS, "arm", "source", "ratio", "n", "miou_pct", "miou_se_pct", "answer"}
+
+
+def is_gain(columns: Iterable[str]) -> bool:
+    """Whether a table with these columns is one of the gain view: whether `findings` has all that it reads."""
+    return set(columns) >= _NEEDED
 
 
 def verdict(table: pd.DataFrame) -> str:
@@ -40,9 +51,29 @@ def _headline(part: pd.DataFrame) -> str:
         return "adding synthetic pairs raised mIoU" + (f" in {gains} of {all_} training sets{fell}." if all_ > 1 else ".")
     if losses:
         return "adding synthetic pairs did not raise mIoU; it lowered it" + (f" in {losses} of {all_} training sets." if all_ > 1 else ".")
-    if all(not _number(row["gain_points"]) > 0 for row in rows):
-        return "the gain from synthetic pairs is not positive, and a loss is not shown either."
-    return "a gain from synthetic pairs is not shown."
+    return f"no gain is shown: {_undecided(rows)}."
+
+
+def _undecided(rows: list[dict]) -> str:
+    rows = [row for row in rows if not math.isnan(_number(row["gain_points"]))]
+    if not rows:
+        return "no seed is shared with D, so there is no difference to state"
+    points = sorted(_number(row["gain_points"]) for row in rows)
+    if len(rows) == 1:
+        return f"{number(points[0], sign=True)} points, {'but' if points[0] > 0 else 'and'} {_reason(rows[0], 'gain')}"
+    low, high = (number(value, sign=True) for value in (points[0], points[-1]))
+    return f"{low} to {high} points in {len(rows)} training sets, and none is told apart from zero"
+
+
+def _reason(row: dict, name: str) -> str:
+    """Why the difference `name` of a row is undecided."""
+    if math.isnan(_number(row[f"{name}_low"])):
+        return f"with {_count(row[f'{name}_n'], 'seed')} there is no interval over seeds"
+    ranges = _ranges(row, name)
+    wide = [word for word, low, high in ranges if low <= 0 <= high]
+    if not wide:
+        return "the intervals disagree in sign"
+    return "both intervals include zero" if len(wide) == 2 else f"the interval over {wide[0]} includes zero"
 
 
 def _lines(part: pd.DataFrame) -> list[str]:
@@ -51,7 +82,10 @@ def _lines(part: pd.DataFrame) -> list[str]:
     lines = [f"Training on the real pairs D alone gives {_score(arms['real'][0])}."]
     lines += [_union(row, several) for row in unions]
     if len(unions) > 1:
-        lines.append("No correction was made for comparing several training sets with D, so the best of them is a choice in hindsight.")
+        lines.append(
+            "The intervals are not corrected for comparing several training sets with D, so the best of them is a choice in hindsight; the "
+            "notes under the table say what a correction leaves."
+        )
     controlled = [row for row in unions if not math.isnan(_number(row.get("over_control_points")))]
     if controlled:
         parts = [_control(row, several) for row in controlled]
@@ -62,16 +96,8 @@ def _lines(part: pd.DataFrame) -> list[str]:
 
 def outcome(row: dict, name: str) -> str:
     """gain, loss or undecided: what the intervals of `name` (gain or over_control) of a table's row allow to say."""
-    pairs = [
-        (_number(row[f"{name}_low"]), _number(row[f"{name}_high"])),
-        (_number(row[f"{name}_scene_low"]), _number(row[f"{name}_scene_high"])),
-    ]
-    if math.isnan(pairs[0][0]):
-        return "undecided"
-    known = [pair for pair in pairs if not math.isnan(pair[0])]
-    if all(low > 0 for low, _ in known):
-        return "gain"
-    return "loss" if all(high < 0 for _, high in known) else "undecided"
+    seeds, scenes = ((_number(row[f"{name}_{part}low"]), _number(row[f"{name}_{part}high"])) for part in ("", "scene_"))
+    return statistics.outcome(seeds, scenes)
 
 
 def _union(row: dict, several: bool) -> str:
@@ -86,17 +112,16 @@ def _union(row: dict, several: bool) -> str:
     if kind == "loss":
         return f"{said} The gain is not positive: synthetic pairs made the result worse, and no interval includes zero."
     sign = "The gain is not positive" if points <= 0 else "The gain is positive but not shown"
-    if math.isnan(_number(row["gain_low"])):
-        return f"{said} {sign}: with {_count(row['gain_n'], 'seed')} there is no interval over seeds, so the difference may be chance."
-    wide = [f"the interval over {word}" for word, low, high in _ranges(row, "gain") if low <= 0 <= high]
-    reason = f"{listing(wide)} include{'' if len(wide) > 1 else 's'} zero" if wide else "the intervals disagree in sign"
-    return f"{said} {sign}: {reason}, so the difference may be chance."
+    return f"{said} {sign}: {_reason(row, 'gain')}, so the difference may be chance."
 
 
 def _control(row: dict, several: bool) -> str:
     points = number(_number(row["over_control_points"]), sign=True)
-    told = "" if outcome(row, "over_control") != "undecided" else ", not told apart from zero"
-    return f"{_set(row, several)} {points} points {_intervals(row, 'over_control')}{told}"
+    kind = outcome(row, "over_control")
+    told = (
+        f"not shown, since {_reason(row, 'over_control')}" if kind == "undecided" else f"a {kind} that is shown: no interval includes zero"
+    )
+    return f"{_set(row, several)} {points} points {_intervals(row, 'over_control')}, {told}"
 
 
 def _alone(row: dict, floor: dict, several: bool) -> str:

@@ -1,6 +1,8 @@
 """Initial weights of an encoder: none, ImageNet from the hub of segmentation-models-pytorch, or a local file."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import safetensors
@@ -10,11 +12,24 @@ import torch
 from torch import nn
 
 from satsynth.runtime import files
-from satsynth.runtime.errors import WeightsError
+from satsynth.runtime.errors import ConfigError, WeightsError
 
 log = logging.getLogger(__name__)
 LOCAL = "Set encoder_weights to the path of a local .safetensors or .pth file, or to none."
 NAMED = 5
+
+
+@contextlib.contextmanager
+def naming(encoder: str, network: str) -> Iterator[None]:
+    """Turn the library's complaints about an encoder, while a network is built, into a ConfigError that names both."""
+    try:
+        yield
+    except (KeyError, ValueError, RuntimeError) as error:  # RuntimeError: what timm says of a model that it does not know
+        raise ConfigError(
+            "encoder",
+            f"'{encoder}' is no encoder for {network} ({error}).",
+            "Use resnet18, resnet34, resnet50, mit_b0, mit_b2 or another of smp.encoders.",
+        ) from error
 
 
 def initialise(network: nn.Module, encoder: str, weights: str) -> str:

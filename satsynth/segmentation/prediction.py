@@ -8,10 +8,14 @@ import torch
 
 from satsynth.metrics.confusion import scores
 from satsynth.pairs import IGNORE, Store
+from satsynth.randomness import numpy_stream
 from satsynth.runtime import files
-from satsynth.runtime.errors import StoreError, WeightsError
+from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
+from satsynth.runtime.logs import Progress
+from satsynth.segmentation.scenes import find_covered, locate, predict_scenes, scenes_of
 from satsynth.segmentation.segmenter import Segmenter, load
 
+MODES = ("patches", "scenes")
 log = logging.getLogger(__name__)
 
 
@@ -32,53 +36,123 @@ def predict(segmenter: Segmenter, images: np.ndarray, batch: int) -> np.ndarray:
     return masks
 
 
-@torch.inference_mode()
-def count(segmenter: Segmenter, store: Store, batch: int) -> np.ndarray:
-    """One confusion matrix an image (rows: truth), (N,K,K) int64; counted on the device, fetched once at the end."""
-    device, classes = segmenter.scale.device, store.classes
-    cells = classes * classes
-    counts = torch.zeros((len(store), cells + 1), dtype=torch.int64, device=device)  # the last cell takes ignored pixels
-    for first in range(0, len(store), batch):
-        images = torch.from_numpy(np.array(store.images[first : first + batch])).to(device)
-        truth = torch.from_numpy(np.array(store.masks[first : first + batch])).to(device).long()
-        answer = segmenter(images).argmax(1)
-        cell = torch.where(truth == IGNORE, cells, truth * classes + answer).flatten(1)
+class Tally:
+    """One confusion matrix a pair of a store (rows: truth); counted on the device, fetched once at the end.
+
+    Args:
+        store: its masks are the truth; a pixel of a scene that several patches cover counts in the first of them only.
+        places: of the patches in their scenes, (N,3) int64, or None, where every pixel counts.
+        device: where pixels are counted.
+    """
+
+    def __init__(self, store: Store, places: np.ndarray | None, device: torch.device):
+        self.store, self.device = store, device
+        self.covered = {} if places is None else find_covered(places, store.size)
+        self.cells = store.classes**2
+        self.counts = torch.zeros((len(store), self.cells + 1), dtype=torch.int64, device=device)  # the last cell takes ignored pixels
+
+    def add(self, rows: np.ndarray, answers: torch.Tensor) -> None:
+        """Count the pairs in these rows of the store; `answers` (B,S,S) are their predicted class ids."""
+        masks = np.asarray(self.store.masks[rows])
+        for number, row in enumerate(rows.tolist()):
+            for region in self.covered.get(row, ()):
+                masks[number][region] = IGNORE
+        truth = torch.from_numpy(masks).to(self.device).long()
+        cell = torch.where(truth == IGNORE, self.cells, truth * self.store.classes + answers).flatten(1)
+        cell += torch.from_numpy(rows).to(self.device)[:, None] * (self.cells + 1)
         # Unlike bincount, which must read the largest value back to size its output, this never waits for the device.
-        counts[first : first + len(images)].scatter_add_(1, cell, torch.ones_like(cell))
-    return counts[:, :cells].cpu().numpy().reshape(-1, classes, classes)
+        self.counts.view(-1).scatter_add_(0, cell.view(-1), torch.ones_like(cell).view(-1))
+
+    def matrices(self) -> np.ndarray:
+        """What was counted, (N,K,K) int64 in the order of the store."""
+        return self.counts[:, : self.cells].cpu().numpy().reshape(-1, self.store.classes, self.store.classes)
 
 
-def evaluate(weights: Path, card: Path, store: Path, *, metrics: Path, confusion: Path, device: str | torch.device, batch: int) -> dict:
+@torch.inference_mode()
+def count(segmenter: Segmenter, store: Store, *, batch: int, mode: str, overlap: float | None) -> np.ndarray:
+    """One confusion matrix an image (rows: truth), (N,K,K) int64 in the order of the store; no pixel of a scene counts twice.
+
+    Args:
+        segmenter: in evaluation mode, on its device.
+        store: whose index and card say where its patches lie; where they do not, every pixel counts.
+        batch: images, or windows, at a time; changes speed and memory only.
+        mode: "patches": every patch is predicted by itself. "scenes": whole scenes are predicted by a sliding window, and the result cut
+            back to the patches.
+        overlap: of windows, see `predict_scenes`; unused where patches are predicted.
+
+    Raises:
+        StoreError: mode is "scenes" and the store does not say where its patches lie.
+    """
+    places = locate(store)
+    tally = Tally(store, places, segmenter.scale.device)
+    progress = Progress("evaluation", len(store), "images")
+    if mode == "patches":
+        for first in range(0, len(store), batch):
+            rows = np.arange(first, min(first + batch, len(store)))
+            images = torch.from_numpy(np.array(store.images[first : first + batch])).to(segmenter.scale.device)
+            tally.add(rows, segmenter(images).argmax(1))
+            progress.update(int(rows[-1]) + 1)
+        return tally.matrices()
+    if places is None:
+        cause = "it does not say where the pairs lie in scenes (scene, row and column; patch in the card)."
+        raise StoreError(store.folder / "index.csv", cause, "Evaluate in mode patches, or on a store that was tiled from scenes.")
+    done = 0
+    for scene, mask in predict_scenes(segmenter, scenes_of(store, places), batch=batch, overlap=overlap):
+        for first in range(0, len(scene.rows), batch):
+            patches = slice(first, first + batch)
+            tally.add(scene.rows[patches], scene.cut(mask, patches))
+        done += len(scene.rows)
+        progress.update(done)
+    return tally.matrices()
+
+
+def evaluate(
+    weights: Path,
+    card: Path,
+    store: Path,
+    *,
+    metrics: Path,
+    confusion: Path,
+    device: str | torch.device,
+    batch: int,
+    mode: str,
+    overlap: float | None,
+) -> dict:
     """Score a trained segmenter on a store; write the confusion matrix of every image, then the metrics.
+
+    Where patches overlap, a pixel of a scene counts once, in the first patch that covers it: counted twice, the same prediction gets
+    another mIoU by another tiling.
 
     Args:
         weights: safetensors file of the segmenter.
         card: its card.
         store: folder of the validation pairs.
         metrics: JSON file to write: miou, f1 (macro, of the matrix of the whole set, 0 to 1), iou and f1_per_class (null for a class that
-            is in neither truth nor prediction), absent (their ids), classes, images, pixels (labelled), pixel_accuracy, confusion_sha256.
+            is in neither truth nor prediction), absent (their ids), classes, images, pixels (labelled and counted), pixel_accuracy, mode,
+            overlap (null in mode patches), confusion_sha256.
         confusion: npy file to write, (N,K,K) int64, rows truth, in the order of the store.
         device: "cpu" or "cuda".
-        batch: images at a time.
+        batch: images, or windows, at a time.
+        mode: "patches" or "scenes", see `count`.
+        overlap: share of a window's side that the next one covers again, 0 <= overlap < 1; unused in mode patches.
 
     Returns:
         What was written to `metrics`.
 
     Raises:
+        ConfigError: there is no such mode or overlap.
         WeightsError: the weights cannot be read or are made for another number of classes.
-        StoreError: no pixel of the store is labelled, so that no score is defined.
+        StoreError: no pixel of the store is labelled, so that no score is defined; or mode is "scenes" and its patches have no place in
+            scenes.
     """
-    segmenter, facts = load(weights, card, device)
-    pairs = Store.open(store)
-    if facts["classes"] != pairs.classes:
-        raise WeightsError(
-            weights,
-            f"they tell {facts['classes']} classes apart, but {store} has {pairs.classes}.",
-            "Evaluate on the dataset of the training.",
-        )
+    if mode not in MODES:
+        raise ConfigError("evaluation.mode", f"'{mode}' is no mode of evaluation.", f"Write one of {', '.join(MODES)}.")
+    if mode == "scenes" and not 0 <= overlap < 1:
+        raise ConfigError("evaluation.overlap", f"windows cannot overlap by {overlap} of their side.", "Give at least 0 and less than 1.")
+    segmenter, pairs, _ = _open(weights, card, store, device)
     if not any(pairs.card["class_pixels"]):
         raise StoreError(store, "no pixel is labelled, so no score is defined.", "Evaluate on a split that has masks.")
-    counts = count(segmenter, pairs, batch)
+    counts = count(segmenter, pairs, batch=batch, mode=mode, overlap=overlap)
     with files.replacing(confusion) as partial, open(partial, "wb") as file:
         np.save(file, counts)
     found = scores(counts)
@@ -88,11 +162,74 @@ def evaluate(weights: Path, card: Path, store: Path, *, metrics: Path, confusion
         "f1_per_class": _plain(found["f1_per_class"]),
         "classes": pairs.classes,
         "images": len(pairs),
+        "mode": mode,
+        "overlap": overlap if mode == "scenes" else None,
         "confusion_sha256": files.sha256(confusion),
     }
     files.write_json(metrics, values)
-    log.info("%s: mIoU %.4f, F1 %.4f over %d images; absent classes %s", store, found["miou"], found["f1"], len(pairs), found["absent"])
+    log.info(
+        "%s: mIoU %.4f, F1 %.4f over %d images (%s); absent classes %s",
+        store,
+        found["miou"],
+        found["f1"],
+        len(pairs),
+        mode,
+        found["absent"],
+    )
     return values
+
+
+def predict_rows(
+    weights: Path, card: Path, store: Path, *, masks: Path, rows_card: Path, count: int, seed: int, device: str | torch.device, batch: int
+) -> dict:
+    """Predict a few pairs of a store that a seed draws, whatever they look like, and write their masks.
+
+    The draw depends on seed and number of pairs only: all segmenters predict the same rows of a store.
+
+    Args:
+        weights: safetensors file of the segmenter.
+        card: its card.
+        store: folder of the pairs.
+        masks: npy file to write, (M,H,W) uint8 class ids; M = `count`, or what the store has.
+        rows_card: JSON file to write: rows (of the store, in the order of `masks`), store_sha256 (of the store's card), weights_sha256.
+        count: pairs to draw.
+        seed: of the draw.
+        device: "cpu" or "cuda".
+        batch: images at a time.
+
+    Returns:
+        What was written to `rows_card`.
+
+    Raises:
+        ConfigError: `count` is not positive.
+        WeightsError: the weights cannot be read or are made for another number of classes.
+    """
+    if count < 1:
+        raise ConfigError("count", f"{count} pairs cannot be drawn.", "Give 1 or more.")
+    segmenter, pairs, facts = _open(weights, card, store, device)
+    rows = numpy_stream(seed, "panels").permutation(len(pairs))[:count]
+    with files.replacing(masks) as partial, open(partial, "wb") as file:
+        np.save(file, predict(segmenter, pairs.images[rows], batch))
+    values = {
+        "rows": rows.tolist(),
+        "store_sha256": files.sha256(Path(store) / "card.json"),
+        "weights_sha256": facts["weights_sha256"],
+    }
+    files.write_json(rows_card, values)
+    return values
+
+
+def _open(weights: Path, card: Path, store: Path, device: str | torch.device) -> tuple[Segmenter, Store, dict]:
+    """A segmenter, the store that it shall predict, and the segmenter's card."""
+    segmenter, facts = load(weights, card, device)
+    pairs = Store.open(store)
+    if facts["classes"] != pairs.classes:
+        raise WeightsError(
+            weights,
+            f"they tell {facts['classes']} classes apart, but {store} has {pairs.classes}.",
+            "Evaluate on the dataset of the training.",
+        )
+    return segmenter, pairs, facts
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

@@ -4,7 +4,9 @@ Normalisation, padding to the network's multiple, precision, and its two files (
 """
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import safetensors
 import torch
@@ -14,16 +16,19 @@ from torch.nn import functional
 
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, WeightsError
+from satsynth.segmentation.losses import cross_entropy
 
 # ImageNet statistics, for every network and for real and synthetic images alike.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Outputs = torch.Tensor | tuple[torch.Tensor, ...]
 
 
 class Segmenter(nn.Module):
-    """Images (N,H,W,3) uint8 -> logits (N,K,H,W) float32.
+    """Images (N,H,W,3) uint8 -> logits (N,K,H,W) float32; in training mode, with them, whatever maps the network adds for its loss.
 
     Args:
-        network: images (N,3,H,W) float32 -> logits (N,K,H,W), for H and W that are multiples of `multiple`.
+        network: images (N,3,H,W) float32 -> logits (N,K,H,W), or a tuple that begins with them, for H and W that are multiples of
+            `multiple`.
         multiple: see above; other sizes are padded on the right and at the bottom, and the logits cropped.
         precision: "float32", or "bfloat16" (autocast and channels-last memory).
     """
@@ -37,15 +42,17 @@ class Segmenter(nn.Module):
         self.register_buffer("scale", (1 / (255 * std))[:, None, None], persistent=False)
         self.register_buffer("shift", (-mean / std)[:, None, None], persistent=False)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> Outputs:
         """Logits of every pixel; see the class."""
         layout = torch.channels_last if self.half else torch.contiguous_format
         inputs = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=layout) * self.scale + self.shift
         height, width = inputs.shape[2:]
         inputs = pad(inputs, self.multiple)
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.half):
-            logits = self.network(inputs)
-        return logits[:, :, :height, :width].float()
+            outputs = self.network(inputs)
+        if isinstance(outputs, tuple):
+            return tuple(output[:, :, :height, :width].float() for output in outputs)
+        return outputs[:, :, :height, :width].float()
 
 
 def pad(inputs: torch.Tensor, multiple: int) -> torch.Tensor:
@@ -66,16 +73,31 @@ def build(cfg: dict, classes: int, precision: str) -> Segmenter:
         classes: K.
         precision: "float32" or "bfloat16".
     """
-    name = f"satsynth.segmentation.networks.{cfg['network']}"
+    module = _module(cfg["network"])
+    return Segmenter(module.build(cfg, classes), module.minimum_multiple, precision)
+
+
+def build_loss(cfg: dict) -> Callable[[Outputs, torch.Tensor, int], torch.Tensor]:
+    """The loss that a config's network is trained by: (what it returns, masks (N,H,W) uint8, optimiser step) -> scalar."""
+    module = _module(cfg["network"])
+    if hasattr(module, "loss"):
+        return module.loss(cfg)
+    return lambda logits, masks, step: cross_entropy(logits, masks)
+
+
+def structure(cfg: dict) -> dict:
+    """What of a config is needed to build its network again: its name and the keys that its module reads."""
+    return {key: cfg[key] for key in ("network", *_module(cfg["network"]).STRUCTURE)}
+
+
+def _module(network: str) -> ModuleType:
+    name = f"satsynth.segmentation.networks.{network}"
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        raise ConfigError(
-            "network", f"there is no network '{cfg['network']}'.", "Name a module of satsynth/segmentation/networks."
-        ) from error
-    return Segmenter(module.build(cfg, classes), module.minimum_multiple, precision)
+        raise ConfigError("network", f"there is no network '{network}'.", "Name a module of satsynth/segmentation/networks.") from error
 
 
 def save(segmenter: Segmenter, weights: Path) -> str:

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
 from satsynth.pairs import open_view
@@ -13,8 +14,7 @@ from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
 from satsynth.segmentation import encoders
 from satsynth.segmentation.batches import Mixture
-from satsynth.segmentation.losses import cross_entropy
-from satsynth.segmentation.segmenter import Segmenter, build, pad, save
+from satsynth.segmentation.segmenter import Segmenter, build, build_loss, save, structure
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ def train(
     Args:
         real: folders of stores of real pairs; may be empty.
         synthetic: folders of stores of synthetic pairs; may be empty. With both, every batch is half real, half synthetic.
-        cfg: network, encoder, encoder_weights, precision, head_rate, exposures, training (a recipe and an optimiser).
+        cfg: network and the keys that its module reads; encoder, encoder_weights, precision, head_rate, exposures, training (a recipe and
+            an optimiser).
         seed: of initial weights, order, flips and dropout.
         weights: safetensors file to write.
         card: JSON file to write, last; content only.
@@ -62,11 +63,12 @@ def train(
     precision = choose_precision(cfg["precision"], device)
     segmenter, origin = start(cfg, mixture.view.classes, precision, seed)
     segmenter.to(device)
-    _check_batch(segmenter, mixture.view.size, recipe)
+    _guard_statistics(segmenter)
+    criterion = build_loss(cfg)
 
     def loss_of(step: int, part: int) -> torch.Tensor:
         images, masks = mixture.draw(seed, step, recipe.batch, part, recipe.accumulate)
-        return cross_entropy(segmenter(images), masks)
+        return criterion(segmenter(images), masks, step)
 
     rows = fit(
         "segmenter",
@@ -80,7 +82,7 @@ def train(
     )
     exposures = mixture.exposures(recipe.steps * recipe.batch)
     facts = {
-        "segmenter": {"network": cfg["network"], "encoder": cfg["encoder"]},
+        "segmenter": structure(cfg),
         "encoder_weights": origin,
         "classes": mixture.view.classes,
         "size": mixture.view.size,
@@ -122,10 +124,18 @@ def groups(segmenter: Segmenter, rate: float, head_rate: float) -> list[dict]:
     return [{"params": encoder, "lr": rate}, {"params": head, "lr": rate * head_rate}]
 
 
-def _check_batch(segmenter: Segmenter, size: int, recipe: Recipe) -> None:
-    """Batch statistics need two values a channel: one image whose deepest map is a single pixel has one."""
-    side = pad(torch.empty(1, 1, size, size), segmenter.multiple).shape[-1] // segmenter.multiple
-    if recipe.batch // recipe.accumulate * side * side < 2:
-        raise ConfigError(
-            "training.batch", f"one image of {size} px at a time is too few for batch normalisation.", "Use a batch of at least 2."
-        )
+def _guard_statistics(segmenter: Segmenter) -> None:
+    """Batch statistics need two values a channel: a map of one pixel (a deep or a pooled one) of one image has one."""
+
+    def check(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        images, channels = inputs[0].shape[:2]
+        if module.training and inputs[0].numel() // channels < 2:
+            raise ConfigError(
+                "training.batch",
+                f"{images} image at a time is too few for batch normalisation: a map of this network is 1 x 1.",
+                "Use a batch of at least 2 (training.batch / training.accumulate).",
+            )
+
+    for module in segmenter.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.register_forward_pre_hook(check)

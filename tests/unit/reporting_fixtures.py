@@ -30,7 +30,7 @@ def write_pairs(
     shares = 0.45 ** np.arange(space.count)
     edges = np.cumsum(shares / shares.sum())[:-1]
     base = np.asarray(space.colours, float) * 0.6 + 40
-    with StoreWriter(folder, size=size, classes=space.count) as writer:
+    with StoreWriter(folder, size=size, classes=space.count, facts={"scenes": min(scenes, count)}) as writer:
         for number in range(count):
             field = ndimage.gaussian_filter(stream.normal(size=(size, size)), size / 10, mode="wrap")
             field = (field - field.mean()) / field.std() + stream.normal(0, 0.4)
@@ -77,11 +77,17 @@ def write_run(
     synthetic: int = 0,
     **other,
 ) -> Run:
-    """A run's folder with a card, metrics and confusion matrices (N, K, K)."""
+    """A run's folder with a card, metrics and confusion matrices (N, K, K).
+
+    `other`: dataset, size, subject, network, source, method, and replica (the source that this seed takes, if not `source`).
+    """
     source = None if ratio == 0 else other.get("source", "cascade")
-    sets = {"real": "real", "control": "real", "synthetic": f"{source}-r{ratio}", "union": f"real+{source}-r{ratio}"}
-    segmenter = "fpn_half" if arm == "control" else "fpn"
-    run = Run("demo", 16, sets[arm], segmenter, seed, arm, source, ratio, "fpn", root / sets[arm] / segmenter / f"seed-{seed}")
+    taken, subject = other.get("replica", source), other.get("subject", "fpn")
+    sets = {"real": "real", "control": "real", "synthetic": f"{taken}-r{ratio}", "union": f"real+{taken}-r{ratio}"}
+    segmenter = f"{subject}_half" if arm == "control" else subject
+    method = None if ratio == 0 else other.get("method", "satsynth")
+    place, folder = (other.get("dataset", "demo"), other.get("size", 16)), root / sets[arm] / segmenter / f"seed-{seed}"
+    run = Run(*place, sets[arm], segmenter, seed, arm, source, ratio, subject, other.get("network", subject), method, folder)
     card = {"segmenter": segmenter, "steps": steps, "seed": seed, "real_pairs": 40, "synthetic_pairs": 40 * ratio}
     write_json(run.folder / "card.json", card | {"real_exposures": real, "synthetic_exposures": synthetic, "parameters": 1234567})
     write_json(run.folder / "metrics.json", scores(confusion))
@@ -99,8 +105,14 @@ def blur(masks: np.ndarray, error: float, seed: int, classes: int = 3) -> np.nda
     return found
 
 
-def write_demo(root: Path, errors: dict[tuple[str, int], float], seeds: int = 3, scenes: int = 3) -> tuple[list[Run], list[Real]]:
-    """Real stores and runs; `errors` maps (arm, R) to the share of wrong pixels, to which each seed adds a little."""
+def write_demo(
+    root: Path, errors: dict[tuple[str, int], float], seeds: int = 3, scenes: int = 3, background: int | None = None, **other
+) -> tuple[list[Run], list[Real]]:
+    """Real stores and runs; `errors` maps (arm, R) to the share of wrong pixels, to which each seed adds a little.
+
+    `other` goes to `write_run`; a list of sources as `replicas` is taken by the seeds in turn.
+    """
+    replicas = other.pop("replicas", None)
     train = write_pairs(root / "train", count=8, size=16, seed=1)
     val = write_pairs(root / "val", count=6, size=16, seed=2, scenes=scenes)
     masks = np.load(val / "masks.npy")
@@ -110,5 +122,8 @@ def write_demo(root: Path, errors: dict[tuple[str, int], float], seeds: int = 3,
         real, synthetic, steps = exposures[arm]
         for seed in range(seeds):
             confusion = blur(masks, error + 0.005 * seed, 100 * seed + ratio)
-            runs.append(write_run(root / "runs", arm, seed, confusion, ratio=ratio, steps=steps, real=real, synthetic=synthetic))
-    return runs, [Real("demo", 16, train, val, write_classes(root))]
+            taken = {"source": replicas[0], "replica": replicas[seed % len(replicas)]} if replicas else {}
+            shown = {"ratio": ratio, "steps": steps, "real": real, "synthetic": synthetic}
+            runs.append(write_run(root / "runs", arm, seed, confusion, **shown, **taken, **other))
+    place = other.get("dataset", "demo"), other.get("size", 16)
+    return runs, [Real(*place, train, val, write_classes(root), "demo", background)]

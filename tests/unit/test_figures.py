@@ -1,10 +1,9 @@
-import importlib
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import check_legible, check_repeatable
 from PIL import Image
 from reporting_fixtures import SPACE, write_classes, write_demo, write_pairs
 
@@ -56,47 +55,12 @@ VIEWS = ("pairs", "upscaling", "class_distribution", "ratio_curve", "training_cu
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_second_draw_gives_the_same_bytes_whatever_the_users_settings(world, tmp_path, view):
-    cfg, inputs = world[view]
-    found = []
-    for number in range(2):
-        out = tmp_path / f"{number}.png", tmp_path / f"{number}.pdf"
-        with matplotlib.rc_context({"font.size": 10 + 9 * number, "lines.linewidth": 1 + number}):
-            figures.draw(view, cfg, inputs, *out)
-        found.append([path.read_bytes() for path in out])
-    assert found[0] == found[1]
-    png, pdf = found[0]
-    assert b"Software" not in png and b"CreationDate" not in pdf and pdf.startswith(b"%PDF")
-    with Image.open(tmp_path / "0.png") as image:
-        assert round(image.info["dpi"][0]) == 150
+    check_repeatable(view, *world[view], tmp_path)
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_no_text_leaves_the_figure_or_covers_another(world, tmp_path, view):
-    cfg, inputs = world[view]
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(figures.STYLE)
-        figure = importlib.import_module(f"satsynth.reporting.figures.{view}").compose(cfg, inputs)
-        figure.set_dpi(150)
-        figure.savefig(tmp_path / "x.png", dpi=150)
-        boxes = [(text.get_text(), text.get_window_extent()) for text in visible_texts(figure)]
-    assert len(boxes) >= 4
-    for text, box in boxes:
-        assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1, text
-    for place, (text, box) in enumerate(boxes):
-        assert not [other for other, another in boxes[place + 1 :] if box.padded(-1).overlaps(another.padded(-1))], text
-
-
-def visible_texts(figure):
-    hidden = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
-            # A shared axis keeps the ticks that lie outside of what is shown, and draws none of them.
-            hidden |= {label for tick in ticks if not low <= tick.get_loc() <= high for label in (tick.label1, tick.label2)}
-    texts = figure.findobj(matplotlib.text.Text)
-    return [text for text in texts if text.get_text().strip() and text.get_visible() and text not in hidden]
+    check_legible(view, *world[view], tmp_path)
 
 
 def test_pixels_of_patches_stay_crisp(world, tmp_path):

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from satsynth.codes import Codes
 from satsynth.diffusion import ddpm, training, upscaler
-from satsynth.diffusion.sampling import bounds, sample_shard
+from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import Stacks, choose_codes, decode, encode, enlarge, turn
-from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
+from satsynth.pairs import IGNORE, Store, StoreWriter, bounds, open_view
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
 

@@ -10,6 +10,7 @@ from PIL import Image
 from reporting_fixtures import write_demo, write_json
 
 from satsynth.reporting import page, tables
+from satsynth.reporting.captions import CAPTIONS
 from satsynth.reporting.facts import collect, words
 
 VOID = {"meta", "img", "br", "link"}
@@ -130,6 +131,44 @@ def test_page_says_what_was_run_and_is_repeatable(task):
     assert task.output["page"].read_bytes() == before
 
 
+def tabulate(task, root, view, name, **demo):
+    """Give the page one table more."""
+    errors = {("real", 0): 0.3, ("union", 1): 0.2, ("union", 3): 0.3}
+    runs, real = write_demo(root / name, errors, seeds=2, **demo)
+    place = task.input["tables"][0].parent
+    cfg = {"title": f"Title of {name}", "confidence": 0.95, "replicates": 20, "seed": 0}
+    tables.build(view, runs, real, cfg, {kind: place / f"{name}.{kind}" for kind in ("csv", "md", "tex")})
+    task.input["tables"].append(place / f"{name}.csv")
+    task.input["printed"].append(place / f"{name}.md")
+
+
+def test_every_view_of_a_table_has_its_caption(task, tmp_path):
+    for view in ("summary", "dataset"):
+        tabulate(task, tmp_path, view, f"my_{view}")
+    page.write_run(task)
+    text = read(task.output["page"]).text
+    assert all(CAPTIONS[view] in text for view in ("gain", "per_class", "summary", "dataset"))
+
+
+def test_two_comparisons_stand_open_under_the_names_of_their_tables(task, tmp_path):
+    tabulate(task, tmp_path, "gain", "other")
+    page.write_run(task)
+    reader = read(task.output["page"])
+    assert reader.tags.count("details") == 0
+    assert {"#table-main", "#table-other"} <= {value for tag, name, value in reader.attributes if (tag, name) == ("a", "href")}
+    assert reader.text.count("demo, 16 px, fpn: ") == 2
+
+
+def test_many_comparisons_take_a_line_each(task, tmp_path):
+    for subject in ("pspnet", "segformer"):
+        tabulate(task, tmp_path, "gain", f"of_{subject}", subject=subject)
+    page.write_run(task)
+    reader = read(task.output["page"])
+    assert reader.tags.count("details") == reader.tags.count("summary") == 3
+    for said in ("demo, 16 px, fpn: ", "demo, 16 px, pspnet: ", "demo, 16 px, segformer: ", "Training on the real pairs D alone"):
+        assert said in reader.text
+
+
 def test_facts_leave_unsaid_what_a_card_lacks(tmp_path):
     card = write_json(tmp_path / "demo/generators/g/card.json", {})
     assert words(collect([], [card], [])) == ["Generator g (demo)."]
@@ -138,6 +177,7 @@ def test_facts_leave_unsaid_what_a_card_lacks(tmp_path):
 def test_reporting_never_imports_torch():
     code = (
         "import sys, importlib; [importlib.import_module('satsynth.reporting.' + m) for m in ('tables', 'page', 'verdict', 'figures', "
+        "'tables.gain', 'tables.per_class', 'tables.summary', 'tables.dataset', 'published', "
         "'figures.pairs', 'figures.upscaling', 'figures.class_distribution', 'figures.ratio_curve', 'figures.training_curves')]; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib.pyplot', 'snakemake')))"
     )

@@ -1,71 +1,20 @@
-"""Segmentation: fair pairs of runs, exact mixing, resuming, encoders, networks, evaluation."""
-
-import json
+"""Segmentation: fair pairs of runs, exact mixing, resuming, encoders, networks."""
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from segmentation_fixtures import CFG, CLASSES, make_store, run, score
 
 from satsynth.fitting import choose_precision
-from satsynth.metrics.confusion import confusion
-from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
+from satsynth.pairs import IGNORE, open_view
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
 from satsynth.segmentation import encoders
 from satsynth.segmentation.batches import Mixture, turn
 from satsynth.segmentation.losses import cross_entropy
-from satsynth.segmentation.prediction import evaluate, predict
-from satsynth.segmentation.segmenter import build, load, pad
-from satsynth.segmentation.training import start, train
-
-CLASSES = 3
-TRAINING = {
-    "steps": 4,
-    "batch": 4,
-    "accumulate": 1,
-    "optimizer": "sgd",
-    "learning_rate": 0.02,
-    "momentum": 0.9,
-    "weight_decay": 1.0e-4,
-    "warmup": 0,
-    "decay": "poly",
-    "power": 0.9,
-    "clip": None,
-    "log_every": 1,
-}
-CFG = {
-    "network": "fpn",
-    "encoder": "resnet18",
-    "encoder_weights": "none",
-    "precision": "float32",
-    "head_rate": 1.0,
-    "exposures": 1.0,
-    "training": TRAINING,
-}
-
-
-def shapes(count, size, seed, mark=0):
-    """Pairs of noisy fields (class 0) with a dark disc (1) and a bright square (2); the pixel at (0, 0) of each image counts the pairs."""
-    stream = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:size, :size]
-    for number in range(count):
-        mask = np.zeros((size, size), np.uint8)
-        y, x, r = stream.integers(size // 4, 3 * size // 4, 3)
-        mask[(rows - y) ** 2 + (columns - x) ** 2 < (r / 2) ** 2] = 1
-        y, x = stream.integers(0, size - 2 * size // 5, 2)
-        mask[y : y + 2 * size // 5, x : x + 2 * size // 5] = 2
-        image = np.array([[90, 120, 70], [30, 40, 90], [200, 190, 180]])[mask] + stream.normal(0, 12, (size, size, 3))
-        image = image.clip(0, 255).astype(np.uint8)
-        image[0, 0] = mark, number, 0
-        yield image, mask
-
-
-def make_store(folder, count=6, size=32, seed=0, mark=0, ignored=False, classes=CLASSES):
-    with StoreWriter(folder, size=size, classes=classes) as writer:
-        for image, mask in shapes(count, size, seed, mark):
-            writer.append(image, np.full_like(mask, IGNORE) if ignored else mask)
-    return folder
+from satsynth.segmentation.segmenter import build, pad
+from satsynth.segmentation.training import start
 
 
 @pytest.fixture(scope="module")
@@ -77,24 +26,6 @@ def real(tmp_path_factory):
 def synthetic(tmp_path_factory):
     root = tmp_path_factory.mktemp("synthetic")
     return [make_store(root / f"shard-{shard:04d}", count=5, seed=shard + 1, mark=1) for shard in range(3)]
-
-
-def run(folder, real_stores, synthetic_stores, seed=0, wall_seconds=None, device="cpu", **changes):
-    training = {**TRAINING, **changes.pop("training", {})}
-    card = train(
-        real_stores,
-        synthetic_stores,
-        {**CFG, **changes, "training": training},
-        seed,
-        weights=folder / "weights.safetensors",
-        card=folder / "card.json",
-        history=folder / "history.csv",
-        work=folder / "work",
-        device=device,
-        wall_seconds=wall_seconds,
-    )
-    assert card == files.read_json(folder / "card.json")
-    return card
 
 
 # Batches
@@ -380,66 +311,6 @@ def test_a_small_set_is_learned_by_heart(tmp_path):
     recipe = {"steps": 75, "batch": 8, "optimizer": "adamw", "betas": [0.9, 0.999], "learning_rate": 1.0e-3, "weight_decay": 0.01}
     run(tmp_path, [store], [], training=recipe, precision="auto")
     assert score(tmp_path, store)["miou"] >= 0.9
-
-
-# Evaluation
-
-
-def score(folder, store, **changes):
-    options = {"metrics": folder / "metrics.json", "confusion": folder / "confusion.npy", "device": "cpu", "batch": 4}
-    return evaluate(folder / "weights.safetensors", folder / "card.json", store, **{**options, **changes})
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, real):
-    folder = tmp_path_factory.mktemp("trained")
-    run(folder, [real], [])
-    return folder
-
-
-def test_evaluation_counts_what_prediction_says(tmp_path, trained, real):
-    with StoreWriter(tmp_path / "val", size=32, classes=CLASSES) as writer:
-        for image, mask in shapes(5, 32, 9):
-            mask[:4] = IGNORE
-            writer.append(image, mask)
-    values = score(trained, tmp_path / "val", batch=2)
-    counts = np.load(trained / "confusion.npy")
-    store = Store.open(tmp_path / "val")
-    segmenter, _ = load(trained / "weights.safetensors", trained / "card.json", "cpu")
-    masks = predict(segmenter, store.images, 3)
-    assert masks.dtype == np.uint8 and masks.shape == (5, 32, 32)
-    assert counts.dtype == np.int64 and counts.shape == (5, CLASSES, CLASSES)
-    for number in range(5):
-        np.testing.assert_array_equal(counts[number], confusion(store.masks[number], masks[number], CLASSES))
-    assert values["pixels"] == 5 * 28 * 32 and values["images"] == 5 and values["classes"] == CLASSES
-    assert values["confusion_sha256"] == files.sha256(trained / "confusion.npy")
-    assert values == json.loads((trained / "metrics.json").read_text())
-
-
-def test_absent_classes_are_null(tmp_path, real):
-    wide = make_store(tmp_path / "wide", classes=200)
-    run(tmp_path, [wide], [], training={"steps": 2})
-    values = score(tmp_path, wide)
-    assert values["absent"] and values["iou"][values["absent"][0]] is None and values["f1_per_class"][values["absent"][0]] is None
-    assert len(values["iou"]) == 200 and all(value is not None for value in values["iou"][:CLASSES])
-
-
-def test_evaluation_refuses_what_does_not_belong_together(tmp_path, trained, real):
-    with pytest.raises(StoreError, match="no pixel is labelled"):
-        score(trained, make_store(tmp_path / "blank", ignored=True))
-    with pytest.raises(WeightsError, match="3 classes apart"):
-        score(trained, make_store(tmp_path / "four", classes=4))
-    facts = files.read_json(trained / "card.json")
-    files.write_json(tmp_path / "card.json", {**facts, "weights_sha256": "0" * 64})
-    with pytest.raises(WeightsError, match="not the weights that"):
-        load(trained / "weights.safetensors", tmp_path / "card.json", "cpu")
-    files.write_json(tmp_path / "card.json", {**facts, "segmenter": {"network": "fpn", "encoder": "resnet34"}})
-    with pytest.raises(WeightsError, match="cannot be read"):
-        load(trained / "weights.safetensors", tmp_path / "card.json", "cpu")
-    (tmp_path / "weights.safetensors").write_bytes((trained / "weights.safetensors").read_bytes()[:1000])
-    files.write_json(tmp_path / "card.json", {**facts, "weights_sha256": files.sha256(tmp_path / "weights.safetensors")})
-    with pytest.raises(WeightsError, match="cannot be read"):
-        load(tmp_path / "weights.safetensors", tmp_path / "card.json", "cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

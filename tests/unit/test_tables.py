@@ -1,86 +1,25 @@
+import dataclasses
 import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-from reporting_fixtures import scores, write_demo
+from reporting_fixtures import write_demo
 
 from satsynth.metrics import confusion as metrics
-from satsynth.reporting import markup, statistics, tables
-from satsynth.reporting.verdict import findings, outcome, verdict
+from satsynth.reporting import markup, tables
+from satsynth.reporting.verdict import outcome
 from satsynth.runtime.errors import ConfigError, StoreError
 
 CFG = {"title": "What synthetic pairs are worth", "confidence": 0.95, "replicates": 200, "seed": 0}
 
 
-def build(root, errors, view="gain", cfg=CFG, **demo):
+def build(root, errors, cfg=CFG, **demo):
     runs, real = write_demo(root, errors, **demo)
-    out = {kind: root / "tables" / f"{view}.{kind}" for kind in ("csv", "md", "tex")}
-    tables.build(view, runs, real, cfg, out)
+    out = {kind: root / "tables" / f"gain.{kind}" for kind in ("csv", "md", "tex")}
+    tables.build("gain", runs, real, cfg, out)
     return runs, real, out
-
-
-# Statistics ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_standard_error_is_the_sample_deviation_over_root_n():
-    found = statistics.spread([1.0, 2.0, 3.0])
-    assert (found.mean, found.n) == (2.0, 3)
-    assert found.error == pytest.approx(1 / math.sqrt(3), rel=1e-15)
-    assert math.isnan(statistics.spread([1.0]).error)
-
-
-def test_paired_difference_uses_common_seeds_and_students_t():
-    found = statistics.paired({0: 5.0, 1: 7.0, 2: 9.0, 8: 100.0}, {2: 6.0, 1: 5.0, 0: 4.0}, 0.95)
-    reach = 4.302652729911275 / math.sqrt(3)  # t with 2 degrees of freedom, differences 1, 2, 3
-    assert (found.mean, found.n) == (2.0, 3)
-    assert (found.low, found.high) == pytest.approx((2 - reach, 2 + reach))
-
-
-def test_one_seed_gives_no_interval():
-    found = statistics.paired({0: 5.0}, {0: 4.0}, 0.95)
-    assert found.mean == 1.0 and math.isnan(found.low) and math.isnan(found.high)
-    assert not found.decided
-
-
-def test_mean_iou_is_that_of_the_metrics_with_absent_classes_left_out():
-    stream = np.random.default_rng(0)
-    counts = stream.integers(0, 50, (20, 4, 4))
-    counts[:, 2, :] = counts[:, :, 2] = 0
-    assert statistics.mean_iou(counts) == pytest.approx([metrics.scores(each)["miou"] for each in counts])
-    assert math.isnan(statistics.mean_iou(np.zeros((3, 3), np.int64)))
-
-
-def test_scene_sums_add_the_patches_of_a_scene():
-    counts = np.arange(4)[:, None, None] * np.ones((1, 2, 2), np.int64)
-    assert statistics.sum_scenes(counts, ["b", "a", "b", "a"])[:, 0, 0].tolist() == [1 + 3, 0 + 2]
-    with pytest.raises(StoreError, match="4 matrices"):
-        statistics.sum_scenes(counts, ["a"])
-
-
-def test_bootstrap_equals_resampling_scene_by_scene():
-    stream = np.random.default_rng(1)
-    first, second = stream.integers(0, 30, (2, 3, 5, 3, 3))
-    found = statistics.bootstrap_scenes(first, second, replicates=50, confidence=0.9, seed=7)
-    draws = np.random.Generator(np.random.Philox(7)).multinomial(5, np.full(5, 0.2), size=50)
-    gaps = []
-    for draw in draws:
-        chosen = np.repeat(np.arange(5), draw)
-        mean = [np.mean([metrics.scores(run[chosen].sum(0))["miou"] for run in arm]) for arm in (first, second)]
-        gaps.append(mean[0] - mean[1])
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(gaps, [0.05, 0.95])))
-    assert found.mean == pytest.approx(
-        np.mean([metrics.scores(run.sum(0))["miou"] for run in first]) - np.mean([metrics.scores(run.sum(0))["miou"] for run in second])
-    )
-
-
-def test_bootstrap_of_equal_arms_is_zero_and_of_one_scene_is_nothing():
-    arm = np.random.default_rng(0).integers(1, 9, (2, 4, 3, 3))
-    same = statistics.bootstrap_scenes(arm, arm, replicates=20, confidence=0.95, seed=0)
-    assert (same.mean, same.low, same.high) == (0, 0, 0)
-    lone = statistics.bootstrap_scenes(arm[:, :1], arm[:, :1] * 2, replicates=20, confidence=0.95, seed=0)
-    assert math.isnan(lone.low) and lone.n == 1
 
 
 # The gain table -----------------------------------------------------------------------------------------------------------------
@@ -162,7 +101,9 @@ def test_one_seed_and_one_scene_give_dashes(tmp_path):
     _, _, out = build(tmp_path, {("real", 0): 0.25, ("union", 1): 0.2}, seeds=1, scenes=1)
     row = pd.read_csv(out["csv"]).iloc[-1]
     assert row["gain_points"] > 0 and math.isnan(row["gain_low"]) and math.isnan(row["gain_scene_low"])
-    assert markup.read_markdown(out["md"]).rows[-1][-3:-1] == ("–", "–")
+    printed = markup.read_markdown(out["md"])
+    last = dict(zip(printed.header, printed.rows[-1]))
+    assert (last["95 % over seeds"], last["95 % over scenes"]) == ("–", "–") and last["Difference to D"].startswith("+")
 
 
 def test_same_inputs_give_the_same_bytes(tmp_path):
@@ -172,24 +113,134 @@ def test_same_inputs_give_the_same_bytes(tmp_path):
     assert [path.read_bytes() for path in out.values()] == before
 
 
-def test_per_class_gives_every_class_and_a_dash_where_it_is_absent(tmp_path):
-    runs, real = write_demo(tmp_path, {("real", 0): 0.2, ("union", 1): 0.1})
-    for run in runs:
-        confusion = np.load(run.folder / "confusion.npy")
-        confusion[:, 2, :] = confusion[:, :, 2] = 0
-        np.save(run.folder / "confusion.npy", confusion)
-        (run.folder / "metrics.json").write_text(json.dumps(scores(confusion)))
-    out = {"csv": tmp_path / "c.csv", "md": tmp_path / "c.md"}
-    tables.build("per_class", runs, real, CFG, out)
+def test_what_matters_stands_before_how_it_was_trained(tmp_path):
+    _, _, out = build(tmp_path, ERRORS)
+    assert markup.read_markdown(out["md"]).header == (
+        *("Training set", "R", "n", "mIoU (%)", "F1 (%)", "Difference to D", "95 % over seeds", "95 % over scenes"),
+        *("Steps", "Real exposures", "Synthetic exposures", "Absent"),
+    )
+
+
+# Replicas of a source -----------------------------------------------------------------------------------------------------------
+
+
+def test_replicas_share_a_line_and_the_note_names_it(tmp_path):
+    errors = {("real", 0): 0.25, ("synthetic", 1): 0.5, ("union", 1): 0.2}
+    runs, real, out = build(tmp_path, errors, replicas=["cascade", "cascade_b", "cascade_c"])
     frame = pd.read_csv(out["csv"])
-    water = frame[(frame["class"] == "water") & (frame["arm"] == "real")].iloc[0]
-    known = [json.loads((run.folder / "metrics.json").read_text())["iou"][1] for run in runs if run.arm == "real"]
-    assert water["iou_pct"] == pytest.approx(100 * np.mean(known), abs=1e-12)
-    rows = markup.read_markdown(out["md"]).rows
-    assert [row[0] for row in rows] == ["field", "water", "roof"]
-    assert rows[2][2:] == ("–", "–") and "–" not in rows[1]
-    gain = tables.build("gain", runs, real, CFG, {})
-    assert gain.frame["absent_classes"].tolist()[1:] == ["roof", "roof"] and any("Absent somewhere: roof" in note for note in gain.notes)
+    assert frame["arm"].tolist() == ["constant", "real", "synthetic", "union"]
+    union = frame.iloc[-1]
+    assert union["training_set"] == "real+cascade-r1 real+cascade_b-r1 real+cascade_c-r1"
+    assert (union["source"], union["n"], union["seeds"]) == ("cascade", 3, "0 1 2")
+    note = next(note for note in markup.read_markdown(out["md"]).notes if note.startswith("±")).replace("\u00a0", " ")
+    assert "For D′ alone, R = 1 (3 generators) and D ∪ D′, R = 1 (3 generators) the seeds vary generator and segmenter" in note
+    assert "In all other rows the seeds vary the segmenter's training only." in note and "not independent" not in note
+    known = [json.loads((run.folder / "metrics.json").read_text())["miou"] for run in runs if run.arm == "union"]
+    assert union["miou_pct"] == pytest.approx(100 * np.mean(known), abs=1e-12)
+    for view in ("per_class", "summary"):
+        assert any("D ∪ D′, R = 1 (3 generators)" in note.replace("\u00a0", " ") for note in tables.build(view, runs, real, CFG, {}).notes)
+
+
+def test_without_replicas_the_seeds_vary_the_segmenter_only(tmp_path):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.25, ("union", 1): 0.2}, seeds=2)
+    for view in ("gain", "per_class", "summary"):
+        (note,) = (note for note in tables.build(view, runs, real, CFG, {}).notes if "seeds vary" in note)
+        assert "The seeds vary the segmenter's training only" in note and "vary generator" not in note
+
+
+def test_rows_of_one_name_with_and_without_replicas_are_told_apart(tmp_path):
+    errors = {("real", 0): 0.25, ("union", 1): 0.2}
+    runs, real = write_demo(tmp_path, errors, replicas=["cascade", "cascade_b"])
+    more, _ = write_demo(tmp_path, errors, subject="pspnet")
+    (note,) = (note for note in tables.build("gain", [*runs, *more], real, CFG, {}).notes if note.startswith("±"))
+    assert "R = 1 of demo 16 fpn (2 generators) the seeds vary" in note.replace("\u00a0", " ") and "pspnet" not in note
+    assert "Seeds that share a generator are not independent" in note  # three seeds, two generators
+
+
+# How many differences -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_differences_and_chance_findings_is_said(tmp_path):
+    runs, real = write_demo(tmp_path, ERRORS | {("union", 1): 0.19, ("union", 3): 0.15}, seeds=2)
+    found = tables.build("gain", runs, real, CFG | {"replicates": 500}, {})
+    strict = tables.build("gain", runs, real, CFG | {"replicates": 500, "confidence": 1 - 0.05 / 4}, {}).frame
+    loose, tight = (sum(outcome(row, "gain") != "undecided" for row in frame.to_dict("records")) for frame in (found.frame, strict))
+    assert tight < loose  # or the test would not tell the levels apart
+    (note,) = (note for note in found.notes if "Bonferroni" in note)
+    assert note.startswith(
+        "The table shows 4 differences to D with 8 intervals: were there no difference at all, about 0.4 of these intervals"
+    )
+    assert f"{loose} of 4 differences are decided at 95 %, and {tight} at the Bonferroni level of 98.75 %." in note
+
+
+def test_a_level_that_the_bootstrap_cannot_reach_is_said(tmp_path):
+    runs, real, out = build(tmp_path, ERRORS)
+    (note,) = (note for note in markup.read_markdown(out["md"]).notes if "Bonferroni" in note)
+    assert "98.75 % is not said" in note and "it takes 400 replicates, and 200 were drawn" in note
+    (note,) = (note for note in tables.build("gain", runs, real, CFG | {"replicates": 400}, {}).notes if "Bonferroni" in note)
+    assert "is not said" not in note
+
+
+def test_one_difference_needs_no_correction_and_none_says_nothing(tmp_path):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.25, ("union", 1): 0.2}, seeds=2)
+    assert any("The table shows one difference to D" in note for note in tables.build("gain", runs, real, CFG, {}).notes)
+    alone = [run for run in runs if run.arm == "real"]
+    assert not any("The table shows" in note for note in tables.build("gain", alone, real, CFG, {}).notes)
+
+
+# The paper's numbers ------------------------------------------------------------------------------------------------------------
+
+
+def beside_the_paper(root, *, form="isaid", size=256, **other):
+    """The gain table of runs on data of this format and size."""
+    errors = {("real", 0): 0.25, ("synthetic", 1): 0.5, ("union", 1): 0.2, ("union", 3): 0.2}
+    runs, real = write_demo(root, errors, seeds=1, size=size, **other)
+    return tables.build("gain", runs, [dataclasses.replace(real[0], format=form)], CFG, {"md": root / "t.md", "tex": root / "t.tex"})
+
+
+def test_the_papers_numbers_stand_beside_ours(tmp_path):
+    table = beside_the_paper(tmp_path)
+    frame = table.frame
+    assert frame["paper_table"].tolist() == ["", "Table 2", "", "Table 2", ""]
+    assert frame["paper_miou_pct"].tolist()[1::2] == [59.52, 60.65] and frame["paper_miou_se_pct"].tolist()[1::2] == [0.19, 0.38]
+    assert frame["paper_f1_pct"].tolist()[1::2] == [72.82, 73.69] and frame["paper_f1_se_pct"].tolist()[1::2] == [0.15, 0.33]
+    assert frame["paper_gain_points"].dropna().tolist() == [pytest.approx(1.13)]
+    printed = markup.read_markdown(tmp_path / "t.md")
+    place = printed.header.index("Paper mIoU (%)")
+    assert [row[place] for row in printed.rows] == ["–", "59.52 ± 0.19", "–", "60.65 ± 0.38 (+1.13)", "–"]
+    (note,) = (note for note in printed.notes if note.startswith("Paper mIoU"))
+    assert "Table 2 does not state R: D ∪ D′ of the paper stands beside R = 1." in note and "only differences compare" in note
+
+
+def test_papers_ratios_are_matched_where_it_states_them(tmp_path):
+    table = beside_the_paper(tmp_path, size=128, method="satsynth_x0")
+    assert table.frame["paper_miou_pct"].dropna().tolist() == [50.25, 51.00, 51.45]
+    assert table.frame["paper_table"].tolist() == ["", "Table 5", "", "Table 3", "Table 3"]
+    (note,) = (note for note in table.notes if note.startswith("Paper mIoU"))
+    assert "Table 3 and Table 5" in note and "does not state R:" not in note
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"form": "loveda"}, {"size": 64}, {"subject": "unet"}, {"size": 128, "subject": "pspnet"}],
+    ids=lambda other: " ".join(map(str, other.values())),
+)
+def test_without_a_counterpart_in_the_paper_there_is_no_column(tmp_path, other):
+    table = beside_the_paper(tmp_path, **other)
+    assert not table.frame["paper_miou_pct"].notna().any() and "Paper mIoU (%)" not in table.header
+    assert not any("Paper" in note for note in table.notes)
+
+
+def test_the_network_counts_not_the_name_of_the_segmenter(tmp_path):
+    table = beside_the_paper(tmp_path, subject="my_own", network="pspnet", method="cutmix")
+    assert table.frame["paper_miou_pct"].dropna().tolist() == [48.95]  # D; the paper has no CutMix at 256 px
+
+
+def test_training_on_a_part_of_train_has_no_counterpart(tmp_path):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.25, ("union", 1): 0.2}, seeds=1, size=256)
+    runs = [dataclasses.replace(run, training_set=run.training_set.replace("real", "fit")) for run in runs]
+    table = tables.build("gain", runs, [dataclasses.replace(real[0], format="isaid")], CFG, {})
+    assert not table.frame["paper_miou_pct"].notna().any()
 
 
 # Bad input ----------------------------------------------------------------------------------------------------------------------
@@ -213,58 +264,3 @@ def test_scores_that_are_not_of_the_confusion_matrix_are_refused(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"miou": 0.99}))
     with pytest.raises(StoreError, match="is not that of confusion"):
         tables.build("gain", runs, real, CFG, {})
-
-
-# The verdict --------------------------------------------------------------------------------------------------------------------
-
-
-def judge(tmp_path, errors, **demo):
-    _, _, out = build(tmp_path, errors, **demo)
-    frame = pd.read_csv(out["csv"])
-    return findings(frame)[0][0], verdict(frame)
-
-
-def test_a_clear_gain_is_said(tmp_path):
-    headline, text = judge(tmp_path, {("real", 0): 0.4, ("union", 1): 0.2, ("synthetic", 1): 0.5})
-    assert headline == "demo, 16 px, fpn: adding synthetic pairs raised mIoU."
-    assert "The gain is positive and no interval includes zero." in text
-    assert "points above the constant class (field" in text
-
-
-def test_a_loss_is_said(tmp_path):
-    headline, text = judge(tmp_path, {("real", 0): 0.2, ("union", 1): 0.4})
-    assert "did not raise mIoU; it lowered it" in headline
-    assert "The gain is not positive: synthetic pairs made the result worse" in text and "points less" in text
-
-
-def test_an_undecided_difference_is_said(tmp_path):
-    headline, text = judge(tmp_path, {("real", 0): 0.3, ("union", 1): 0.2995})
-    assert "raised" not in headline and ("is not shown" in headline or "not positive" in headline)
-    assert "include" in text and "may be chance" in text
-
-
-def test_without_seeds_to_compare_nothing_is_shown(tmp_path):
-    headline, text = judge(tmp_path, {("real", 0): 0.4, ("union", 1): 0.1}, seeds=1)
-    assert "a gain from synthetic pairs is not shown" in headline
-    assert "with 1 seed there is no interval over seeds" in text
-
-
-def test_a_useless_synthetic_set_is_said():
-    row = {"dataset": "d", "size": 8, "segmenter": "fpn", "n": 2, "miou_se_pct": 0.1, "source": None, "ratio": 0, "gain_points": math.nan}
-    frame = pd.DataFrame(
-        [
-            row | {"arm": "constant", "miou_pct": 20.0, "answer": "field"},
-            row | {"arm": "real", "miou_pct": 60.0},
-            row | {"arm": "synthetic", "miou_pct": 15.0, "source": "cascade", "ratio": 1},
-        ]
-    )
-    assert "does not beat the constant class (field, 20.00 %)" in verdict(frame)
-
-
-@pytest.mark.parametrize(
-    ("seeds", "scenes", "said"),
-    [((1, 2), (0.5, 3), "gain"), ((1, 2), (-1, 3), "undecided"), ((-2, -1), (-3, -1), "loss"), ((1, 2), (math.nan,) * 2, "gain")],
-)
-def test_outcome_wants_every_interval_at_hand(seeds, scenes, said):
-    row = dict(zip(("gain_low", "gain_high", "gain_scene_low", "gain_scene_high"), (*seeds, *scenes)))
-    assert outcome(row, "gain") == said

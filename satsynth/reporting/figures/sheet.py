@@ -13,6 +13,7 @@ from satsynth.runtime.errors import ConfigError
 
 MARGIN = 30
 LINE = 32
+HEADING = 26
 
 
 def pick(count: int, wanted: int, seed: int) -> np.ndarray:
@@ -44,18 +45,22 @@ def tile(cells: Sequence[Sequence[np.ndarray | None]], gap_x: Sequence[int], gap
 def compose(
     title: str, blocks: Sequence[tuple[str, np.ndarray]], space: LabelSpace, masks: Sequence[np.ndarray], between: int = 50
 ) -> Figure:
-    """Blocks (heading, canvas) side by side under a title, above the legend of the classes (and of ignore, where `masks` hold it)."""
+    """Blocks (heading, canvas) side by side under a title, above the legend of the classes (and of ignore, where `masks` hold it).
+
+    A heading may have several lines; the last lines of all stand at one height. `between` pixels part the blocks at least.
+    """
     names = list(space.names)
     colours = [tuple(part / 255 for part in colour) for colour in space.colours]
     if any((mask == IGNORE).any() for mask in masks):
         names.append("ignore")
         colours.append((0, 0, 0))
     # DejaVu Sans at 150 dpi: some 10.5 px a letter at 9.5 pt, 14 px at 11 pt bold, at most 12 px at 9 pt; a legend's patch takes 75 px.
-    room = [max(canvas.shape[1], int(10.5 * len(heading))) for heading, canvas in blocks]
+    room = [max(canvas.shape[1], int(10.5 * max(map(len, heading.split("\n"))))) for heading, canvas in blocks]
     wide = 2 * MARGIN + max(sum(room) + between * (len(blocks) - 1), 14 * len(title))
     columns = max(1, min(len(names), (wide - 2 * MARGIN) // (75 + 12 * max(map(len, names)))))
     high = max(canvas.shape[0] for _, canvas in blocks)
-    above, below = MARGIN + 2 * LINE + 14, math.ceil(len(names) / columns) * LINE + MARGIN + 14
+    lines = max(heading.count("\n") for heading, _ in blocks)
+    above, below = MARGIN + 2 * LINE + 14 + HEADING * lines, math.ceil(len(names) / columns) * LINE + MARGIN + 14
     figure = Figure(figsize=(wide / DPI, (above + high + below) / DPI), dpi=DPI)
     tall = above + high + below
     figure.text(MARGIN / wide, 1 - (MARGIN - 8) / tall, title, va="top", ha="left", fontsize=11, fontweight="bold")

@@ -3,9 +3,10 @@
 import segmentation_models_pytorch as smp
 from torch import nn
 
-from satsynth.runtime.errors import ConfigError
+from satsynth.segmentation.encoders import naming
 
 minimum_multiple = 32
+STRUCTURE = ("encoder",)
 
 
 def build(cfg: dict, classes: int) -> nn.Module:
@@ -18,12 +19,6 @@ def build(cfg: dict, classes: int) -> nn.Module:
     Raises:
         ConfigError: there is no such encoder, or it cannot serve an FPN.
     """
-    try:
-        # Weights are never its business: with a name here it would reach for a hub, even to rebuild a trained network.
+    # Weights are never its business: with a name here it would reach for a hub, even to rebuild a trained network.
+    with naming(cfg["encoder"], "an FPN"):
         return smp.FPN(cfg["encoder"], encoder_weights=None, classes=classes)
-    except (KeyError, ValueError) as error:
-        raise ConfigError(
-            "encoder",
-            f"'{cfg['encoder']}' is no encoder for an FPN ({error}).",
-            "Use resnet18, resnet34, resnet50 or another of smp.encoders.",
-        ) from error

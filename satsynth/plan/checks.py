@@ -1,0 +1,205 @@
+"""The checks of a resolved config that a schema cannot make."""
+
+from satsynth.plan.stanzas import class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
+from satsynth.runtime.errors import ConfigError
+
+
+def check_read(where: str, own: dict, base: dict, names: tuple[str, ...], reader: str) -> None:
+    """Refuse keys that the schema knows, but that this stanza's module does not read."""
+    for key in own:
+        if key not in base and key not in names:
+            raise ConfigError(f"{where}.{key}", f"{reader} does not read this key.", nearest(key, [*base, *names]))
+
+
+def check(resolved: dict, config: dict) -> None:
+    """Refuse what does not fit together.
+
+    Args:
+        resolved: every stanza whole.
+        config: as the user wrote it: who extends whom.
+
+    Raises:
+        ConfigError: a stanza names something that is not there, or values do not fit together.
+    """
+    for name, generator in resolved["generators"].items():
+        _check_generator(f"generators.{name}", generator)
+    for name, dataset in resolved["datasets"].items():
+        _check_dataset(f"datasets.{name}", dataset)
+    both = set(resolved["experiments"]) & set(resolved["figures"])
+    if both:
+        raise ConfigError("figures", f"'{min(both)}' is an experiment too.", "Give tables and figures names of their own.")
+    for name in resolved["sources"]:
+        _check_source(name, resolved)
+    for name, figure in resolved["figures"].items():
+        _check_figure(f"figures.{name}", figure, resolved)
+    # Only what `run` reaches: an experiment of the embedded demo that an overlay leaves unused need not fit the overlay's sizes.
+    for name in resolved["run"]:
+        if name in resolved["experiments"]:
+            _check_experiment(name, resolved, config)
+        elif name in resolved["figures"]:
+            _check_plotted(f"figures.{name}", resolved["figures"][name], resolved, config)
+        else:
+            known = [*resolved["experiments"], *resolved["figures"]]
+            raise ConfigError("run", f"'{name}' is neither a table nor a figure.", nearest(name, known))
+
+
+def _check_dataset(where: str, dataset: dict) -> None:
+    for key, value in (dataset.get("split") or {}).items():
+        if isinstance(value, str) and key in ("train", "val") and value.startswith(("/", "..")):
+            raise ConfigError(
+                f"{where}.split.{key}", f"the list {value} lies outside the root.", "Put it below the root, so that a change of it counts."
+            )
+    needed = {"demo": ["world"], "folder": ["root", "images", "labels", "classes"]}.get(dataset["format"], ["root"])
+    for key in needed:
+        if key not in dataset:
+            raise ConfigError(
+                f"{where}.{key}", "this key is missing.", f"A dataset of format {dataset['format']} needs {', '.join(needed)}."
+            )
+    patches = dataset["patches"]
+    for reduced in patches["reduced"]:
+        if reduced >= patches["size"] or patches["size"] % reduced:
+            raise ConfigError(
+                f"{where}.patches.reduced", f"{patches['size']} px cannot be reduced to {reduced}.", "Use an integer divisor."
+            )
+    if "classes" in dataset:
+        class_ids(where, dataset)
+
+
+def _known(where: str, name: str, stanzas: dict, what: str) -> dict:
+    if name not in stanzas:
+        raise ConfigError(where, f"'{name}' is no {what}.", nearest(name, stanzas))
+    return stanzas[name]
+
+
+def _check_source(name: str, resolved: dict) -> None:
+    where, source, generators = f"sources.{name}", resolved["sources"][name], resolved["generators"]
+    if "augment" in source:
+        if "size" not in source:
+            raise ConfigError(f"{where}.size", "this key is missing.", "Give the side of the pairs that are augmented, in pixels.")
+        return
+    if "generator" not in source:
+        raise ConfigError(f"{where}.generator", "this key is missing.", nearest("", generators))
+    first = _known(f"{where}.generator", source["generator"], generators, "generator")
+    if "low" in first:
+        raise ConfigError(f"{where}.generator", f"'{source['generator']}' is an upscaler.", "Begin with a generator, then the upscaler.")
+    if source.get("then"):
+        second = _known(f"{where}.then", source["then"], generators, "generator")
+        if second.get("low") != first["size"]:
+            raise ConfigError(
+                f"{where}.then",
+                f"'{source['then']}' enlarges pairs of {second.get('low')} px, but '{source['generator']}' makes {first['size']} px.",
+                "Chain generators whose sizes meet.",
+            )
+
+
+def _check_experiment(name: str, resolved: dict, config: dict) -> None:
+    where, experiment = f"experiments.{name}", resolved["experiments"][name]
+    describes = experiment.get("view") == "dataset"
+    for key in ("view", "size", "datasets", *(() if describes else ("grid",))):
+        if not experiment.get(key):
+            raise ConfigError(
+                f"{where}.{key}", "this key is missing.", "An experiment needs view, size, datasets and (but for view dataset) grid."
+            )
+    if describes and experiment["grid"]:
+        raise ConfigError(f"{where}.grid", "a table of view dataset trains nothing.", "Leave the grid out.")
+    for dataset in experiment["datasets"]:
+        stanza = _known(f"{where}.datasets", dataset, resolved["datasets"], "dataset")
+        if experiment["size"] not in sizes_of(stanza):
+            raise ConfigError(f"{where}.size", f"'{dataset}' has no patches of {experiment['size']} px.", f"It has {sizes_of(stanza)}.")
+    for number, entry in enumerate(experiment["grid"]):
+        _check_grid(f"{where}.grid[{number}]", entry, experiment, resolved, config)
+
+
+def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config: dict) -> None:
+    for segmenter in [*entry["segmenters"], *entry.get("controls", [])]:
+        _known(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
+    for control in entry.get("controls", []):
+        subject = parent_of(config, control)
+        if subject == control or subject not in entry["segmenters"]:
+            raise ConfigError(f"{here}.controls", f"'{control}' extends none of {entry['segmenters']}.", "A control extends its subject.")
+    if 0 not in entry["ratios"]:
+        raise ConfigError(f"{here}.ratios", "R = 0 is missing, and there is nothing to compare with.", "Add 0 to the ratios.")
+    if entry.get("alone") and experiment["base"] == "fit":
+        raise ConfigError(f"{here}.alone", "D' alone is always judged on val.", "Leave it out where base is fit.")
+    if max(entry["ratios"]) > 0 and not entry["sources"]:
+        raise ConfigError(f"{here}.sources", "no source is named for R above 0.", nearest("", resolved["sources"]))
+    if max(entry["ratios"]) == 0 and experiment["view"] == "summary":
+        raise ConfigError(f"{here}.ratios", "a summary is about gains, and there is no R above 0.", "Add 1 to the ratios.")
+    for source in [name for listed in entry["sources"] for name in replicas(listed)]:
+        _known(f"{here}.sources", source, resolved["sources"], "source")
+        for stage in stages_of(resolved["sources"][source]):
+            size = resolved["generators"][stage]["size"]
+            for dataset in experiment["datasets"]:
+                known = sizes_of(resolved["datasets"][dataset])
+                if size not in known:
+                    raise ConfigError(
+                        f"{here}.sources",
+                        f"'{stage}' is trained on {size} px, which '{dataset}' does not have.",
+                        f"It has {known} (datasets.{dataset}.patches).",
+                    )
+        if source_size(resolved, source) != experiment["size"]:
+            raise ConfigError(
+                f"{here}.sources",
+                f"'{source}' makes pairs of {source_size(resolved, source)} px, the experiment is at {experiment['size']} px.",
+                "Use a source of the experiment's size.",
+            )
+
+
+# Figure view -> the keys that it needs beside `view`, and the table view that its experiment must have (None: any that trains).
+NEEDED = {
+    "class_distribution": (("dataset", "source"), None),
+    "pairs": (("dataset", "source"), None),
+    "upscaling": (("dataset", "source", "low"), None),
+    "ratio_curve": (("experiment",), "gain"),
+    "training_curves": (("dataset",), None),
+    "occurrence": (("experiment",), "per_class"),
+    "class_forest": (("experiment",), "per_class"),
+    "confusion": (("dataset", "experiment"), None),
+    "predictions": (("dataset", "experiment"), None),
+}
+
+
+def _check_figure(where: str, figure: dict, resolved: dict) -> None:
+    needed, _ = NEEDED.get(figure.get("view"), ((), None))
+    for key in ("view", *needed):
+        if key not in figure:
+            raise ConfigError(f"{where}.{key}", "this key is missing.", f"A figure of this view needs {', '.join(('view', *needed))}.")
+    sections = (
+        ("dataset", "datasets"),
+        ("source", "sources"),
+        ("low", "sources"),
+        ("experiment", "experiments"),
+        ("segmenter", "segmenters"),
+    )
+    for key, section in sections:
+        if figure.get(key) is not None:
+            _known(f"{where}.{key}", figure[key], resolved[section], section[:-1])
+    for generator in figure.get("generators", []):
+        _known(f"{where}.generators", generator, resolved["generators"], "generator")
+
+
+def _check_plotted(where: str, figure: dict, resolved: dict, config: dict) -> None:
+    """The experiment of a figure, and that it has what the figure shows."""
+    if "experiment" not in figure:
+        return
+    name = figure["experiment"]
+    experiment, view = resolved["experiments"][name], NEEDED[figure["view"]][1]
+    if view not in (None, experiment.get("view")):
+        raise ConfigError(f"{where}.experiment", f"'{name}' is no table of view {view}.", f"Name one of view {view}.")
+    _check_experiment(name, resolved, config)
+    segmenters = [segmenter for entry in experiment["grid"] for segmenter in entry["segmenters"]]
+    if not segmenters:
+        raise ConfigError(f"{where}.experiment", f"'{name}' trains nothing.", "Name an experiment that has a grid.")
+    for key, known in (("dataset", experiment["datasets"]), ("segmenter", segmenters)):
+        if figure.get(key) not in (None, *known):
+            raise ConfigError(f"{where}.{key}", f"'{figure[key]}' is not in '{name}'.", f"It has {', '.join(known)}.")
+
+
+def _check_generator(where: str, generator: dict) -> None:
+    for key in ("size", *(("low",) if generator.get("kind") == "upscaler" else ())):
+        if key not in generator:
+            raise ConfigError(f"{where}.{key}", "this key is missing.", "Give the side of the pairs in pixels.")
+    training = generator["training"]
+    if training["batch"] % training["accumulate"]:
+        cause = f"a batch of {training['batch']} cannot be cut into {training['accumulate']} equal parts."
+        raise ConfigError(f"{where}.training.accumulate", cause, "Use a divisor of the batch.")

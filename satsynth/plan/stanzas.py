@@ -1,0 +1,77 @@
+"""Questions that a resolved config answers, and the names of what it may name: pure, and known to everything else in this package."""
+
+import difflib
+import re
+
+from satsynth.plan.closure import module_of, registered
+from satsynth.runtime.errors import ConfigError
+
+FORMATS = "satsynth.datasets"
+GENERATORS = ("satsynth.diffusion",)
+NETWORKS = "satsynth.segmentation.networks"
+AUGMENTATIONS = "satsynth.augmentation"
+
+
+def nearest(word: str, known) -> str:
+    """A hint such as "Did you mean 'steps'?", or the list of what is known."""
+    known = sorted(map(str, known))
+    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    return f"Did you mean '{close[0]}'?" if close else f"Known here: {', '.join(known) or 'none'}."
+
+
+def known_module(where: str, value: object, *folders: str) -> str:
+    """The dotted name of the module `value` of these packages, or a ConfigError that names the nearest one."""
+    try:
+        return module_of(str(value), *folders)
+    except KeyError:
+        known = [entry for folder in folders for entry in registered(folder)]
+        raise ConfigError(where, f"'{value}' is not known.", nearest(str(value), known)) from None
+
+
+def parent_of(config: dict, segmenter: str) -> str:
+    """The segmenter that this one extends (a control's subject), or itself."""
+    return (config["segmenters"][segmenter] or {}).get("extends", segmenter)
+
+
+def sizes_of(dataset: dict) -> list[int]:
+    """The sides of a dataset's patches, largest first."""
+    patches = dataset["patches"]
+    return [patches["size"], *patches["reduced"]]
+
+
+def source_size(resolved: dict, source: str) -> int:
+    """The side of the pairs that a source makes."""
+    stanza = resolved["sources"][source]
+    if "augment" in stanza:
+        return stanza["size"]
+    return resolved["generators"][stanza.get("then") or stanza["generator"]]["size"]
+
+
+def replicas(listed: str | list[str]) -> list[str]:
+    """The sources that an entry of a grid's `sources` stands for: one, or a list of replicas that the seeds take in turn."""
+    return [listed] if isinstance(listed, str) else listed
+
+
+def stages_of(source: dict) -> list[str]:
+    """The generators that a resolved source chains; none for an augmentation."""
+    return [source[key] for key in ("generator", "then") if source.get(key)]
+
+
+def class_ids(where: str, dataset: dict) -> dict[str, int]:
+    """Class name -> id (the position in `classes`), checked; `ignore` -> 255."""
+    listed = [entry["name"] if isinstance(entry, dict) else entry for entry in dataset["classes"]]
+    if len(set(listed)) != len(listed):
+        raise ConfigError(f"{where}.classes", "a class name stands twice.", "Give every class a name of its own.")
+    if "ignore" in listed:
+        raise ConfigError(
+            f"{where}.classes", "'ignore' means unlabelled and cannot be a class.", "Leave it out, or name the class otherwise."
+        )
+    if len(listed) < 2:
+        raise ConfigError(f"{where}.classes", f"{len(listed)} class is listed.", "List at least two.")
+    ids = {name: number for number, name in enumerate(listed)} | {"ignore": 255}
+    for raw, name in (dataset.get("label_map") or {}).items():
+        if not re.fullmatch(r"\d+|#[0-9A-Fa-f]{6}", str(raw)):
+            raise ConfigError(f"{where}.label_map.{raw}", "this is neither a raw value nor a colour.", 'Write 7, or "#RRGGBB" in quotes.')
+        if name not in ids:
+            raise ConfigError(f"{where}.label_map.{raw}", f"'{name}' is no class.", nearest(name, ids))
+    return ids

@@ -1,0 +1,123 @@
+"""What the page says of a gain table, from what was really written."""
+
+import math
+
+import pandas as pd
+import pytest
+from reporting_fixtures import write_demo
+
+from satsynth.reporting import tables
+from satsynth.reporting.verdict import findings, is_gain, outcome, verdict
+
+CFG = {"title": "T", "confidence": 0.95, "replicates": 200, "seed": 0}
+
+
+def judge(tmp_path, errors, **demo):
+    runs, real = write_demo(tmp_path, errors, **demo)
+    tables.build("gain", runs, real, CFG, {"csv": tmp_path / "gain.csv"})
+    frame = pd.read_csv(tmp_path / "gain.csv")
+    return findings(frame)[0][0], verdict(frame)
+
+
+def test_a_clear_gain_is_said(tmp_path):
+    headline, text = judge(tmp_path, {("real", 0): 0.4, ("union", 1): 0.2, ("synthetic", 1): 0.5})
+    assert headline == "demo, 16 px, fpn: adding synthetic pairs raised mIoU."
+    assert "The gain is positive and no interval includes zero." in text
+    assert "points above the constant class (field" in text
+
+
+def test_a_loss_is_said(tmp_path):
+    headline, text = judge(tmp_path, {("real", 0): 0.2, ("union", 1): 0.4})
+    assert "did not raise mIoU; it lowered it" in headline
+    assert "The gain is not positive: synthetic pairs made the result worse" in text and "points less" in text
+
+
+def test_an_undecided_difference_is_said(tmp_path):
+    headline, text = judge(tmp_path, {("real", 0): 0.3, ("union", 1): 0.2995})
+    assert headline == "demo, 16 px, fpn: no gain is shown: +0.22 points, but both intervals include zero."
+    assert "both intervals include zero, so the difference may be chance" in text
+
+
+def test_without_seeds_to_compare_nothing_is_shown(tmp_path):
+    headline, text = judge(tmp_path, {("real", 0): 0.4, ("union", 1): 0.1}, seeds=1)
+    assert "no gain is shown: +" in headline and headline.endswith("but with 1 seed there is no interval over seeds.")
+    assert "with 1 seed there is no interval over seeds" in text
+
+
+def test_a_useless_synthetic_set_is_said():
+    row = {"dataset": "d", "size": 8, "segmenter": "fpn", "n": 2, "miou_se_pct": 0.1, "source": None, "ratio": 0, "gain_points": math.nan}
+    frame = pd.DataFrame(
+        [
+            row | {"arm": "constant", "miou_pct": 20.0, "answer": "field"},
+            row | {"arm": "real", "miou_pct": 60.0},
+            row | {"arm": "synthetic", "miou_pct": 15.0, "source": "cascade", "ratio": 1},
+        ]
+    )
+    assert "does not beat the constant class (field, 20.00 %)" in verdict(frame)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "scenes", "said"),
+    [((1, 2), (0.5, 3), "gain"), ((1, 2), (-1, 3), "undecided"), ((-2, -1), (-3, -1), "loss"), ((1, 2), (math.nan,) * 2, "gain")],
+)
+def test_outcome_wants_every_interval_at_hand(seeds, scenes, said):
+    row = dict(zip(("gain_low", "gain_high", "gain_scene_low", "gain_scene_high"), (*seeds, *scenes)))
+    assert outcome(row, "gain") == said
+
+
+def row(arm, points, seeds, scenes, **other):
+    """A row of a gain table; intervals as (low, high)."""
+    ends = dict(zip(("gain_low", "gain_high", "gain_scene_low", "gain_scene_high"), (*seeds, *scenes)))
+    known = {"dataset": "d", "size": 8, "segmenter": "fpn", "n": 3, "miou_pct": 50.0, "miou_se_pct": 0.1, "ratio": 1, "source": "cascade"}
+    return known | {"arm": arm, "gain_points": points, "gain_n": 3, "gain_scenes": 5} | ends | other
+
+
+NONE = (math.nan, math.nan)
+D = row("real", math.nan, NONE, NONE, ratio=0, source=None)
+
+
+@pytest.mark.parametrize(
+    ("points", "seeds", "scenes", "said"),
+    [
+        (-0.92, (-9.3, 7.5), (-2.3, 0.3), "−0.92 points, and both intervals include zero"),
+        (0.5, (-1, 2), (0.1, 0.9), "+0.50 points, but the interval over seeds includes zero"),
+        (0.5, (0.1, 0.9), (-1, 2), "+0.50 points, but the interval over scenes includes zero"),
+        (0.5, (-1, 2), NONE, "+0.50 points, but the interval over seeds includes zero"),
+        (0.5, (0.1, 0.9), (-3, -2), "+0.50 points, but the intervals disagree in sign"),
+        (math.nan, NONE, NONE, "no seed is shared with D, so there is no difference to state"),
+    ],
+)
+def test_an_undecided_headline_gives_number_and_reason(points, seeds, scenes, said):
+    frame = pd.DataFrame([D, row("union", points, seeds, scenes)])
+    assert findings(frame)[0][0] == f"d, 8 px, fpn: no gain is shown: {said}."
+
+
+def test_several_undecided_training_sets_share_a_line():
+    rows = [row("union", points, (-1, 2), (-1, 2), ratio=ratio) for ratio, points in ((1, 0.4), (2, -0.2), (3, 0.1))]
+    frame = pd.DataFrame([D, *rows])
+    assert findings(frame)[0][0] == (
+        "d, 8 px, fpn: no gain is shown: −0.20 to +0.40 points in 3 training sets, and none is told apart from zero."
+    )
+    assert "not corrected for comparing several training sets" in verdict(frame)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "scenes", "said"),
+    [
+        ((1, 3), (0.5, 4), "a gain that is shown: no interval includes zero"),
+        ((-3, -1), (-4, -2), "a loss that is shown: no interval includes zero"),
+        ((-1, 3), (0.5, 4), "not shown, since the interval over seeds includes zero"),
+    ],
+)
+def test_what_is_shown_against_the_control_is_said_in_words(seeds, scenes, said):
+    names = ("over_control_low", "over_control_high", "over_control_scene_low", "over_control_scene_high")
+    control = dict(zip(names, (*seeds, *scenes)), over_control_points=2.0, over_control_n=3, over_control_scenes=5)
+    text = verdict(pd.DataFrame([D, row("union", 1.0, (-1, 2), (-1, 2), **control)]))
+    assert f"synthetic pairs at R = 1 +2.00 points (interval {'+' if seeds[0] > 0 else '−'}" in text and f"), {said}." in text
+
+
+def test_a_gain_table_is_told_by_all_that_is_read_of_it(tmp_path):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.2, ("union", 1): 0.1}, seeds=1)
+    gain, classes = (tables.build(view, runs, real, CFG, {}).frame for view in ("gain", "per_class"))
+    assert is_gain(gain) and not is_gain(classes)
+    assert not is_gain(gain.drop(columns="over_control_points"))
