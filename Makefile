@@ -1,7 +1,7 @@
 # make run: the embedded demo from nothing to results/report/index.html.   make test: every test.   make lint: linters.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := satsynth workflow_scripts tests
+SOURCES := satsynth workflow_scripts tests benchmarks
 CORES ?= all
 
 .PHONY: run test lint clean-state

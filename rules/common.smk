@@ -79,6 +79,8 @@ def tracked_store(folder, role=""):
 def figure_inputs(wildcards):
     """A figure's files by role; stores as four files each."""
     files, stores = LAYOUT.figure_inputs(wildcards.figure)
+    # Arrays count through the metrics or cards beside them, which bear their hashes.
+    files = {name: ancient(paths) if name in ("confusions", "masks") else paths for name, paths in files.items()}
     for role, folder in stores.items():
         files |= tracked_store(folder, f"{role}_")
     return files

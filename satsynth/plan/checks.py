@@ -1,5 +1,6 @@
 """The checks of a resolved config that a schema cannot make."""
 
+from satsynth.plan.runs import method_of
 from satsynth.plan.stanzas import class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
 from satsynth.runtime.errors import ConfigError
 
@@ -63,6 +64,9 @@ def _check_dataset(where: str, dataset: dict) -> None:
             )
     if "classes" in dataset:
         class_ids(where, dataset)
+        if (dataset["background"] or 0) >= len(dataset["classes"]):
+            cause = f"there is no class id {dataset['background']} among {len(dataset['classes'])} classes."
+            raise ConfigError(f"{where}.background", cause, "Ids count from 0 in the order of `classes`.")
 
 
 def _known(where: str, name: str, stanzas: dict, what: str) -> dict:
@@ -108,6 +112,19 @@ def _check_experiment(name: str, resolved: dict, config: dict) -> None:
             raise ConfigError(f"{where}.size", f"'{dataset}' has no patches of {experiment['size']} px.", f"It has {sizes_of(stanza)}.")
     for number, entry in enumerate(experiment["grid"]):
         _check_grid(f"{where}.grid[{number}]", entry, experiment, resolved, config)
+    _check_replicas(where, experiment, resolved)
+
+
+def _check_replicas(where: str, experiment: dict, resolved: dict) -> None:
+    """Replicas share a row of the table, which bears the first one's name: nothing else may."""
+    listed = [tuple(replicas(source)) for entry in experiment["grid"] for source in entry["sources"]]
+    for group in listed:
+        if len({method_of(resolved, source) for source in group}) > 1:
+            cause = f"{list(group)} are no replicas: they are made by different methods."
+            raise ConfigError(f"{where}.grid", cause, "List them one by one.")
+        if any(other[0] == group[0] and other != group for other in listed):
+            cause = f"'{group[0]}' stands alone and before replicas, and both would be one row."
+            raise ConfigError(f"{where}.grid", cause, "Name it once, or begin the list with another.")
 
 
 def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config: dict) -> None:
@@ -121,6 +138,9 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
         raise ConfigError(f"{here}.ratios", "R = 0 is missing, and there is nothing to compare with.", "Add 0 to the ratios.")
     if entry.get("alone") and experiment["base"] == "fit":
         raise ConfigError(f"{here}.alone", "D' alone is always judged on val.", "Leave it out where base is fit.")
+    if entry["sources"] and max(entry["ratios"]) > 0 and experiment["base"] == "fit":
+        cause = "sources are made from the whole of train, which holds the pairs that `fit` is judged on."
+        raise ConfigError(f"{here}.sources", cause, "Use base: real, or ratios: [0].")
     if max(entry["ratios"]) > 0 and not entry["sources"]:
         raise ConfigError(f"{here}.sources", "no source is named for R above 0.", nearest("", resolved["sources"]))
     if max(entry["ratios"]) == 0 and experiment["view"] == "summary":
@@ -145,6 +165,8 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
             )
 
 
+# Keys that a figure of a view may have besides those that it needs and those of its preset.
+OPTIONAL = {"training_curves": ("generators", "experiment")}
 # Figure view -> the keys that it needs beside `view`, and the table view that its experiment must have (None: any that trains).
 NEEDED = {
     "class_distribution": (("dataset", "source"), None),
@@ -190,9 +212,10 @@ def _check_plotted(where: str, figure: dict, resolved: dict, config: dict) -> No
     segmenters = [segmenter for entry in experiment["grid"] for segmenter in entry["segmenters"]]
     if not segmenters:
         raise ConfigError(f"{where}.experiment", f"'{name}' trains nothing.", "Name an experiment that has a grid.")
-    for key, known in (("dataset", experiment["datasets"]), ("segmenter", segmenters)):
+    ratios = [ratio for entry in experiment["grid"] for ratio in entry["ratios"] if ratio > 0]
+    for key, known in (("dataset", experiment["datasets"]), ("segmenter", segmenters), ("ratio", ratios)):
         if figure.get(key) not in (None, *known):
-            raise ConfigError(f"{where}.{key}", f"'{figure[key]}' is not in '{name}'.", f"It has {', '.join(known)}.")
+            raise ConfigError(f"{where}.{key}", f"'{figure[key]}' is not in '{name}'.", f"It has {', '.join(map(str, known))}.")
 
 
 def _check_generator(where: str, generator: dict) -> None:

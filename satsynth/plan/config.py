@@ -4,7 +4,7 @@ import copy
 import re
 
 from satsynth.plan import names
-from satsynth.plan.checks import check, check_read
+from satsynth.plan.checks import NEEDED, OPTIONAL, check, check_read
 from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, known_module, nearest
 from satsynth.runtime.errors import ConfigError
 
@@ -41,7 +41,7 @@ def resolve(config: dict, preset: dict) -> dict:
                 raise ConfigError(
                     f"{section}.{name}", "this name cannot be used.", "Use lower-case letters, digits and _, not real or fit."
                 )
-        resolved[section] = {name: _stanza(section, name, stanzas, preset) for name in stanzas}
+        resolved[section] = {name: _stanza(section, name, stanzas, preset, config.get("dataset")) for name in stanzas}
     check(resolved, config)
     return resolved
 
@@ -64,7 +64,7 @@ def _chain(section: str, name: str, stanzas: dict) -> tuple[dict, str]:
     return whole, seen[-1]
 
 
-def _stanza(section: str, name: str, stanzas: dict, preset: dict) -> dict:
+def _stanza(section: str, name: str, stanzas: dict, preset: dict, dataset: str | None) -> dict:
     own, root = _chain(section, name, stanzas)
     where = f"{section}.{name}"
     if section == "datasets":
@@ -91,7 +91,12 @@ def _stanza(section: str, name: str, stanzas: dict, preset: dict) -> dict:
         base = preset["sources"]["cascade" if own.get("then") else "plain"]
         check_read(where, own, base, ("generator", "then"), "a source that samples a generator")
     elif section == "experiments":
+        own.setdefault("datasets", [dataset] if dataset else [])
         base = {"grid": [], **preset["experiments"]}  # a table of view dataset trains nothing
     else:
-        base = preset["figures"].get(own.get("view"), {})
+        base, view = preset["figures"].get(own.get("view"), {}), own.get("view")
+        if view in NEEDED:
+            if dataset and "dataset" in NEEDED[view][0]:
+                own.setdefault("dataset", dataset)
+            check_read(where, own, base, ("view", *NEEDED[view][0], *OPTIONAL.get(view, ())), f"view {view}")
     return merge(base, own)

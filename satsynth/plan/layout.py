@@ -159,7 +159,9 @@ class Layout:
             return {"table": [f"results/tables/{figure['experiment']}.csv"]}, {}
         systems = self.systems(name)
         if view == "confusion":
-            return {"classes": [classes(dataset)], "confusions": files_of([run.folder for run in systems], "confusion.npy")}, {}
+            folders = [run.folder for run in systems]
+            scored = {"confusions": files_of(folders, "confusion.npy"), "metrics": files_of(folders, "metrics.json")}
+            return {"classes": [classes(dataset)], **scored}, {}
         if view == "predictions":
             folders = [f"{run.folder}/predictions/{name}" for run in systems]
             made = {"masks": files_of(folders, "masks.npy"), "cards": files_of(folders, "card.json")}

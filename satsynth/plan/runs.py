@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from satsynth.plan.names import TrainingSet
-from satsynth.plan.stanzas import parent_of, replicas
+from satsynth.plan.stanzas import parent_of, replicas, stages_of
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Run:
         subject: the segmenter that the row speaks of; a control's is the one it controls.
         network: the module of the subject's network.
         method: what makes the synthetic pairs (see `method_of`); None for D.
+        generators: those behind this run's synthetic pairs, joined by "+"; "" for D and for augmentations.
     """
 
     dataset: str
@@ -29,6 +30,7 @@ class Run:
     subject: str
     network: str
     method: str | None
+    generators: str
 
     @property
     def folder(self) -> str:
@@ -46,12 +48,14 @@ def method_of(resolved: dict, source: str) -> str:
     if "augment" in stanza:
         return stanza["augment"]
     first = resolved["generators"][stanza["generator"]]
+    words = ["satsynth"]
     if first["codes"] != "bits":
-        return f"satsynth_{first['codes']}"
+        words.append(first["codes"])
     if first["prediction"] == "x0":
-        return "satsynth_x0"
-    # The paper's G works at 128 px; above that it stands beside G_SR (Table 4).
-    return "satsynth" if stanza.get("then") or first["size"] <= 128 else "satsynth_direct"
+        words.append("x0")
+    if first["size"] > 128 and not stanza.get("then"):
+        words.append("direct")  # the paper's G works at 128 px; above that it stands beside G_SR (Table 4)
+    return "_".join(words)
 
 
 def runs_of(name: str, config: dict, resolved: dict) -> list[Run]:
@@ -71,8 +75,10 @@ def runs_of(name: str, config: dict, resolved: dict) -> list[Run]:
         method = method_of(resolved, sources[0]) if sources else None
         for dataset in experiment["datasets"]:
             for place, seed in enumerate(experiment["seeds"]):
-                parts = ((sources[place % len(sources)], ratio),) if sources else ()
-                made = {"source": sources[0] if sources else None, "ratio": ratio, "method": method}
+                source = sources[place % len(sources)] if sources else None
+                parts = ((source, ratio),) if sources else ()
+                generators = "+".join(stages_of(resolved["sources"][source])) if sources else ""
+                made = {"source": sources[0] if sources else None, "ratio": ratio, "method": method, "generators": generators}
                 training_set = str(TrainingSet(base, parts))
                 run = Run(dataset, experiment["size"], training_set, segmenter, seed, arm, subject=subject, network=network, **made)
                 runs.setdefault(run)

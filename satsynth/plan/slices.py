@@ -130,7 +130,7 @@ def figure(resolved: dict, name: str, systems: list[Run]) -> dict:
     stanza = resolved["figures"][name]
     if not systems:
         return ordered(stanza)
-    shown = ("segmenter", "arm", "source", "ratio", "seed")
+    shown = ("segmenter", "arm", "source", "method", "ratio", "seed")
     return ordered({**stanza, "systems": [{key: getattr(run, key) for key in shown} for run in systems]})
 
 

@@ -1,8 +1,10 @@
 """Words that the page puts beside tables, figures and results: a caption for each view, and the methods."""
 
 CAPTIONS = {
-    "gain": "Segmentation of real validation patches after training on real pairs (D), synthetic pairs (D′), and both.",
-    "per_class": "IoU of every class on real validation patches, and what synthetic pairs change: D ∪ D′ less D, in points.",
+    "gain": "Segmentation of real validation patches after training on real pairs (D), synthetic pairs (D′), and both; "
+    "or on real pairs and those of an augmentation.",
+    "per_class": "IoU of every class on real validation patches, and what synthetic pairs change: D ∪ D′ less D, in points; or D "
+    "with an augmentation less D, where the head of a column says so.",
     "summary": "What synthetic pairs change for a class, summed up over the segmentation networks.",
     "dataset": "The real data: images, patches of each split, and the share of labelled pixels and of patches that every class has.",
     "class_distribution": "Classes in real and synthetic masks: the share of labelled pixels that each class holds, and the share of "
@@ -13,21 +15,22 @@ CAPTIONS = {
     "of its standard error where one network is shown. Several lines stand a little beside one another at each R. Slanted strokes mean "
     "that the vertical axis is cut: the parts above and below have scales of their own, so heights in different parts cannot be compared. "
     "Vertical axes need not start at zero and differ between panels. Hollow grey points, where there are any, are numbers that the paper "
-    "states.",
+    "states; where it does not state their R (Table 1b on LoveDA and OpenEarthMap), one number stands at every R that it may belong to.",
     "training_curves": "Training loss against optimiser steps, as recorded (pale) and as a running mean (dark).",
-    "occurrence": "What synthetic pairs change for a foreground class (IoU of D ∪ D′ less that of D, in points, at the smallest R) against "
-    "the share of real training pairs that hold the class. Bars: interval over validation scenes. Pearson's r is taken from the shares "
-    "themselves, also where the axis is logarithmic; its interval treats classes as independent draws. Classes without a difference are "
-    "left out, and of more than 30 only those with the largest differences are named. Panels have vertical scales of their own.",
-    "class_forest": "IoU of D ∪ D′ less that of D for every class, in points; behind each name the share of real training pairs that hold "
-    "the class. Thick bars: interval over seeds; thin bars: interval over validation scenes. A point is filled only if there is an "
-    "interval over seeds and no interval includes zero. No correction is made for the number of classes, so some points may be filled by "
-    "chance.",
+    "occurrence": "What synthetic pairs change for a foreground class (IoU of D ∪ D′, or of D with the augmentation that a panel names, "
+    "less that of D, in points, at the smallest R) against the share of real training pairs that hold the class. Bars: interval over "
+    "validation scenes. Pearson's r is taken from the shares themselves, also where the axis is logarithmic; its interval treats classes "
+    "as independent draws. Classes without a difference are left out, and of more than 30 only those with the largest differences are "
+    "named. Panels have vertical scales of their own.",
+    "class_forest": "IoU of D ∪ D′ (or of D with the augmentation that a heading names) less that of D for every class, in points; behind "
+    "each name the share of real training pairs that hold the class. Thick bars: interval over seeds; thin bars: interval over validation "
+    "scenes. A point is filled only if there is an interval over seeds and no interval includes zero. No correction is made for the number "
+    "of classes, so some points may be filled by chance.",
     "confusion": "Of the pixels of each true class (rows), the percentage predicted as each class (columns), all validation images and "
     "all seeds summed. Numbers that round to zero are left out; a grey row has no true pixel. Where two systems are compared, the "
     "last panel is the second less the first: on the diagonal blue is better, off it red is.",
-    "predictions": "Validation images, their true masks and what each segmenter predicts, a pair a line; ignored pixels are black. The "
-    "pairs are drawn at random and the same for every segmenter, none chosen by hand.",
+    "predictions": "Validation images, their true masks and what each segmenter predicts patch by patch, a pair a line; ignored pixels are "
+    "black. The pairs are drawn at random and the same for every segmenter, none chosen by hand.",
 }
 
 METHODS = (
@@ -45,4 +48,6 @@ METHODS = (
     "Two uncertainties are given: over seeds of the segmenter (standard error, and a t-interval of paired differences), and over "
     "validation scenes (a paired bootstrap). Where the table says so, the seeds vary the generator too; elsewhere it was trained once, and "
     "neither interval covers what another training of it would have given. A gain is called shown only if no interval includes zero.",
+    "Patches are predicted one by one, or, for segmenters that are set so, whole scenes by a sliding window whose probabilities are "
+    "averaged; a pixel that several patches cover counts once. Panels of predicted masks are made patch by patch for every segmenter.",
 )

@@ -82,11 +82,13 @@ def words(facts: Mapping) -> list[str]:
     ]
     data += [f"Licence of {name}: {licence}." for name, licence in facts.get("licences", {}).items()]
     pairs = [
-        f"{entry['name']} ({entry['dataset']}, {entry['size']} px): {count(entry['real_pairs'])} real and "
-        f"{count(entry['synthetic_pairs'])} synthetic pairs"
+        f"{entry['name']} ({entry['dataset']}, {entry['size']} px): {count(entry['real_pairs'])} real, "
+        f"{count(entry['synthetic_pairs'])} added"
         for entry in facts["training_sets"]
     ]
-    sets = [f"Training sets: {'; '.join(pairs)}."] if pairs else []
+    sets = (
+        [f"Training sets, by real pairs and those added to them (synthetic, or of an augmentation): {'; '.join(pairs)}."] if pairs else []
+    )
     paragraphs = [data, [_generator(entry) for entry in facts["generators"]], sets, [_segmenter(entry) for entry in facts["segmenters"]]]
     return [" ".join(sentences) for sentences in paragraphs if sentences]
 

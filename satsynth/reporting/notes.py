@@ -3,10 +3,9 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from satsynth.reporting import markup
+from satsynth.reporting import markup, methods
 from satsynth.reporting.runs import Ground, Row
 from satsynth.reporting.statistics import Difference
 
@@ -17,16 +16,21 @@ ERROR = "± is the standard error over n seeds (sample standard deviation over �
 
 
 def label(row: Mapping, named: set[str]) -> str:
-    """The name of a row as people read it; rows of the arms in `named` bear their source (or, a control, its segmenter)."""
+    """The name of a row as people read it; rows of the arms in `named` bear their source (or, a control, its segmenter).
+
+    An augmentation is called by its own name, never D′, and bears its source only where that is called otherwise.
+    """
+    added = methods.name(row.get("method"), row.get("source"))
     name = {
         "constant": f"constant class ({row.get('answer', '')})",
         "real": "D",
         "control": "D, as many exposures of real pairs as D\u00a0∪\u00a0D′",
-        "synthetic": "D′ alone",
-        "union": "D\u00a0∪\u00a0D′",
+        "synthetic": f"{added} alone",
+        "union": f"D\u00a0∪\u00a0{added}",
     }[row["arm"]]
-    detail = row["trained_segmenter"] if row["arm"] == "control" else row["source"]
-    return f"{name} ({detail})" if row["arm"] in named else name
+    if row["arm"] not in named or methods.is_augmentation(row.get("method")):
+        return name
+    return f"{name} ({row['trained_segmenter'] if row['arm'] == 'control' else row['source']})"
 
 
 def at_ratio(row: Mapping, named: set[str]) -> str:
@@ -36,7 +40,7 @@ def at_ratio(row: Mapping, named: set[str]) -> str:
 
 def named_arms(frame: pd.DataFrame) -> set[str]:
     """The arms whose rows need the name of their source or segmenter to be told apart."""
-    wide = {"synthetic", "union"} if frame["source"].replace("", np.nan).nunique() > 1 else set()
+    wide = {"synthetic", "union"} if frame.loc[frame["method"].map(methods.is_synthetic), "source"].nunique() > 1 else set()
     controls = frame[frame["arm"] == "control"].groupby(["dataset", "size", "segmenter"])["trained_segmenter"].nunique()
     return wide | ({"control"} if (controls > 1).any() else set())
 
@@ -44,12 +48,19 @@ def named_arms(frame: pd.DataFrame) -> set[str]:
 def facts(row: Row) -> dict:
     """The cells that name a row of a table, and that `label` reads."""
     return {
+        "network": row.run.network,
         "arm": row.run.arm,
         "training_set": " ".join(row.training_sets),
         "trained_segmenter": row.run.segmenter,
         "source": row.run.source or "",
+        "method": row.run.method or "",
         "ratio": row.run.ratio,
     }
+
+
+def place(frame: pd.DataFrame, row: Mapping, columns: Sequence[tuple[str, str]] = LEAD) -> list[str]:
+    """What tells the comparison of a row from the others of a table, in words: the cells of `leading`."""
+    return [f"{row[key]} px" if key == "size" else str(row[key]) for _, key in leading(frame, columns)]
 
 
 def leading(frame: pd.DataFrame, columns: Sequence[tuple[str, str]] = LEAD) -> list[tuple[str, str]]:
@@ -71,27 +82,71 @@ def percent(level: float) -> str:
 
 
 def seeds(groups: Mapping[tuple, list[Row]], named: set[str]) -> str:
-    """What differs from seed to seed, and in which rows: the segmenter alone, or with it the generator (replicas of a source)."""
-    rows = [(" ".join(map(str, key)), row) for key, members in groups.items() for row in members]
-    names = [(at_ratio(facts(row), named), where, len(row.training_sets)) for where, row in rows]
-    shared = any(1 < len(row.training_sets) < len(row.cards) for _, row in rows)
-    varied: dict[str, None] = {}
-    for name, where, replicas in names:
-        if replicas > 1:
-            # Rows of one name that do not all have replicas are told apart by their comparison.
-            mixed = any(other == name and count == 1 for other, _, count in names)
-            varied[f"{name}{f' of {where}' if mixed else ''} ({replicas} generators)"] = None
+    """What differs from seed to seed, and in which rows: the segmenter alone, or with it the pairs that are added to D.
+
+    Seeds that take replicas of a source vary the generator where the replicas have generators of their own, another sampling of one
+    generator where they do not, and another draw where they are of an augmentation.
+    """
+    told = [(at_ratio(facts(row), named), " ".join(map(str, key)), *_varied(row)) for key, members in groups.items() for row in members]
+    varied: dict[str, dict[str, None]] = {}
+    for name, where, kind, units in told:
+        if kind:
+            # Rows of one name that are not all alike in this are told apart by their comparison.
+            mixed = any(other == name and rest != [kind, units] for other, _, *rest in told)
+            varied.setdefault(kind, {})[f"{name}{f' of {where}' if mixed else ''} ({units})"] = None
     if not varied:
-        return (
-            "The seeds vary the segmenter's training only; generators and synthetic pairs are the same for every seed, so their own "
-            "spread is not in it."
-        )
-    rest = " In all other rows the seeds vary the segmenter's training only." if any(count == 1 for *_, count in names) else ""
-    close = " Seeds that share a generator are not independent, so ± and the intervals over seeds are too small there." if shared else ""
-    return (
-        f"For {markup.listing(list(varied))} the seeds vary generator and segmenter: each seed takes its synthetic pairs from one of "
-        f"several generators, trained with seeds of their own.{close}{rest}"
-    )
+        return f"The seeds vary the segmenter's training only{_same(groups)}."
+    said = [_VARIED[kind].format(markup.listing(list(names))) for kind, names in varied.items()]
+    said += [
+        f"Seeds that share {what} are not independent, so ± and the intervals over seeds are too small there." for what in _shared(groups)
+    ]
+    if any(not kind for _, _, kind, _ in told):
+        said.append("In all other rows the seeds vary the segmenter's training only.")
+    return " ".join(said)
+
+
+_VARIED = {
+    "generator": "For {} the seeds vary generator and segmenter: each seed takes its synthetic pairs from one of several generators.",
+    "sampling": "For {} the seeds vary the sampling and the segmenter: each seed takes its synthetic pairs from one of several samplings "
+    "of the same generator, so the spread of another training of it is not in these rows.",
+    "draw": "For {} the seeds vary the draw of the augmentation and the segmenter: each seed takes its pairs from one of several draws.",
+}
+
+
+def _varied(row: Row) -> tuple[str, str]:
+    """What the seeds of a row vary beside the segmenter (a key of `_VARIED`, "" for nothing), and how many there are of it."""
+    sets = len(row.training_sets)
+    if len(row.generators) > 1:
+        # Chains that share a stage, such as the upscaler of all cascades, vary the other stages only.
+        shared = set.intersection(*(set(chain.split("+")) for chain in row.generators))
+        common = f", each with {markup.listing(sorted(shared))}" if shared else ""
+        return "generator", f"{len(row.generators)} generators{common}"
+    if sets == 1:
+        return "", ""
+    if methods.is_augmentation(row.run.method):
+        return "draw", f"{sets} draws"
+    return "sampling", f"{sets} samplings"
+
+
+def _same(groups: Mapping[tuple, list[Row]]) -> str:
+    """What every seed has in common where nothing but the segmenter varies."""
+    used = [row.run.method for members in groups.values() for row in members]
+    said = []
+    if any(map(methods.is_synthetic, used)):
+        said += ["generators", "synthetic pairs"]
+    if any(map(methods.is_augmentation, used)):
+        said.append("the pairs of an augmentation")
+    return f"; {markup.listing(said)} are the same for every seed, so their own spread is not in it" if said else ""
+
+
+def _shared(groups: Mapping[tuple, list[Row]]) -> list[str]:
+    """What some seeds of a row share, though others of it do not."""
+    found = set()
+    for row in (row for members in groups.values() for row in members):
+        apart, what = (row.generators, "a generator") if len(row.generators) > 1 else (row.training_sets, "their pairs")
+        if 1 < len(apart) < len(row.cards):
+            found.add(what)
+    return sorted(found)
 
 
 def counts(groups: Mapping[tuple, list[Row]]) -> str:
@@ -110,6 +165,7 @@ def multiplicity(
     shown: Sequence[tuple[Difference, Difference]],
     again: Callable[[float], Sequence[tuple[Difference, Difference]]],
     decided: Callable[[Difference, Difference], bool],
+    others: Mapping[str, int] | None = None,
 ) -> list[str]:
     """What the number of differences means for those that look decided: chance findings, and Bonferroni's correction.
 
@@ -118,14 +174,18 @@ def multiplicity(
         shown: each difference of the table with its interval over seeds and over scenes.
         again: level -> the differences of `shown` that are decided at cfg's level, with intervals at the new one.
         decided: whether the two intervals of a difference count as a finding.
+        others: what differences of `shown` are taken to, where not to D -> how many.
     """
     count, level = len(shown), cfg["confidence"]
     if count < 2:
         return ["The table shows one difference to D, so there is no number of comparisons to correct for."] if count else []
+    to = {"D": count - sum((others or {}).values()), **(others or {})}
+    kinds = markup.listing([f"{many} to {what}" for what, many in to.items() if many])
+    told = f"{count} differences to D" if to["D"] == count else f"{count} differences ({kinds})"
     intervals = sum(not math.isnan(each.low) for pair in shown for each in pair)
     found, strict = sum(decided(*pair) for pair in shown), 1 - (1 - level) / count
     text = (
-        f"The table shows {count} differences to D with {intervals} intervals: were there no difference at all, about "
+        f"The table shows {told} with {intervals} intervals: were there no difference at all, about "
         f"{round(intervals * (1 - level), 2):g} of these intervals would still leave out zero by chance ({percent(1 - level)} of "
         f"{intervals}). {found} of {count} differences {'is' if found == 1 else 'are'} decided at {percent(level)}"
     )

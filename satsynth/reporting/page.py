@@ -56,6 +56,7 @@ thead th { background: var(--tint); vertical-align: bottom; }
 tbody th { font-weight: 600; min-width: 9rem; }
 td.number, th.number { text-align: right; }
 td.number { white-space: nowrap; }
+td:not(.number) { min-width: 7rem; }
 .notes, .links, figcaption { font-size: .88rem; color: var(--soft); }
 .notes { padding-left: 1.2rem; }
 figure { margin: 1.2rem 0 2rem; }

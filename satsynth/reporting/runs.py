@@ -25,8 +25,9 @@ class Run:
     `subject` is the segmenter that the comparison is about: a control's `segmenter` differs from it; `network` is the module of the
     subject's network. `source`, `method` (what makes the pairs: satsynth, a variant of it such as satsynth_onehot, or an augmentation)
     and `ratio` are None, None and 0 where no synthetic pair is used. Of one line of a table (arm, source, ratio, segmenter) the
-    `training_set` may differ from seed to seed: replicas of a source, of which `source` names the first. `folder` holds card.json,
-    metrics.json and confusion.npy.
+    `training_set` may differ from seed to seed: replicas of a source, of which `source` names the first. `generators` are those behind
+    the synthetic pairs of this very run, joined by "+", such as satsynth+upscaler; "" for D and for augmentations. `folder` holds
+    card.json, metrics.json and confusion.npy.
     """
 
     dataset: str
@@ -40,6 +41,7 @@ class Run:
     subject: str
     network: str
     method: str | None
+    generators: str
     folder: str | Path
 
 
@@ -62,13 +64,18 @@ class Real:
 
 @dataclass(frozen=True)
 class Ground:
-    """The real data as named and as read: both cards, the scene of every validation pair, the label space, the constant class's scores."""
+    """The real data as named and as read: both cards, the scene of every validation pair, the label space, the constant class's scores.
+
+    `truth` holds the validation pixels of every class, (K,) int64, that the runs were scored on. Where patches overlap these are fewer
+    than the card of the store has: an evaluation counts a pixel of a scene once.
+    """
 
     real: Real
     train: dict
     val: dict
     scenes: list[str]
     space: LabelSpace
+    truth: np.ndarray
     constant: dict
 
 
@@ -76,11 +83,13 @@ class Ground:
 class Row:
     """The runs of one line of a table, seeds as keys, sorted; `run` is that of the first seed.
 
-    `training_sets` are the distinct names in the order of the seeds: more than one where the seeds take replicas of a source.
+    `training_sets` and `generators` are the distinct names in the order of the seeds: more than one where the seeds take replicas of a
+    source.
     """
 
     run: Run
     training_sets: tuple[str, ...]
+    generators: tuple[str, ...]
     cards: dict[int, dict]
     metrics: dict[int, dict]
     sums: np.ndarray
@@ -114,7 +123,12 @@ def number(value: float | None) -> float:
 
 
 def load(runs: Sequence[Run], real: Sequence[Real]) -> tuple[dict, dict]:
-    """Read what the runs left, grouped by comparison (first come, first shown), rows in the order of `ARMS`, source and R."""
+    """Read what the runs left, grouped by comparison (first come, first shown), rows in the order of `ARMS`, source and R.
+
+    Raises:
+        ConfigError: an arm or a background is unknown, a run has no real data or stands twice, or a comparison has no run on D.
+        StoreError: a run's files do not fit each other or the validation store, or two runs were scored on other pixels.
+    """
     if not runs:
         raise ConfigError("runs", "the table has no run.", "Give the experiment at least one segmenter and one training set.")
     for run in runs:
@@ -128,7 +142,7 @@ def load(runs: Sequence[Run], real: Sequence[Real]) -> tuple[dict, dict]:
         if place not in grounds:
             if place not in known:
                 raise ConfigError("real", f"no real data of {run.dataset} at {run.size} px is given.", "Name its stores.")
-            grounds[place] = _open(known[place])
+            grounds[place] = _open(known[place], run)
         line = (ARMS.index(run.arm), run.source or "", run.ratio, run.segmenter)
         lines.setdefault((*place, run.subject), {}).setdefault(line, []).append(run)
     groups = {}
@@ -139,14 +153,37 @@ def load(runs: Sequence[Run], real: Sequence[Real]) -> tuple[dict, dict]:
     return grounds, groups
 
 
-def _open(real: Real) -> Ground:
+def read_space(real: Real) -> LabelSpace:
+    """The label space of a dataset, whose background must be one of its classes.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    space = LabelSpace.from_json(files.read_json(real.classes))
+    if real.background is not None and not 0 <= real.background < space.count:
+        cause = f"there is no class id {real.background} among {space.count} classes."
+        raise ConfigError(f"datasets.{real.dataset}.background", cause, "Ids count from 0 in the order of the classes.")
+    return space
+
+
+def _open(real: Real, first: Run) -> Ground:
+    """The ground of some runs; what pixels count is read from the first of them, and `_row` holds the others to it."""
     train, val = (files.read_json(Path(folder) / "card.json") for folder in (real.train, real.val))
     index = pd.read_csv(Path(real.val) / "index.csv", keep_default_na=False, dtype=str)
     if "scene" not in index:
         raise StoreError(Path(real.val) / "index.csv", "it has no column 'scene'.", "Tile the dataset again.")
-    space = LabelSpace.from_json(files.read_json(real.classes))
-    constant = constant_class(train["class_pixels"], val["class_pixels"])
-    return Ground(real, train, val, index["scene"].tolist(), space, constant)
+    space = read_space(real)
+    truth = _confusion(first, space).sum((0, 2), dtype=np.int64)
+    constant = constant_class(train["class_pixels"], truth)
+    return Ground(real, train, val, index["scene"].tolist(), space, truth, constant)
+
+
+def _confusion(run: Run, space: LabelSpace) -> np.ndarray:
+    path = Path(run.folder) / "confusion.npy"
+    confusion = np.load(path, mmap_mode="r")
+    if confusion.shape[1:] != (space.count,) * 2:
+        raise StoreError(path, f"its shape {confusion.shape} does not fit {space.count} classes.", "Evaluate the run again.")
+    return confusion
 
 
 def _row(runs: list[Run], ground: Ground) -> Row:
@@ -157,17 +194,23 @@ def _row(runs: list[Run], ground: Ground) -> Row:
         if run.seed in cards:
             raise ConfigError("runs", f"seed {run.seed} of {run.training_set} stands twice.", "Name every run once.")
         cards[run.seed], metrics[run.seed] = (files.read_json(folder / name) for name in ("card.json", "metrics.json"))
-        confusion = np.load(folder / "confusion.npy", mmap_mode="r")
-        if confusion.shape[1:] != (ground.space.count,) * 2:
-            raise StoreError(
-                folder / "confusion.npy",
-                f"its shape {confusion.shape} does not fit {ground.space.count} classes.",
-                "Evaluate the run again.",
-            )
-        sums.append(statistics.sum_scenes(confusion, ground.scenes))
-        said, found = number(metrics[run.seed]["miou"]), float(statistics.mean_iou(sums[-1].sum(0)))
-        if not np.isclose(said, found, rtol=0, atol=1e-6, equal_nan=True):
-            raise StoreError(
-                folder / "metrics.json", f"mIoU {said:.6f} is not that of confusion.npy ({found:.6f}).", "Evaluate the run again."
-            )
-    return Row(runs[0], tuple(dict.fromkeys(run.training_set for run in runs)), cards, metrics, np.stack(sums))
+        sums.append(statistics.sum_scenes(_confusion(run, ground.space), ground.scenes))
+        _check(folder, sums[-1].sum(0), number(metrics[run.seed]["miou"]), ground)
+    training_sets, generators = (tuple(dict.fromkeys(getattr(run, name) for run in runs)) for name in ("training_set", "generators"))
+    return Row(runs[0], training_sets, generators, cards, metrics, np.stack(sums))
+
+
+def _check(folder: Path, total: np.ndarray, said: float, ground: Ground) -> None:
+    """Refuse a run whose matrix (K,K) of the whole set has other true pixels than those of its ground, or another mIoU than was said."""
+    counted = total.sum(1)
+    if (counted != ground.truth).any():
+        place = int(np.flatnonzero(counted != ground.truth)[0])
+        raise StoreError(
+            folder / "confusion.npy",
+            f"it counts {counted[place]} true pixels of {ground.space.names[place]}, where the first run of {ground.real.dataset} at "
+            f"{ground.real.size} px counts {ground.truth[place]}.",
+            "Evaluate the runs again, all on the same validation pairs.",
+        )
+    found = float(statistics.mean_iou(total))
+    if not np.isclose(said, found, rtol=0, atol=1e-6, equal_nan=True):
+        raise StoreError(folder / "metrics.json", f"mIoU {said:.6f} is not that of confusion.npy ({found:.6f}).", "Evaluate the run again.")

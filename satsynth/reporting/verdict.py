@@ -5,14 +5,14 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from satsynth.reporting import statistics
+from satsynth.reporting import methods, statistics
 from satsynth.reporting.markup import number
 
 _KEYS = ["dataset", "size", "segmenter"]
 _INTERVALS = {
     f"{name}_{end}" for name in ("gain", "over_control") for end in ("points", "n", "low", "high", "scene_low", "scene_high", "scenes")
 }
-_NEEDED = {*_KEYS, *_INTERVALS, "arm", "source", "ratio", "n", "miou_pct", "miou_se_pct", "answer"}
+_NEEDED = {*_KEYS, *_INTERVALS, "arm", "source", "method", "ratio", "n", "miou_pct", "miou_se_pct", "answer"}
 
 
 def is_gain(columns: Iterable[str]) -> bool:
@@ -28,8 +28,9 @@ def verdict(table: pd.DataFrame) -> str:
 def findings(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """A headline and the sentences that stand behind it, for each comparison (dataset, size, segmenter).
 
-    A gain counts as shown only if it is positive and every interval at hand (over seeds, over scenes) leaves out zero; without an
-    interval over seeds nothing is counted as shown. The same holds, mirrored, for a loss.
+    The headline is about synthetic pairs alone; augmentations have sentences of their own. A gain counts as shown only if it is positive
+    and every interval at hand (over seeds, over scenes) leaves out zero; without an interval over seeds nothing is counted as shown. The
+    same holds, mirrored, for a loss.
 
     Args:
         table: the frame of the gain view, or its CSV as `pandas.read_csv` reads it.
@@ -41,7 +42,7 @@ def findings(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
 
 
 def _headline(part: pd.DataFrame) -> str:
-    rows = part[part["arm"] == "union"].to_dict("records")
+    rows = part[(part["arm"] == "union") & part["method"].map(methods.is_synthetic)].to_dict("records")
     outcomes = [outcome(row, "gain") for row in rows]
     gains, losses, all_ = outcomes.count("gain"), outcomes.count("loss"), len(outcomes)
     if not rows:
@@ -78,9 +79,12 @@ def _reason(row: dict, name: str) -> str:
 
 def _lines(part: pd.DataFrame) -> list[str]:
     arms = {arm: rows.to_dict("records") for arm, rows in part.groupby("arm")}
-    unions, several = arms.get("union", []), part["source"].dropna().replace("", None).nunique() > 1
+    synthetic = part["method"].map(methods.is_synthetic)
+    unions, several = arms.get("union", []), part.loc[synthetic, "source"].nunique() > 1
+    ours, augmented = ([row for row in unions if methods.is_synthetic(row["method"]) == kind] for kind in (True, False))
     lines = [f"Training on the real pairs D alone gives {_score(arms['real'][0])}."]
-    lines += [_union(row, several) for row in unions]
+    lines += [_union(row, several) for row in ours] + [_augmentation(row) for row in augmented]
+    lines += [_against(other, rows, several) for other in augmented if (rows := [row for row in ours if _column(other, row)])]
     if len(unions) > 1:
         lines.append(
             "The intervals are not corrected for comparing several training sets with D, so the best of them is a choice in hindsight; the "
@@ -88,7 +92,7 @@ def _lines(part: pd.DataFrame) -> list[str]:
         )
     controlled = [row for row in unions if not math.isnan(_number(row.get("over_control_points")))]
     if controlled:
-        parts = [_control(row, several) for row in controlled]
+        parts = [f"{_set(row, several)} {_difference(row, 'over_control')}" for row in controlled]
         lines.append(f"Against the control, D shown as many real pairs as D ∪ D′ shows: {'; '.join(parts)}.")
     floor = arms.get("constant", [None])[0]
     return lines + ([_alone(row, floor, several) for row in arms.get("synthetic", [])] if floor else [])
@@ -115,19 +119,48 @@ def _union(row: dict, several: bool) -> str:
     return f"{said} {sign}: {_reason(row, 'gain')}, so the difference may be chance."
 
 
-def _control(row: dict, several: bool) -> str:
-    points = number(_number(row["over_control_points"]), sign=True)
-    kind = outcome(row, "over_control")
+def _augmentation(row: dict) -> str:
+    said = f"{_set(row, False)} gives {_score(row)}"
+    if math.isnan(_number(row["gain_points"])):
+        return f"{said}; no seed is shared with D, so there is no difference to state."
+    return f"{said}, against D {_difference(row, 'gain')}."
+
+
+def _column(other: dict, row: dict) -> str | None:
+    """What begins the columns of a row that compare it with an augmentation; None where it is not compared with that one."""
+    if other["ratio"] != row["ratio"]:
+        return None
+    names = (f"over_{other['method']}_{other['source']}", f"over_{other['method']}")
+    return next((name for name in names if not math.isnan(_number(row.get(f"{name}_n")))), None)
+
+
+def _against(other: dict, rows: list[dict], several: bool) -> str:
+    """Rows of D ∪ D′ against an augmentation."""
+    parts = []
+    for row in rows:
+        name = _column(other, row)
+        shared = not math.isnan(_number(row[f"{name}_points"]))
+        parts.append(f"{_set(row, several)} {_difference(row, name) if shared else 'share no seed with it'}")
+    return f"Against {_set(other, False)}: {'; '.join(parts)}."
+
+
+def _difference(row: dict, name: str) -> str:
+    """A difference with its intervals, and whether it is shown."""
+    points = number(_number(row[f"{name}_points"]), sign=True)
+    kind = outcome(row, name)
     told = (
-        f"not shown, since {_reason(row, 'over_control')}" if kind == "undecided" else f"a {kind} that is shown: no interval includes zero"
+        f"not told apart from zero, since {_reason(row, name)}"
+        if kind == "undecided"
+        else f"a {kind} that is shown: no interval includes zero"
     )
-    return f"{_set(row, several)} {points} points {_intervals(row, 'over_control')}, {told}"
+    return f"{points} points {_intervals(row, name)}, {told}"
 
 
 def _alone(row: dict, floor: dict, several: bool) -> str:
     margin = row["miou_pct"] - floor["miou_pct"]
-    source = f" from {row['source']}" if several else ""
-    text = f"D′ alone{source} (R = {row['ratio']:g}) gives {_score(row)}, "
+    name = methods.name(row["method"], row["source"])
+    source = f" from {row['source']}" if several and methods.is_synthetic(row["method"]) else ""
+    text = f"{name} alone{source} (R = {row['ratio']:g}) gives {_score(row)}, "
     constant = f"the constant class ({floor['answer']}, {number(floor['miou_pct'])} %)"
     if margin <= 0:
         return f"{text}which does not beat {constant}: these pairs taught the segmenter nothing that the class shares do not say."
@@ -135,6 +168,9 @@ def _alone(row: dict, floor: dict, several: bool) -> str:
 
 
 def _set(row: dict, several: bool) -> str:
+    """What a row adds to D; an augmentation needs its R only where that is not the usual 1."""
+    if methods.is_augmentation(row["method"]):
+        return methods.name(row["method"], row["source"]) + (f" at R = {row['ratio']:g}" if row["ratio"] != 1 else "")
     source = f" from {row['source']}" if several else ""
     return f"synthetic pairs{source} at R = {row['ratio']:g}"
 

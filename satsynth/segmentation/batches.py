@@ -1,6 +1,7 @@
 """Batches of a training set: real and synthetic pairs in equal parts, as a function of (seed, step) alone."""
 
 import logging
+import os
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ log = logging.getLogger(__name__)
 # What is left over serves the network, its activations and its optimiser.
 SHARE_OF_FREE_MEMORY = 0.5
 BLOCK = 1024  # pairs
+# The group D4: whether rows and columns change places, and the steps at which both are then read. Number n is a flip of the columns where n
+# is 4 or more, and then n mod 4 quarter turns against the clock.
+TURNS = ((False, 1, 1), (True, -1, 1), (False, -1, -1), (True, 1, -1), (False, 1, -1), (True, 1, 1), (False, -1, 1), (True, -1, -1))
 
 
 class Mixture:
@@ -81,12 +85,14 @@ class Mixture:
         """
         count = batch // parts
         rows = self.rows(seed, step * batch + part * count, count)
+        turns = numpy_stream(seed, "turns", step).integers(0, 8, batch)[part * count : (part + 1) * count]
+        if self.device.type == "cpu":
+            return _gather_turned(self.view, rows, turns)
         if self._resident is not None:
             index = torch.from_numpy(rows).to(self.device)
             images, masks = (array[index] for array in self._resident)
         else:
             images, masks = (torch.from_numpy(array).to(self.device) for array in self.view.gather(rows))
-        turns = numpy_stream(seed, "turns", step).integers(0, 8, batch)[part * count : (part + 1) * count]
         return turn(images, masks, self._turns[torch.from_numpy(turns).to(self.device)])
 
 
@@ -95,7 +101,8 @@ def _move(view: View, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]
     needed = 4 * len(view) * view.size**2
     if device.type != "cuda":
         # The system keeps the pages of mapped files in free memory: a second copy in this process would be no faster.
-        log.info("training set: %.2f GB are read from memory-mapped files", needed / 1e9)
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        log.info("training set: %.2f GB are read from memory-mapped files (%.1f GB of memory are free)", needed / 1e9, free / 1e9)
         return None
     free = torch.cuda.mem_get_info(device)[0]
     if needed > SHARE_OF_FREE_MEMORY * free:
@@ -117,10 +124,33 @@ def _check_labelled(view: View) -> None:
 
 
 def _turns(size: int) -> torch.Tensor:
-    """(8, size²) int64: where each pixel comes from under rot90 by 0 to 3 quarters, without and with a flip (the group D4)."""
-    grid = torch.arange(size * size).view(size, size)
-    turned = [torch.rot90(base, quarters) for base in (grid, grid.flip(1)) for quarters in range(4)]
-    return torch.stack([index.flatten() for index in turned])
+    """(8, size²) int64: where each pixel comes from under each of `TURNS`."""
+    grid = np.arange(size * size).reshape(size, size)
+    return torch.from_numpy(np.stack([_turned(grid, number).ravel() for number in range(len(TURNS))]))
+
+
+def _turned(array: np.ndarray, number: int) -> np.ndarray:
+    """A view of (H,W) under a turn."""
+    transposed, down, right = TURNS[number]
+    return (array.T if transposed else array)[::down, ::right]
+
+
+def _gather_turned(view: View, rows: np.ndarray, turns: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pairs in these rows, each under its turn: what `turn` gives, several times as fast on a CPU."""
+    images = np.empty((len(rows), view.size, view.size, 3), np.uint8)
+    masks = np.empty((len(rows), view.size, view.size), np.uint8)
+    # A pixel as one item of three bytes: numpy then moves it at once.
+    pixels, flippable = images.view("V3")[..., 0], torch.from_numpy(images)
+    for place, (row, number) in enumerate(zip(rows.tolist(), turns.tolist())):
+        image, mask = view.pair(row)
+        masks[place] = _turned(mask, number)
+        transposed, down, right = TURNS[number]
+        if transposed or right == 1:
+            pixels[place] = _turned(image.view("V3")[..., 0], number)
+        else:  # along a row torch reverses bytes faster than numpy reverses pixels
+            images[place] = image
+            flippable[place] = flippable[place].flip((1,) if down == 1 else (0, 1))
+    return flippable, torch.from_numpy(masks)
 
 
 def turn(images: torch.Tensor, masks: torch.Tensor, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

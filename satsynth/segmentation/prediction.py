@@ -13,7 +13,7 @@ from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
 from satsynth.runtime.logs import Progress
 from satsynth.segmentation.scenes import find_covered, locate, predict_scenes, scenes_of
-from satsynth.segmentation.segmenter import Segmenter, load
+from satsynth.segmentation.segmenter import Segmenter, load, most_probable
 
 MODES = ("patches", "scenes")
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def predict(segmenter: Segmenter, images: np.ndarray, batch: int) -> np.ndarray:
     masks = np.empty(images.shape[:3], np.uint8)
     for first in range(0, len(images), batch):
         chosen = torch.from_numpy(np.array(images[first : first + batch])).to(device)
-        masks[first : first + batch] = segmenter(chosen).argmax(1).to(torch.uint8).cpu().numpy()
+        masks[first : first + batch] = most_probable(segmenter(chosen)).to(torch.uint8).cpu().numpy()
     return masks
 
 
@@ -90,7 +90,7 @@ def count(segmenter: Segmenter, store: Store, *, batch: int, mode: str, overlap:
         for first in range(0, len(store), batch):
             rows = np.arange(first, min(first + batch, len(store)))
             images = torch.from_numpy(np.array(store.images[first : first + batch])).to(segmenter.scale.device)
-            tally.add(rows, segmenter(images).argmax(1))
+            tally.add(rows, most_probable(segmenter(images)))
             progress.update(int(rows[-1]) + 1)
         return tally.matrices()
     if places is None:

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from satsynth.pairs import Store
-from satsynth.segmentation.segmenter import Segmenter
+from satsynth.segmentation.segmenter import Segmenter, most_probable
 
 Region = tuple[slice, slice]
 
@@ -159,7 +159,7 @@ class Band:
 
     def _finish_rows(self, top: int) -> None:
         count = min(top - self._top, self._size, len(self._mask) - self._top)
-        self._mask[self._top : self._top + count] = self._sums[:, :count].argmax(0)
+        self._mask[self._top : self._top + count] = most_probable(self._sums[:, :count], 0)
         self._sums = self._sums.roll(-count, 1)
         self._sums[:, self._size - count :] = 0
         self._top = top

@@ -39,13 +39,12 @@ class Segmenter(nn.Module):
         self.network = network.to(memory_format=torch.channels_last) if self.half else network
         self.multiple = multiple
         mean, std = torch.tensor(MEAN), torch.tensor(STD)
-        self.register_buffer("scale", (1 / (255 * std))[:, None, None], persistent=False)
-        self.register_buffer("shift", (-mean / std)[:, None, None], persistent=False)
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
 
     def forward(self, images: torch.Tensor) -> Outputs:
         """Logits of every pixel; see the class."""
-        layout = torch.channels_last if self.half else torch.contiguous_format
-        inputs = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=layout) * self.scale + self.shift
+        inputs = self.normalised(images)
         height, width = inputs.shape[2:]
         inputs = pad(inputs, self.multiple)
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.half):
@@ -53,6 +52,15 @@ class Segmenter(nn.Module):
         if isinstance(outputs, tuple):
             return tuple(output[:, :, :height, :width].float() for output in outputs)
         return outputs[:, :, :height, :width].float()
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (N,H,W,3) uint8 -> (N,3,H,W) float32 of mean 0 and standard deviation 1 (ImageNet's), in the network's memory layout."""
+        width = images.shape[2]
+        # Whole rows at once: broadcasting three numbers over the last axis is thirty times slower on a CPU. The view is channels-last.
+        rows = images.flatten(2).float()
+        torch.addcmul(self.shift.repeat(width), rows, self.scale.repeat(width), out=rows)
+        inputs = rows.view(images.shape).permute(0, 3, 1, 2)
+        return inputs if self.half else inputs.contiguous()
 
 
 def pad(inputs: torch.Tensor, multiple: int) -> torch.Tensor:
@@ -63,6 +71,12 @@ def pad(inputs: torch.Tensor, multiple: int) -> torch.Tensor:
         return inputs
     mode = "reflect" if down < height and right < width else "replicate"
     return functional.pad(inputs, (0, right, 0, down), mode=mode)
+
+
+def most_probable(scores: torch.Tensor, axis: int = 1) -> torch.Tensor:
+    """Class ids (int64) of the largest score along the axis of the classes."""
+    # On a CPU three times as fast as argmax, which walks the classes of pixel after pixel through memory.
+    return scores.max(axis).indices
 
 
 def build(cfg: dict, classes: int, precision: str) -> Segmenter:

@@ -79,15 +79,18 @@ def write_run(
 ) -> Run:
     """A run's folder with a card, metrics and confusion matrices (N, K, K).
 
-    `other`: dataset, size, subject, network, source, method, and replica (the source that this seed takes, if not `source`).
+    `other`: dataset, size, subject, network, source, method, replica (the source that this seed takes, if not `source`) and generators
+    (behind that source; if not given, an augmentation has none and any other source one of its own).
     """
     source = None if ratio == 0 else other.get("source", "cascade")
     taken, subject = other.get("replica", source), other.get("subject", "fpn")
     sets = {"real": "real", "control": "real", "synthetic": f"{taken}-r{ratio}", "union": f"real+{taken}-r{ratio}"}
     segmenter = f"{subject}_half" if arm == "control" else subject
     method = None if ratio == 0 else other.get("method", "satsynth")
+    own = f"generator_of_{taken}" if method and method.startswith("satsynth") else ""
+    made = (method, other.get("generators", own) if ratio else "")
     place, folder = (other.get("dataset", "demo"), other.get("size", 16)), root / sets[arm] / segmenter / f"seed-{seed}"
-    run = Run(*place, sets[arm], segmenter, seed, arm, source, ratio, subject, other.get("network", subject), method, folder)
+    run = Run(*place, sets[arm], segmenter, seed, arm, source, ratio, subject, other.get("network", subject), *made, folder)
     card = {"segmenter": segmenter, "steps": steps, "seed": seed, "real_pairs": 40, "synthetic_pairs": 40 * ratio}
     write_json(run.folder / "card.json", card | {"real_exposures": real, "synthetic_exposures": synthetic, "parameters": 1234567})
     write_json(run.folder / "metrics.json", scores(confusion))
@@ -110,9 +113,9 @@ def write_demo(
 ) -> tuple[list[Run], list[Real]]:
     """Real stores and runs; `errors` maps (arm, R) to the share of wrong pixels, to which each seed adds a little.
 
-    `other` goes to `write_run`; a list of sources as `replicas` is taken by the seeds in turn.
+    `other` goes to `write_run`; a list of sources as `replicas` is taken by the seeds in turn, and of `chains` the generators behind them.
     """
-    replicas = other.pop("replicas", None)
+    replicas, chains = other.pop("replicas", None), other.pop("chains", None)
     train = write_pairs(root / "train", count=8, size=16, seed=1)
     val = write_pairs(root / "val", count=6, size=16, seed=2, scenes=scenes)
     masks = np.load(val / "masks.npy")
@@ -123,6 +126,7 @@ def write_demo(
         for seed in range(seeds):
             confusion = blur(masks, error + 0.005 * seed, 100 * seed + ratio)
             taken = {"source": replicas[0], "replica": replicas[seed % len(replicas)]} if replicas else {}
+            taken |= {"generators": chains[seed % len(chains)]} if chains else {}
             shown = {"ratio": ratio, "steps": steps, "real": real, "synthetic": synthetic}
             runs.append(write_run(root / "runs", arm, seed, confusion, **shown, **taken, **other))
     place = other.get("dataset", "demo"), other.get("size", 16)

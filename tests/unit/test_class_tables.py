@@ -37,11 +37,15 @@ def shown(table, **cells):
     return next(row for row in rows if all(row[name] == cell for name, cell in cells.items()))
 
 
-def without(runs, number):
-    """Take every pixel of a class out of these runs' confusion matrices."""
+def without(runs, number, predicted=False):
+    """Take every true pixel of a class out of these runs' confusion matrices; predictions of it too, as right ones, but for `predicted`."""
     for run in runs:
         confusion = np.load(run.folder / "confusion.npy")
-        confusion[:, number, :] = confusion[:, :, number] = 0
+        confusion[:, number, :] = 0
+        if not predicted:
+            places = np.arange(len(confusion[0]))
+            confusion[:, places, places] += confusion[:, :, number]
+            confusion[:, :, number] = 0
         np.save(run.folder / "confusion.npy", confusion)
         (run.folder / "metrics.json").write_text(json.dumps(scores(confusion)))
 
@@ -117,6 +121,19 @@ def test_per_class_gives_every_class_and_a_dash_where_it_is_absent(tmp_path):
     assert gain.frame["absent_classes"].tolist()[1:] == ["roof", "roof"] and any("Absent somewhere: roof" in note for note in gain.notes)
 
 
+def test_a_dash_for_pairs_that_a_segmenter_was_not_trained_on_is_explained(tmp_path):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.2, ("union", 1): 0.1}, seeds=1)
+    alone, _ = write_demo(tmp_path, {("real", 0): 0.2}, seeds=1, subject="pspnet")
+    explained = [
+        any("has no run on these pairs" in note for note in build(tmp_path, "per_class", each, real).notes) for each in (runs, runs + alone)
+    ]
+    assert explained == [False, True]
+    assert (
+        shown(build(tmp_path, "per_class", runs + alone, real), Segmenter="pspnet", Class="field")["D\u00a0∪\u00a0D′, R\u00a0=\u00a01"]
+        == "–"
+    )
+
+
 def test_a_class_of_one_scene_gets_no_mark(tmp_path):
     runs, real = write_demo(tmp_path, {("real", 0): 0.4, ("union", 1): 0.1}, scenes=1)
     table = build(tmp_path, "per_class", runs, real)
@@ -164,11 +181,20 @@ def test_the_papers_correlation_is_named_for_its_data_and_network_only(tmp_path,
 # Summary ------------------------------------------------------------------------------------------------------------------------
 
 
-def matrix_of(iou):
-    """A confusion matrix of these IoUs: every class loses as many pixels as it wins, so IoU = TP / (TP + 2 errors)."""
-    errors, iou = 10**9, np.asarray(iou)
-    hits = np.rint(2 * errors * iou / (1 - iou)).astype(np.int64)
-    return np.diag(hits) + errors * np.roll(np.eye(len(iou), dtype=np.int64), 1, axis=1)
+def matrix_of(iou, pixels=10**10):
+    """A confusion matrix of these IoUs with as many true pixels in every class.
+
+    Every class wins as many pixels as it loses, so IoU = (pixels - lost) / (pixels + lost). What is lost goes to the others in parts
+    a_i a_j, which are found by iteration.
+    """
+    iou = np.asarray(iou)
+    lost = pixels * (1 - iou) / (1 + iou)
+    share = np.sqrt(lost)
+    for _ in range(500):
+        share = np.sqrt(share * lost / (share.sum() - share))
+    parts = np.rint(np.outer(share, share)).astype(np.int64)
+    np.fill_diagonal(parts, 0)
+    return parts + np.diag(pixels - parts.sum(1))
 
 
 @pytest.fixture
@@ -205,7 +231,13 @@ def test_the_papers_classes_give_the_papers_summary(tmp_path, paper):
 
 
 def test_the_papers_classes_stand_in_the_table_per_class(tmp_path, paper):
-    frame = build(tmp_path, "per_class", *paper).frame
+    table = build(tmp_path, "per_class", *paper)
+    frame = table.frame
+    cells = {name.replace("\u00a0", " "): cell for name, cell in shown(table, Segmenter="fpn", Class="ship").items()}
+    assert list(cells)[3:] == ["D", "D: paper", "D ∪ D′, R = 1", "D ∪ D′, R = 1: paper", "D ∪ D′, R = 1: difference to D"]
+    assert (cells["D: paper"], cells["D ∪ D′, R = 1: paper"]) == ("58.66", "59.17")
+    assert shown(table, Segmenter="pspnet", Class="ship")["D: paper"] == "46.33"
+    assert any(note.startswith("Paper: IoU (%) of Table 6") and "beside R = 1" in note for note in table.notes)
     np.testing.assert_allclose(frame["paper_iou_pct"], frame["iou_pct"], atol=1e-4)
     assert len(frame) == 5 * 2 * 16 and frame["background"].sum() == 10
 
@@ -233,6 +265,7 @@ def test_summary_leaves_absent_classes_out(tmp_path):
     runs, real = write_demo(tmp_path, {("real", 0): 0.3, ("union", 1): 0.2}, seeds=1)
     more, _ = write_demo(tmp_path, {("real", 0): 0.3, ("union", 1): 0.2}, seeds=1, subject="pspnet")
     without([*runs, *more], 2)
+    without(runs, 1, predicted=True)
     without(more, 1)
     table = build(tmp_path, "summary", [*runs, *more], real)
     assert table.frame["segmenters"].tolist() == [2, 1, 0]
@@ -304,6 +337,32 @@ def test_the_papers_facts_stand_beside_the_counts(tmp_path):
     share = 100 * (masks["train"][masks["train"] != IGNORE] != 0).mean()
     here = f"{markup.number(share)} and {markup.number(100 - share)} % (train)"
     assert any("foreground 2.85 %" in note and "more than 97 %" in note and here in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("form", "stated"),
+    [
+        ("isaid", "2 806 images with 655 451 object instances,"),
+        ("loveda", "5 987 images with 166 768 land-cover annotations,"),
+        ("openearthmap", "5 000 images,"),
+    ],
+)
+def test_the_papers_images_are_those_of_all_splits(tmp_path, form, stated):
+    _, real = write_real(tmp_path, form, None)
+    notes = [note.replace("\u202f", " ") for note in build(tmp_path, "dataset", [], real).notes]
+    (note,) = (note for note in notes if "images" in note)
+    assert note.startswith(f"Paper (section 5.1): {stated} all splits together, the test split included")
+    assert note.endswith("; scenes here (town, 8 px): 2 (train) and 2 (val).")
+
+
+def test_the_papers_share_of_small_vehicles_stands_beside_ours(paper, tmp_path):
+    _, real = paper
+    notes = tables.build("dataset", [], real, CFG, {}).notes
+    shares = []
+    for split in ("train", "val"):
+        card = json.loads((tmp_path / split / "card.json").read_text())["class_pixels"]
+        shares.append(f"{markup.number(100 * card[9] / sum(card))} % ({split})")
+    assert f"Paper (section 5.1): small_vehicle about 0.3 % of the pixels; here (isaid, 256 px) {' and '.join(shares)}." in notes
 
 
 def test_dataset_says_what_does_not_fit(tmp_path):

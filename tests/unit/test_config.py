@@ -1,6 +1,9 @@
 """Bad configs: each gets one typed error that names the key, the cause and the remedy."""
 
+import re
+
 import pytest
+import yaml
 from presets import ROOT, preset, read
 
 from satsynth.plan.config import merge, resolve
@@ -11,6 +14,7 @@ from satsynth.plan.validation import validate
 from satsynth.runtime.errors import ConfigError
 
 SCHEMA = read("rules/schemas/config.schema.yaml")
+GRID = {"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0, 1]}
 PRESETS = sorted(path.stem for path in (ROOT / "rules/presets").glob("*.yaml"))
 OVERLAYS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
 
@@ -59,6 +63,23 @@ def test_every_overlay_resolves(name):
 def test_the_accelerator_overlay_lies_over_dubai():
     resolved = load(read("configs/dubai.yaml"), read("configs/dubai_accelerator.yaml"))
     assert resolved["experiments"]["gain"]["size"] == 256 and resolved["generators"]["satsynth"]["size"] == 128
+
+
+def test_the_readmes_overlays_resolve_and_leave_the_demo_alone():
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)]
+    change, own = blocks
+    assert {segmenter for entry in load(change)["experiments"]["gain"]["grid"] for segmenter in entry["segmenters"]} == {"fpn", "unet"}
+    layout = Layout(merge(read("config.yaml"), own), load(own))
+    shown = {run.dataset for name in layout.experiments() for run in layout.runs(name)}
+    assert shown == {"mytown"} and not [name for name in layout.figures() if "demo" in str(layout.figure_inputs(name))]
+
+
+def test_the_segmentation_pages_examples_resolve():
+    text = (ROOT / "docs/segmentation.md").read_text()
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    assert len(blocks) == 4
+    for block in blocks:
+        load(read("configs/paper.yaml"), block)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +150,33 @@ def test_the_accelerator_overlay_lies_over_dubai():
             "extends none",
         ),
         ({"figures": {"pairs": {"source": "nobody"}}}, "figures.pairs.source", "'nobody' is no source"),
+        ({"figures": {"pairs": {"window": 3}}}, "figures.pairs.window", "view pairs does not read this key"),
+        ({"figures": {"confusion": {"ratio": 7}}}, "figures.confusion.ratio", "'7' is not in 'gain'. It has 1"),
+        ({"figures": {"confusion": {"segmenter": "fpn_exposures"}}}, "figures.confusion.segmenter", "is not in 'gain'"),
+        ({"figures": {"confusion": {"experiment": "data"}}}, "figures.confusion.experiment", "trains nothing"),
+        ({"figures": {"class_forest": {"experiment": "gain"}}}, "figures.class_forest.experiment", "no table of view per_class"),
+        ({"experiments": {"data": {"grid": [GRID]}}}, "experiments.data.grid", "trains nothing"),
+        ({"experiments": {"gain": {"base": "fit", "grid": [GRID]}}}, "experiments.gain.grid[0].sources", "judged on"),
+        ({"experiments": {"gain": {"grid": [GRID | {"sources": [["cascade", "cutout"]]}]}}}, "experiments.gain.grid", "no replicas"),
+        (
+            {
+                "sources": {"other": {"extends": "cascade", "seed": 1}},
+                "experiments": {"gain": {"grid": [GRID | {"sources": [["cascade", "other"], "cascade"]}]}},
+            },
+            "experiments.gain.grid",
+            "one row",
+        ),
+        ({"sources": {"cutout": {"augment": "cutot"}}}, "sources.cutout.augment", "Did you mean 'cutout'"),
+        ({"sources": {"cutout": {"sampler": {"steps": 3}}}}, "sources.cutout.sampler", "does not read"),
+        ({"sources": {"cutout": {"options": {"alpha": 1.0}}}}, "sources.cutout.options.alpha", "augmentation cutout does not read"),
+        ({"sources": {"base": {"options": {"alpha": 1.0}}}}, "sources.base.options", "samples a generator does not read"),
+        ({"sources": {"new": {"augment": "cutmix"}}}, "sources.new.size", "missing"),
+        ({"sources": {"cutout": {"size": 32}}}, "experiments.augmentations.grid[0].sources", "makes pairs of 32 px"),
+        (
+            {"datasets": {"town": {"root": "x", "images": "i", "labels": "m", "classes": ["a", "b"], "background": 2}}},
+            "datasets.town.background",
+            "no class id 2",
+        ),
     ],
 )  # fmt: skip
 def test_a_bad_config_is_told_by_its_key(overlay, key, words):

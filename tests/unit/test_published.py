@@ -48,6 +48,9 @@ def test_gain_of_pspnet_is_the_one_of_the_text():
         (("isaid", 128, "fpn", "satsynth", 3), ("Table 3", 52.13)),
         (("isaid", 128, "fpn", "satsynth_onehot", 1), ("Table 3", 47.98)),
         (("isaid", 128, "fpn", "copy_paste", 1), ("Table 5", 50.51)),
+        (("loveda", 128, "fpn", "satsynth", 1), ("Table 1b", 48.97)),
+        (("loveda", 128, "fpn", "satsynth", 3), ("Table 1b", 48.97)),
+        (("openearthmap", 128, "fpn", "satsynth", 3), ("Table 1b", 62.24)),
     ],
 )
 def test_entries_are_found_by_what_they_are(entry, said):
@@ -66,6 +69,11 @@ def test_entries_are_found_by_what_they_are(entry, said):
         ("isaid", 128, "fpn", "cutout", 3),
         ("isaid", 128, "fpn", "satsynth", 2),
         ("isaid", 128, "pspnet", None, 0),
+        ("loveda", 128, "fpn", None, 0),
+        ("loveda", 128, "fpn", "satsynth", 2),
+        ("loveda", 256, "fpn", "satsynth", 1),
+        ("loveda", 128, "pspnet", "satsynth", 1),
+        ("openearthmap", 128, "fpn", "cutout", 1),
     ],
 )
 def test_what_the_paper_lacks_is_not_found(entry):
@@ -77,3 +85,13 @@ def test_gains_by_class_exist_for_one_method_and_ratio_only():
     assert published.class_gains("isaid", 256, "satsynth", 3) == {}
     assert published.class_gains("isaid", 128, "satsynth", 1) == {}
     assert published.class_gains("isaid", 256, None, 0) == {}
+
+
+def test_an_f1_that_cannot_be_read_is_none():
+    assert published.score("loveda", 128, "fpn", "satsynth", 3).f1 == 64.83
+    assert np.isnan(published.score("openearthmap", 128, "fpn", "satsynth", 3).f1)
+
+
+def test_table_1b_and_table_3_agree_on_isaid():
+    score = published.score("isaid", 128, "fpn", "satsynth", 3)
+    assert (score.miou, score.f1) == (52.13, 66.13)  # the row "Ours" of Table 1b

@@ -22,6 +22,10 @@ SHARES = (99.9, 23.0, 8.1, 1.0, 0.8, 0.9, 0.35)
 GAINS = (0.1, 0.5, 1.2, 4.0, 4.1, 4.05, -2.0)
 
 
+def method_of(source):
+    return {None: None, "cutout": "cutout", "my_mix": "cutmix"}.get(source, "satsynth")
+
+
 def class_table(path, segmenters=("fpn", "pspnet"), names=NAMES, shares=SHARES, gains=GAINS, ratios=(3, 1), sources=("cascade",), **cells):
     """The CSV of a per-class table with the columns that the figures read; `cells` overwrites columns of the rows of D ∪ D'."""
     rows = []
@@ -34,6 +38,7 @@ def class_table(path, segmenters=("fpn", "pspnet"), names=NAMES, shares=SHARES, 
                 "arm": arm,
                 "training_set": "x",
                 "source": source,
+                "method": method_of(source),
                 "ratio": ratio,
             }
             for number, (name, share, gain) in enumerate(zip(names, shares, gains)):
@@ -55,11 +60,18 @@ def gain_table(path, segmenters=("fpn",), sources=("cascade",), ratios=(1, 2, 3)
     for dataset in datasets:
         for number, segmenter in enumerate(segmenters):
             lead = {"dataset": dataset, "size": 64, "segmenter": segmenter, "n": n, "miou_se_pct": 0.2 if n > 1 else np.nan}
-            rows.append(lead | {"arm": "constant", "source": None, "ratio": np.nan, "miou_pct": 6, "miou_se_pct": np.nan, "n": 1})
+            none = {"source": None, "method": None, "ratio": np.nan}
+            rows.append(lead | {"arm": "constant", **none, "miou_pct": 6, "miou_se_pct": np.nan, "n": 1})
             arms = [("real", None, 0), *(("union", source, ratio) for source in sources for ratio in ratios)]
             arms += [("synthetic", sources[0], 1)] if alone else []
             for arm, source, ratio in arms:
-                row = lead | {"arm": arm, "source": source, "ratio": ratio, "miou_pct": 50 + ratio - 3 * number}
+                row = lead | {
+                    "arm": arm,
+                    "source": source,
+                    "method": method_of(source),
+                    "ratio": ratio,
+                    "miou_pct": 50 + ratio - 3 * number,
+                }
                 row |= {"miou_pct": alone} if arm == "synthetic" else {}
                 rows.append(row | ({} if paper is None else {"paper_miou_pct": paper.get(ratio) if arm != "synthetic" else None}))
     pd.DataFrame(rows).to_csv(path, index=False)
@@ -142,6 +154,12 @@ def test_occurrence_shows_foreground_classes_at_the_smallest_r_and_their_correla
     assert len(compose("occurrence", cfg | {"segmenter": "pspnet"}, inputs).axes) == 1
 
 
+def test_occurrence_calls_an_augmentation_by_its_name(tmp_path):
+    table = class_table(tmp_path / "t.csv", ("fpn",), sources=("cutout",))
+    (axes,) = compose("occurrence", {"title": "t", "confidence": 0.9}, {"table": [table]}).axes
+    assert axes.get_title(loc="left").replace("\u00a0", " ").startswith("fpn (demo, 64 px, D ∪ Cutout, R = 1)\n")
+
+
 def test_occurrence_is_linear_for_even_shares_and_gives_zero_a_place_on_a_log_axis(tmp_path):
     cfg = {"title": "t", "confidence": 0.95, "segmenter": None}
     even = class_table(tmp_path / "even.csv", shares=(90, 60, 50, 40, 30, 20, 10))
@@ -181,9 +199,10 @@ def test_forest_orders_classes_by_occurrence_and_fills_only_shown_differences(wo
 
 
 def test_forest_takes_the_r_asked_for_and_puts_each_source_in_a_block(tmp_path):
-    table = class_table(tmp_path / "t.csv", sources=("cascade", "cutout"))
+    table = class_table(tmp_path / "t.csv", sources=("cascade", "cutout", "my_mix"))
     figure = compose("class_forest", {"title": "t", "ratio": 3}, {"table": [table]})
-    assert [part.get_suptitle() for part in figure.subfigs] == [f"demo, 64 px, {name}, R\u00a0=\u00a03" for name in ("cascade", "cutout")]
+    names = [part.get_suptitle().replace("\u00a0", " ") for part in figure.subfigs]
+    assert names == [f"demo, 64 px, {name}, R = 3" for name in ("cascade", "D ∪ Cutout", "D ∪ CutMix (my_mix)")]
     assert sorted(marked(figure.axes[0])[:, 0]) == pytest.approx(sorted(3 * gain for gain in GAINS))
 
 
@@ -308,6 +327,26 @@ def test_predictions_of_several_seeds_say_which(world):
     assert texts == ["Predictions (16 px)", "image", "truth", "D\nfpn, seed 0", "D\nfpn, seed 1"]
 
 
+@pytest.mark.parametrize(
+    ("arm", "source", "method", "said"),
+    [
+        ("union", "cascade", "satsynth", "D ∪ D′, R = 1\nfpn, cascade"),
+        ("union", "cutout", "cutout", "D ∪ Cutout, R = 1\nfpn"),
+        ("union", "wide", "cutout", "D ∪ Cutout (wide), R = 1\nfpn"),
+        ("synthetic", "copy_paste", "copy_paste", "Copy-Paste alone, R = 1\nfpn"),
+        ("real", None, None, "D\nfpn"),
+    ],
+)
+def test_systems_are_called_by_what_is_added_to_d(world, arm, source, method, said):
+    system = {"segmenter": "fpn", "arm": arm, "source": source, "method": method, "ratio": int(arm != "real"), "seed": 0}
+    for view, suffix in (("predictions", ""), ("confusion", ", 1 seed")):
+        cfg, inputs = world[view]
+        one = {name: paths[:1] for name, paths in inputs.items()}
+        figure = compose(view, cfg | {"systems": [system]}, one)
+        texts = [*(text.get_text() for text in figure.texts), *(axes.get_title(loc="left") for axes in figure.axes)]
+        assert said + suffix in [text.replace("\u00a0", " ") for text in texts]
+
+
 def test_bad_predictions_are_named(world, tmp_path):
     cfg, inputs = world["predictions"]
     other = tmp_path / "card.json"
@@ -334,7 +373,7 @@ def test_ratio_curve_has_a_panel_a_dataset_and_a_line_for_every_segmenter_and_so
     assert all(np.round(line.get_xdata()).tolist() == [0, 1, 2, 3] for line in lines)
     assert len({to_hex(line.get_color()) for line in lines}) == 4
     said = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert said[1:5] == [f"D ∪ D′ ({segmenter}, {source})" for segmenter in ("fpn", "pspnet") for source in ("cascade", "cutout")]
+    assert said[1:5] == [f"D ∪ {added} ({segmenter})" for segmenter in ("fpn", "pspnet") for added in ("D′", "Cutout")]
     assert said[5:] == ["paper (CVPR 2024)", "± standard error (n = 3)"]
 
 
@@ -347,6 +386,18 @@ def test_ratio_curve_draws_the_papers_points_hollow_beside_ours_and_cuts_the_axi
     far = gain_table(tmp_path / "far.csv", paper={0: 80, 3: 82}, alone=20)
     above, main, below = compose("ratio_curve", {"title": "t"}, {"table": [far]}).axes
     assert below.get_ylim()[0] < 20 < below.get_ylim()[1] < main.get_ylim()[0] < 50 < 53 < main.get_ylim()[1] < above.get_ylim()[0] < 80
+
+
+def test_ratio_curve_tells_sources_of_synthetic_pairs_apart_and_augmentations_by_name(tmp_path):
+    table = gain_table(tmp_path / "t.csv", sources=("cascade", "onehot", "cutout", "my_mix"), ratios=(1,))
+    figure = compose("ratio_curve", {"title": "t"}, {"table": [table]})
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said[1:5] == ["D ∪ D′ (cascade)", "D ∪ D′ (onehot)", "D ∪ Cutout", "D ∪ CutMix (my_mix)"]
+    assert figure.axes[0].get_xlabel() == "R (added pairs per real pair)"
+    alone = gain_table(tmp_path / "alone.csv", sources=("cutout",), alone=20)
+    said = [text.get_text() for text in compose("ratio_curve", {"title": "t"}, {"table": [alone]}).legends[0].get_texts()]
+    assert said[1:3] == ["D ∪ Cutout", "Cutout alone"]
+    check_legible("ratio_curve", {"title": "t"}, {"table": [table]}, tmp_path)
 
 
 def test_ratio_curve_says_that_one_seed_has_no_standard_error(tmp_path):

@@ -10,8 +10,8 @@ from satsynth.fitting import choose_precision
 from satsynth.pairs import IGNORE, open_view
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
-from satsynth.segmentation import encoders
-from satsynth.segmentation.batches import Mixture, turn
+from satsynth.segmentation import batches, encoders
+from satsynth.segmentation.batches import Mixture, _gather_turned, turn
 from satsynth.segmentation.losses import cross_entropy
 from satsynth.segmentation.segmenter import build, pad
 from satsynth.segmentation.training import start
@@ -78,6 +78,23 @@ def test_real_pairs_come_in_one_order_with_and_without_synthetic_ones(real, synt
     joined = Mixture(open_view([real]), open_view(synthetic), "cpu").rows(2, 0, 40)
     alone = Mixture(open_view([real]), None, "cpu").rows(2, 0, 20)
     assert joined[joined < 6].tolist() == alone.tolist()
+
+
+def test_a_batch_is_what_its_rows_are_under_their_turns(real, synthetic):
+    mixture = Mixture(open_view([real]), open_view(synthetic), "cpu")
+    view = mixture.view
+    for number in range(8):
+        rows = np.array([3, 20, 7, 0])
+        turned = _gather_turned(view, rows, np.full(4, number))
+        wanted = turn(*(torch.from_numpy(array) for array in view.gather(rows)), mixture._turns[[number] * 4])
+        assert all(torch.equal(one, other) for one, other in zip(turned, wanted))
+    seen = {tuple(array.flatten().tolist()) for array in mixture._turns}
+    assert len(seen) == 8
+    images, masks = mixture.draw(4, 2, 64)
+    rows = mixture.rows(4, 2 * 64, 64)
+    plain, _ = view.gather(rows)
+    assert torch.equal(images.sort(dim=1).values.sum((1, 2)), torch.from_numpy(plain).sort(dim=1).values.sum((1, 2)))
+    assert images.shape == (64, 32, 32, 3) and masks.shape == (64, 32, 32)
 
 
 def test_the_eight_turns_are_the_group_and_move_masks_alike(real):
@@ -311,6 +328,25 @@ def test_a_small_set_is_learned_by_heart(tmp_path):
     recipe = {"steps": 75, "batch": 8, "optimizer": "adamw", "betas": [0.9, 0.999], "learning_rate": 1.0e-3, "weight_decay": 0.01}
     run(tmp_path, [store], [], training=recipe, precision="auto")
     assert score(tmp_path, store)["miou"] >= 0.9
+
+
+@pytest.mark.parametrize(("free", "held"), [(10**6, True), (2 * 4 * 6 * 32**2 - 1, False), (1000, False)])
+def test_the_set_is_moved_where_half_of_the_free_memory_holds_it(real, monkeypatch, caplog, free, held):
+    """A device that only says how much memory it has: what is moved is decided before anything is allocated."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2 * free))
+    allocated = []
+
+    def empty(shape, **options):
+        allocated.append((tuple(shape), str(options["device"])))
+        return torch.zeros(shape, dtype=options["dtype"])
+
+    monkeypatch.setattr(batches.torch, "empty", empty)
+    with caplog.at_level("INFO"):
+        resident = batches._move(open_view([real]), torch.device("cuda:0"))
+    assert (resident is not None) == held == bool(allocated)
+    assert ("are held on cuda:0" if held else "stay memory-mapped") in caplog.text
+    if held:
+        assert np.array_equal(resident[0].numpy(), np.load(real / "images.npy"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

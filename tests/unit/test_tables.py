@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from reporting_fixtures import write_demo
+from reporting_fixtures import blur, write_classes, write_demo, write_pairs, write_run
 
 from satsynth.metrics import confusion as metrics
+from satsynth.pairs import StoreWriter
 from satsynth.reporting import markup, tables
-from satsynth.reporting.verdict import outcome
+from satsynth.reporting.runs import Real
 from satsynth.runtime.errors import ConfigError, StoreError
 
 CFG = {"title": "What synthetic pairs are worth", "confidence": 0.95, "replicates": 200, "seed": 0}
@@ -121,73 +122,6 @@ def test_what_matters_stands_before_how_it_was_trained(tmp_path):
     )
 
 
-# Replicas of a source -----------------------------------------------------------------------------------------------------------
-
-
-def test_replicas_share_a_line_and_the_note_names_it(tmp_path):
-    errors = {("real", 0): 0.25, ("synthetic", 1): 0.5, ("union", 1): 0.2}
-    runs, real, out = build(tmp_path, errors, replicas=["cascade", "cascade_b", "cascade_c"])
-    frame = pd.read_csv(out["csv"])
-    assert frame["arm"].tolist() == ["constant", "real", "synthetic", "union"]
-    union = frame.iloc[-1]
-    assert union["training_set"] == "real+cascade-r1 real+cascade_b-r1 real+cascade_c-r1"
-    assert (union["source"], union["n"], union["seeds"]) == ("cascade", 3, "0 1 2")
-    note = next(note for note in markup.read_markdown(out["md"]).notes if note.startswith("±")).replace("\u00a0", " ")
-    assert "For D′ alone, R = 1 (3 generators) and D ∪ D′, R = 1 (3 generators) the seeds vary generator and segmenter" in note
-    assert "In all other rows the seeds vary the segmenter's training only." in note and "not independent" not in note
-    known = [json.loads((run.folder / "metrics.json").read_text())["miou"] for run in runs if run.arm == "union"]
-    assert union["miou_pct"] == pytest.approx(100 * np.mean(known), abs=1e-12)
-    for view in ("per_class", "summary"):
-        assert any("D ∪ D′, R = 1 (3 generators)" in note.replace("\u00a0", " ") for note in tables.build(view, runs, real, CFG, {}).notes)
-
-
-def test_without_replicas_the_seeds_vary_the_segmenter_only(tmp_path):
-    runs, real = write_demo(tmp_path, {("real", 0): 0.25, ("union", 1): 0.2}, seeds=2)
-    for view in ("gain", "per_class", "summary"):
-        (note,) = (note for note in tables.build(view, runs, real, CFG, {}).notes if "seeds vary" in note)
-        assert "The seeds vary the segmenter's training only" in note and "vary generator" not in note
-
-
-def test_rows_of_one_name_with_and_without_replicas_are_told_apart(tmp_path):
-    errors = {("real", 0): 0.25, ("union", 1): 0.2}
-    runs, real = write_demo(tmp_path, errors, replicas=["cascade", "cascade_b"])
-    more, _ = write_demo(tmp_path, errors, subject="pspnet")
-    (note,) = (note for note in tables.build("gain", [*runs, *more], real, CFG, {}).notes if note.startswith("±"))
-    assert "R = 1 of demo 16 fpn (2 generators) the seeds vary" in note.replace("\u00a0", " ") and "pspnet" not in note
-    assert "Seeds that share a generator are not independent" in note  # three seeds, two generators
-
-
-# How many differences -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_number_of_differences_and_chance_findings_is_said(tmp_path):
-    runs, real = write_demo(tmp_path, ERRORS | {("union", 1): 0.19, ("union", 3): 0.15}, seeds=2)
-    found = tables.build("gain", runs, real, CFG | {"replicates": 500}, {})
-    strict = tables.build("gain", runs, real, CFG | {"replicates": 500, "confidence": 1 - 0.05 / 4}, {}).frame
-    loose, tight = (sum(outcome(row, "gain") != "undecided" for row in frame.to_dict("records")) for frame in (found.frame, strict))
-    assert tight < loose  # or the test would not tell the levels apart
-    (note,) = (note for note in found.notes if "Bonferroni" in note)
-    assert note.startswith(
-        "The table shows 4 differences to D with 8 intervals: were there no difference at all, about 0.4 of these intervals"
-    )
-    assert f"{loose} of 4 differences are decided at 95 %, and {tight} at the Bonferroni level of 98.75 %." in note
-
-
-def test_a_level_that_the_bootstrap_cannot_reach_is_said(tmp_path):
-    runs, real, out = build(tmp_path, ERRORS)
-    (note,) = (note for note in markup.read_markdown(out["md"]).notes if "Bonferroni" in note)
-    assert "98.75 % is not said" in note and "it takes 400 replicates, and 200 were drawn" in note
-    (note,) = (note for note in tables.build("gain", runs, real, CFG | {"replicates": 400}, {}).notes if "Bonferroni" in note)
-    assert "is not said" not in note
-
-
-def test_one_difference_needs_no_correction_and_none_says_nothing(tmp_path):
-    runs, real = write_demo(tmp_path, {("real", 0): 0.25, ("union", 1): 0.2}, seeds=2)
-    assert any("The table shows one difference to D" in note for note in tables.build("gain", runs, real, CFG, {}).notes)
-    alone = [run for run in runs if run.arm == "real"]
-    assert not any("The table shows" in note for note in tables.build("gain", alone, real, CFG, {}).notes)
-
-
 # The paper's numbers ------------------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +142,8 @@ def test_the_papers_numbers_stand_beside_ours(tmp_path):
     printed = markup.read_markdown(tmp_path / "t.md")
     place = printed.header.index("Paper mIoU (%)")
     assert [row[place] for row in printed.rows] == ["–", "59.52 ± 0.19", "–", "60.65 ± 0.38 (+1.13)", "–"]
+    assert printed.header[place + 1] == "Paper F1 (%)"
+    assert [row[place + 1] for row in printed.rows] == ["–", "72.82 ± 0.15", "–", "73.69 ± 0.33", "–"]
     (note,) = (note for note in printed.notes if note.startswith("Paper mIoU"))
     assert "Table 2 does not state R: D ∪ D′ of the paper stands beside R = 1." in note and "only differences compare" in note
 
@@ -218,6 +154,27 @@ def test_papers_ratios_are_matched_where_it_states_them(tmp_path):
     assert table.frame["paper_table"].tolist() == ["", "Table 5", "", "Table 3", "Table 3"]
     (note,) = (note for note in table.notes if note.startswith("Paper mIoU"))
     assert "Table 3 and Table 5" in note and "does not state R:" not in note
+    place = table.header.index("Paper F1 (%)")
+    assert [row[place] for row in table.rows] == ["–", "–", "–", "65.05", "65.54"]
+
+
+def test_where_the_paper_gives_no_f1_there_is_no_column_for_it(tmp_path):
+    table = beside_the_paper(tmp_path, size=128, method="cutout")
+    assert table.frame["paper_miou_pct"].dropna().tolist() == [50.25, 50.47]
+    assert "Paper mIoU (%)" in table.header and "Paper F1 (%)" not in table.header
+    assert next(note for note in table.notes if note.startswith("Paper")).startswith("Paper mIoU (%): ")
+
+
+@pytest.mark.parametrize(("form", "miou", "f1"), [("loveda", 48.97, ["64.83"] * 2), ("openearthmap", 62.24, [])])
+def test_a_number_without_r_stands_beside_every_r_that_it_may_belong_to(tmp_path, form, miou, f1):
+    table = beside_the_paper(tmp_path, form=form, size=128)
+    assert table.frame["paper_table"].tolist() == ["", "", "", "Table 1b", "Table 1b"]  # no D: the paper gives none for these data
+    assert table.frame["paper_miou_pct"].dropna().tolist() == [miou] * 2
+    shown = [dict(zip(table.header, row)).get("Paper F1 (%)") for row in table.rows[3:]]
+    assert [cell for cell in shown if cell] == f1
+    (note,) = (note for note in table.notes if note.startswith("Paper mIoU"))
+    assert "Table 1b does not state R: D ∪ D′ of the paper stands beside R = 1 and R = 3, one number beside each." in note
+    assert "in brackets" not in note and "±" not in note  # it has neither a D nor an error here
 
 
 @pytest.mark.parametrize(
@@ -243,6 +200,53 @@ def test_training_on_a_part_of_train_has_no_counterpart(tmp_path):
     assert not table.frame["paper_miou_pct"].notna().any()
 
 
+# What pixels count --------------------------------------------------------------------------------------------------------------
+
+
+def overlapping(root):
+    """Runs on a store whose second patch covers the right half of the first again, each pixel counted once."""
+    train = write_pairs(root / "train", count=8, size=16, seed=1)
+    scene = np.load(write_pairs(root / "scene", count=1, size=32, seed=2) / "masks.npy")[0, :16]
+    scene[:, 8:16] = 1  # what is covered twice is all water
+    with StoreWriter(root / "val", size=16, classes=3, facts={"scenes": 2}) as writer:
+        for column in (0, 8, 16):
+            writer.append(np.zeros((16, 16, 3), np.uint8), scene[:, column : column + 16], scene=f"scene_{column // 16}")
+    counted = [scene[None, :, :16], scene[None, :, 16:24], scene[None, :, 16:]]
+    runs = []
+    for arm, ratio, error in (("real", 0, 0.3), ("union", 1, 0.2)):
+        for seed in range(2):
+            confusion = np.concatenate([blur(mask, error, seed) for mask in counted])
+            runs.append(write_run(root / "runs", arm, seed, confusion, ratio=ratio, synthetic=400 * ratio))
+    return runs, [Real("demo", 16, train, root / "val", write_classes(root), "demo", None)], counted
+
+
+def test_pixels_that_patches_share_count_once_in_floor_and_shares(tmp_path):
+    runs, real, counted = overlapping(tmp_path)
+    truth = np.concatenate([mask.ravel() for mask in counted])
+    once = np.bincount(truth, minlength=3)
+    card = json.loads((tmp_path / "val/card.json").read_text())["class_pixels"]
+    assert card != once.tolist()  # or the test would show nothing
+    answer = np.bincount(np.load(real[0].train / "masks.npy").ravel()).argmax()
+    direct = metrics.scores(metrics.confusion(truth, np.full_like(truth, answer), 3))
+    floor = tables.build("gain", runs, real, CFG, {}).frame.iloc[0]
+    assert floor["miou_pct"] == pytest.approx(100 * direct["miou"], abs=1e-12)
+    assert floor["f1_pct"] == pytest.approx(100 * direct["f1"], abs=1e-12)
+    classes = tables.build("per_class", runs, real, CFG, {}).frame
+    assert classes["val_share_pct"].tolist()[:3] == pytest.approx((100 * once / once.sum()).tolist(), abs=1e-12)
+    held = tables.build("dataset", [], real, CFG, {}).frame  # what the store holds, not what was scored
+    val = held[(held["split"] == "val") & held["class_id"].notna()]
+    assert val["pixels"].tolist() == card
+
+
+def test_runs_that_were_scored_on_other_pixels_are_refused(tmp_path):
+    runs, real, counted = overlapping(tmp_path)
+    twice = np.concatenate([blur(mask, 0.2, 0) for mask in (counted[0], counted[0], counted[2])])
+    runs[-1] = write_run(tmp_path / "runs", "union", 1, twice, ratio=1, synthetic=400)
+    for view in ("gain", "per_class", "summary"):
+        with pytest.raises(StoreError, match=r"seed-1/confusion.npy.*true pixels of \w+, where the first run of demo at 16 px counts"):
+            tables.build(view, runs, real, CFG, {})
+
+
 # Bad input ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -256,6 +260,14 @@ def test_bad_input_is_named(tmp_path):
         tables.build("gain", [*runs, runs[0]], real, CFG, {})
     with pytest.raises(ConfigError, match="no real data of demo"):
         tables.build("gain", runs, [], CFG, {})
+
+
+@pytest.mark.parametrize("background", [3, -1])
+@pytest.mark.parametrize("view", ["gain", "per_class", "summary", "dataset"])
+def test_a_background_that_is_no_class_is_named(tmp_path, view, background):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.2, ("union", 1): 0.1}, seeds=1, background=background)
+    with pytest.raises(ConfigError, match=f"datasets.demo.background.*no class id {background} among 3 classes"):
+        tables.build(view, runs, real, CFG, {})
 
 
 def test_scores_that_are_not_of_the_confusion_matrix_are_refused(tmp_path):

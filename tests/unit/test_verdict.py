@@ -46,11 +46,12 @@ def test_without_seeds_to_compare_nothing_is_shown(tmp_path):
 
 def test_a_useless_synthetic_set_is_said():
     row = {"dataset": "d", "size": 8, "segmenter": "fpn", "n": 2, "miou_se_pct": 0.1, "source": None, "ratio": 0, "gain_points": math.nan}
+    row |= {"method": None}
     frame = pd.DataFrame(
         [
             row | {"arm": "constant", "miou_pct": 20.0, "answer": "field"},
             row | {"arm": "real", "miou_pct": 60.0},
-            row | {"arm": "synthetic", "miou_pct": 15.0, "source": "cascade", "ratio": 1},
+            row | {"arm": "synthetic", "miou_pct": 15.0, "source": "cascade", "method": "satsynth", "ratio": 1},
         ]
     )
     assert "does not beat the constant class (field, 20.00 %)" in verdict(frame)
@@ -69,11 +70,12 @@ def row(arm, points, seeds, scenes, **other):
     """A row of a gain table; intervals as (low, high)."""
     ends = dict(zip(("gain_low", "gain_high", "gain_scene_low", "gain_scene_high"), (*seeds, *scenes)))
     known = {"dataset": "d", "size": 8, "segmenter": "fpn", "n": 3, "miou_pct": 50.0, "miou_se_pct": 0.1, "ratio": 1, "source": "cascade"}
+    known["method"] = "satsynth"
     return known | {"arm": arm, "gain_points": points, "gain_n": 3, "gain_scenes": 5} | ends | other
 
 
 NONE = (math.nan, math.nan)
-D = row("real", math.nan, NONE, NONE, ratio=0, source=None)
+D = row("real", math.nan, NONE, NONE, ratio=0, source=None, method=None)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_several_undecided_training_sets_share_a_line():
     [
         ((1, 3), (0.5, 4), "a gain that is shown: no interval includes zero"),
         ((-3, -1), (-4, -2), "a loss that is shown: no interval includes zero"),
-        ((-1, 3), (0.5, 4), "not shown, since the interval over seeds includes zero"),
+        ((-1, 3), (0.5, 4), "not told apart from zero, since the interval over seeds includes zero"),
     ],
 )
 def test_what_is_shown_against_the_control_is_said_in_words(seeds, scenes, said):
@@ -120,4 +122,70 @@ def test_a_gain_table_is_told_by_all_that_is_read_of_it(tmp_path):
     runs, real = write_demo(tmp_path, {("real", 0): 0.2, ("union", 1): 0.1}, seeds=1)
     gain, classes = (tables.build(view, runs, real, CFG, {}).frame for view in ("gain", "per_class"))
     assert is_gain(gain) and not is_gain(classes)
-    assert not is_gain(gain.drop(columns="over_control_points"))
+    assert not is_gain(gain.drop(columns="over_control_points")) and not is_gain(gain.drop(columns="method"))
+
+
+# Augmentations ------------------------------------------------------------------------------------------------------------------
+
+
+def over(name, points, seeds, scenes):
+    """The columns that compare a row with another than D."""
+    ends = dict(zip(("low", "high", "scene_low", "scene_high"), (*seeds, *scenes)))
+    return {f"over_{name}_{part}": value for part, value in {"points": points, "n": 3, "scenes": 5, **ends}.items()}
+
+
+CUTOUT = row("union", 0.4, (-0.2, 1.0), (0.1, 0.7), source="cutout", method="cutout", miou_pct=50.4)
+
+
+def test_an_augmentation_has_a_sentence_of_its_own_and_no_part_in_the_headline():
+    shown = row("union", 5.0, (4, 6), (4, 6), source="copy_paste", method="copy_paste")
+    ((headline, lines),) = findings(pd.DataFrame([D, row("union", 0.7, (-1, 2), (-1, 2)), CUTOUT, shown]))
+    assert headline == "d, 8 px, fpn: no gain is shown: +0.70 points, but both intervals include zero."
+    assert (
+        "Cutout gives 50.40 ± 0.10 % mIoU (3 seeds), against D +0.40 points (interval −0.20 to +1.00 over 3 seeds; +0.10 to +0.70 over "
+        "5 scenes), not told apart from zero, since the interval over seeds includes zero."
+    ) in lines
+    assert any(line.startswith("Copy-Paste gives") and line.endswith("a gain that is shown: no interval includes zero.") for line in lines)
+    assert not any(word in line for line in lines for word in ("pairs from cutout", "pairs from copy_paste", "pairs from cascade"))
+
+
+def test_augmentations_alone_are_no_synthetic_pairs():
+    ((headline, lines),) = findings(pd.DataFrame([D, CUTOUT]))
+    assert headline.endswith("no training set with both real and synthetic pairs was run.")
+    assert any(line.startswith("Cutout gives") for line in lines) and not any("synthetic pairs" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "scenes", "said"),
+    [
+        ((-0.5, 1.1), (-0.2, 0.8), "not told apart from zero, since both intervals include zero"),
+        ((0.1, 0.5), (0.2, 0.4), "a gain that is shown: no interval includes zero"),
+    ],
+)
+def test_synthetic_pairs_are_set_against_each_augmentation(seeds, scenes, said):
+    ours = row("union", 0.7, (0.1, 2), (0.1, 2), **over("cutout", 0.3, seeds, scenes))
+    text = verdict(pd.DataFrame([D, ours, row("union", 1.2, (0.1, 2), (0.1, 2), ratio=3), CUTOUT]))
+    low, high = (f"{'+' if value > 0 else '−'}{abs(value):.2f}" for value in seeds)
+    assert f"Against Cutout: synthetic pairs at R = 1 +0.30 points (interval {low} to {high} over 3 seeds; " in text
+    assert f" over 5 scenes), {said}." in text and text.count("Against Cutout") == 1
+    assert "at R = 3 +0.30" not in text
+
+
+def test_without_a_shared_seed_there_is_nothing_to_set_against_an_augmentation():
+    none = over("cutout", math.nan, NONE, NONE) | {"over_cutout_n": 0}
+    text = verdict(pd.DataFrame([D, row("union", 0.7, (0.1, 2), (0.1, 2), **none), CUTOUT | {"gain_points": math.nan}]))
+    assert "Against Cutout: synthetic pairs at R = 1 share no seed with it." in text
+    assert "Cutout gives 50.40 ± 0.10 % mIoU (3 seeds); no seed is shared with D" in text
+
+
+def test_what_a_real_table_says_of_augmentations(tmp_path):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.4, ("control", 0): 0.45, ("union", 1): 0.2})
+    for source, method, error in (("cutout", "cutout", 0.39), ("narrow", "cutout", 0.3)):
+        runs += write_demo(tmp_path, {("union", 1): error}, source=source, method=method)[0]
+    runs += write_demo(tmp_path, {("synthetic", 1): 0.5}, source="cutout", method="cutout")[0]
+    tables.build("gain", runs, real, CFG, {"csv": tmp_path / "gain.csv"})
+    headline, lines = findings(pd.read_csv(tmp_path / "gain.csv"))[0]
+    assert headline == "demo, 16 px, fpn: adding synthetic pairs raised mIoU."
+    assert sum(line.startswith(("Against Cutout: ", "Against Cutout (narrow): ")) for line in lines) == 2
+    assert any(line.startswith("Against the control") and "; Cutout (narrow) +" in line for line in lines)
+    assert any(line.startswith("Cutout alone (R = 1) gives") for line in lines)

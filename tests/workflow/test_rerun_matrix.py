@@ -14,7 +14,10 @@ NAMES = ["field", "tree", "soil", "water", "road", "house", "car"]
 
 # One dataset made by the demo, one of somebody's own imagery, so that every kind of leaf is there.
 MATRIX = {
-    "run": ["gain", "class_distribution", "pairs", "upscaling", "ratio_curve", "training_curves"],
+    "run": [
+        *("gain", "extra", "classes", "data", "class_distribution", "pairs", "upscaling", "ratio_curve", "training_curves"),
+        *("occurrence", "class_forest", "confusion", "predictions"),
+    ],
     "data_root": "data",
     "datasets": {
         "town": {
@@ -28,8 +31,22 @@ MATRIX = {
             "patches": {"stride": 64},
         }
     },
-    "experiments": {"gain": {"datasets": ["demo", "town"], "seeds": [0]}},
-    "segmenters": {"fpn": {"training": {"clip": 5.0}}},
+    "sources": {"cutmix": {"augment": "cutmix", "size": 64}},
+    "segmenters": {"fpn": {"training": {"clip": 5.0}}, "farseg": {}, "pfsegnet": {}},
+    "experiments": {
+        "gain": {"datasets": ["demo", "town"], "seeds": [0]},
+        "extra": {
+            "view": "gain",
+            "size": 64,
+            "datasets": ["demo"],
+            "grid": [
+                {"segmenters": ["fpn"], "sources": ["cutout", "cutmix", "copy_paste"], "ratios": [0, 1]},
+                {"segmenters": ["pspnet", "segformer", "farseg", "pfsegnet"], "sources": [], "ratios": [0]},
+            ],
+        },
+        "classes": {"extends": "extra", "view": "per_class"},
+    },
+    "figures": {"occurrence": {"view": "occurrence", "experiment": "classes"}},
 }
 
 PAGE = {"write_report"}
@@ -37,10 +54,12 @@ FIGURE = {"draw_figure"} | PAGE
 TABLE = {"tabulate_runs"} | FIGURE  # the ratio curve is drawn from the table
 EVALUATION = {"evaluate_segmenter"} | TABLE
 RUNS = {"train_segmenter"} | EVALUATION
+SHOWN = {"predict_masks"}  # of the demo's fpn on D and on D with the cascade's pairs
+AUGMENTED = {"augment_pairs"} | RUNS  # of the demo's pairs
 SHARDS = {"sample_pairs"} | RUNS
 GENERATOR = {"train_generator"} | SHARDS
-DEMO = {"tile_patches_demo"} | GENERATOR
-DEMO_VAL = {"tile_patches_demo"} | EVALUATION
+DEMO = {"tile_patches_demo"} | GENERATOR | AUGMENTED | SHOWN
+DEMO_VAL = {"tile_patches_demo"} | EVALUATION | SHOWN
 TOWN = {"tile_patches_town"} | GENERATOR
 TOWN_VAL = {"tile_patches_town"} | EVALUATION
 CLASSES = {"describe_classes"} | TABLE
@@ -51,6 +70,7 @@ ROWS = [
     ("run", ["gain"], PAGE),
     ("data_root", None, "elsewhere"),
     ("preset", None, "elsewhere"),
+    ("dataset", None, "elsewhere"),
     ("devices.wait_seconds", 5, NOTHING),
     ("devices.threads", 3, NOTHING),
     ("report.title", "Another title", PAGE),
@@ -63,6 +83,8 @@ ROWS = [
     ("datasets.town.format", "isaid", "elsewhere"),
     ("datasets.town.root", "elsewhere", "elsewhere"),
     ("datasets.*.licence", "CC-BY-4.0", PAGE),
+    ("datasets.demo.background", 0, AUGMENTED),
+    ("datasets.town.background", 0, TABLE),  # nothing of it is augmented
     ("datasets.town.classes", "rename", CLASSES),
     ("datasets.town.label_map.*", "ignore", TOWN),
     ("datasets.demo.label_map", {"0": "ignore"}, "elsewhere"),
@@ -84,39 +106,52 @@ ROWS = [
     ("generators.*.kind", None, "elsewhere"),
     ("generators.*.size", None, "elsewhere"),
     ("generators.*.low", None, "elsewhere"),
-    ("generators.*", "other", GENERATOR),
+    ("generators.*", "other", GENERATOR | SHOWN),
     ("sources.base.sampler.*", "other", {"sample_pairs"} | FIGURE),
     ("sources.base.seed", 7, {"sample_pairs"} | FIGURE),
     ("sources.base.block", 2, {"sample_pairs"} | FIGURE),
     ("sources.base.shards", 3, {"sample_pairs"} | FIGURE),
     ("sources.*.generator", None, "elsewhere"),
     ("sources.*.then", None, "elsewhere"),
-    ("sources.cascade.*", "other", SHARDS),
+    ("sources.cascade.*", "other", SHARDS | SHOWN),
+    ("sources.*.augment", None, "elsewhere"),
+    ("sources.*.size", None, "elsewhere"),
+    ("sources.*", "other", AUGMENTED),
     # Segmenters
     ("segmenters.*.network", None, "elsewhere"),
+    ("segmenters.*.evaluation.*", "other", EVALUATION),
+    ("segmenters.fpn.*", "other", RUNS | SHOWN),
     ("segmenters.*", "other", RUNS),
     # Tables and figures
-    ("experiments.gain.size", None, "elsewhere"),
-    ("experiments.gain.view", None, "elsewhere"),
-    ("experiments.gain.base", None, "elsewhere"),
+    ("experiments.*.size", None, "elsewhere"),
+    ("experiments.*.view", None, "elsewhere"),
+    ("experiments.*.base", None, "elsewhere"),
     ("experiments.gain.datasets", ["demo"], TABLE),
     ("experiments.gain.seeds", [0, 1], RUNS),
-    ("experiments.gain.title", "Other words", TABLE),
-    ("experiments.gain.confidence", 0.9, TABLE),
-    ("experiments.gain.replicates", 60, TABLE),
-    ("experiments.gain.bootstrap_seed", 4, TABLE),
+    ("experiments.data.*", None, "elsewhere"),
+    ("experiments.*.datasets", None, "elsewhere"),
+    ("experiments.*.seeds", None, "elsewhere"),
+    ("experiments.*.title", "Other words", TABLE),
+    ("experiments.*.confidence", 0.9, TABLE),
+    ("experiments.*.replicates", 60, TABLE),
+    ("experiments.*.bootstrap_seed", 4, TABLE),
     ("experiments.gain.grid", "more", SHARDS),
+    ("experiments.*.grid", None, "elsewhere"),
     ("figures.*.view", None, "elsewhere"),
     ("figures.*.dataset", None, "elsewhere"),
     ("figures.*.source", None, "elsewhere"),
     ("figures.*.low", None, "elsewhere"),
     ("figures.*.experiment", None, "elsewhere"),
     ("figures.*.generators", ["satsynth"], FIGURE),
+    ("figures.predictions.count", 3, SHOWN | FIGURE),
+    ("figures.predictions.seed", 3, SHOWN | FIGURE),
+    ("figures.predictions.batch", 3, SHOWN | FIGURE),
     ("figures.*", "other", FIGURE),
 ]
 
 # Rows said "elsewhere" change what a name means (another format, size or chain), not a number: each has its words here.
 ELSEWHERE = {
+    "dataset": "other paths: tables and figures of another dataset, whose keys have rows of their own",
     "preset": "replaces every number: each of them has a row of its own",
     "data_root": "test_reruns: the place of the raw files is no part of what a job depends on",
     "datasets.town.root": "test_reruns: likewise",
@@ -130,15 +165,21 @@ ELSEWHERE = {
     "sources.*.generator": "test_the_words_of_names",
     "sources.*.then": "other paths, likewise",
     "segmenters.*.network": "another module with other keys",
-    "experiments.gain.size": "other paths, likewise",
-    "experiments.gain.view": "another table; a ratio curve is drawn from gain tables only",
-    "experiments.gain.base": "test_the_words_of_names",
+    "sources.*.augment": "another module with other keys",
+    "sources.*.size": "other paths, likewise",
+    "experiments.*.size": "other paths, likewise",
+    "experiments.*.view": "another table; a ratio curve is drawn from gain tables only",
+    "experiments.*.base": "test_the_words_of_names",
+    "experiments.data.*": "a table without runs: its keys are those of the others",
+    "experiments.*.datasets": "said of experiments.gain",
+    "experiments.*.seeds": "said of experiments.gain",
+    "experiments.*.grid": "said of experiments.gain",
     "datasets.*.split.by": "one of its values is `scene`, the others are wildcards of patterns",
     "figures.*.view": "another module with other keys",
     "figures.*.dataset": "test_the_words_of_names",
     "figures.*.source": "test_the_words_of_names",
     "figures.*.low": "test_the_words_of_names",
-    "figures.*.experiment": "there is one experiment here",
+    "figures.*.experiment": "another table or other runs: test_every_network plans both kinds",
 }
 
 
@@ -154,7 +195,13 @@ def leaves(value, path=()):
         yield path, value
 
 
-LEAVES = dict(leaves(resolve(matrix_config(), preset("tiny"))))
+# What every segmenter has is changed in fpn; of the others, what only they have.
+OWN = {"depth", "dilated", "decoder_width", "classifier_kernel", "stem", "points", "loss"}
+LEAVES = {
+    path: value
+    for path, value in leaves(resolve(matrix_config(), preset("tiny")))
+    if path[0] != "segmenters" or path[1] == "fpn" or path[2] in OWN
+}
 
 
 def row_of(path):
@@ -170,12 +217,16 @@ def other(path, value):
         **{"multipliers": [1, 2], "attention": [8], "dropout": 0.1, "unshuffle": 1},
         **{"method": "ddim", "spacing": "uniform", "variance": "fixed_large", "eta": 0.5, "condition_level": 0.07},
         **{"sigma_min": 0.07, "sigma_max": 30.0, "shards": 3, "exposures": 0.7},
+        **{"fill": "black", "label": 0, "scale": [0.5, 1.5], "components": [2, 4], "keep": 0.4},
+        **{"depth": 5, "stem": "plain", "classifier_kernel": 3, "mode": "scenes", "ratio": 1, "segmenter": "fpn"},
         **{"optimizer": "adam", "decay": "constant", "betas": [0.8, 0.99], "momentum": 0.5, "weight_decay": 0.3, "power": 0.8, "clip": 2.0},
     }
     if isinstance(value, bool):
         return not value
     if path[-2:] == ("ema", "decay"):
         return 0.5
+    if path[-2] == "loss" and key in ("kind", "schedule"):
+        return {"kind": "cross_entropy", "schedule": "linear"}[key]
     if path[-2:] == ("sampler", "clip"):
         return not value
     if key in special:
@@ -271,7 +322,10 @@ def test_the_words_of_names(checkout):
         ({**second, "sources": {"cascade": {"generator": "second"}}}, {"train_generator"} | SHARDS),
         ({"figures": {"class_distribution": {"source": "base"}}}, {"sample_pairs"} | FIGURE),
         (
-            {"experiments": {"gain": {"base": "fit", "grid": [{"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0, 1]}]}}},
+            {
+                "experiments": {"gain": {"base": "fit", "grid": [{"segmenters": ["fpn"], "sources": [], "ratios": [0]}]}},
+                "run": ["gain"],
+            },
             {"cut_fit"} | RUNS,
         ),
         ({"figures": {"class_distribution": {"dataset": "town"}}}, FIGURE),

@@ -47,7 +47,7 @@ def draw(view: str, cfg: dict, inputs: dict[str, list[str | Path]], out_png: str
     """Compose the figure of `view` and write it as PNG (150 dpi) and PDF (TrueType fonts), byte for byte repeatable.
 
     Args:
-        view: a module of this package: class_distribution, pairs, upscaling, ratio_curve or training_curves.
+        view: a module of this package that has a `compose`.
         cfg, inputs: what that module's `compose` documents.
 
     Raises:

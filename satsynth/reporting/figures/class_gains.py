@@ -6,30 +6,37 @@ from pathlib import Path
 
 import pandas as pd
 
+from satsynth.reporting import methods
 from satsynth.reporting.markup import listing
 from satsynth.runtime.errors import ConfigError, DataError
 
 COLUMNS = (
-    *("dataset", "size", "segmenter", "arm", "source", "ratio", "class_id", "class", "background", "train_occurrence_pct"),
+    *("dataset", "size", "segmenter", "arm", "source", "method", "ratio", "class_id", "class", "background", "train_occurrence_pct"),
     *("gain_points", "gain_low", "gain_high", "gain_scene_low", "gain_scene_high"),
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """D ∪ D′ against D for one segmenter, source and R: `rows` holds a row a class, `background` as bool, the rest as in the table."""
+    """D ∪ D′, or D with an augmentation, against D for one segmenter, source and R.
+
+    `rows` holds a row a class, `background` as bool, the rest as in the table; `method` tells synthetic pairs from an augmentation.
+    """
 
     dataset: str
     size: int
     segmenter: str
     source: str
+    method: str
     ratio: float
     rows: pd.DataFrame
 
     @property
     def setting(self) -> str:
         """What the comparison shares with those of other segmenters, in words."""
-        return f"{self.dataset}, {self.size} px, {self.source}, R\u00a0=\u00a0{self.ratio:g}"
+        augmented = methods.is_augmentation(self.method)
+        added = f"D\u00a0∪\u00a0{methods.name(self.method, self.source)}" if augmented else self.source
+        return f"{self.dataset}, {self.size} px, {added}, R\u00a0=\u00a0{self.ratio:g}"
 
 
 def read(paths: Sequence[Path], *, ratio: float | None = None, segmenter: str | None = None) -> list[Comparison]:
@@ -41,7 +48,7 @@ def read(paths: Sequence[Path], *, ratio: float | None = None, segmenter: str | 
         segmenter: the only one to keep; None keeps all.
 
     Raises:
-        DataError: a file is no per-class table, or none has a training set with real and synthetic pairs.
+        DataError: a file is no per-class table, or none has a training set with real and other pairs.
         ConfigError: no row has that R or that segmenter.
     """
     frames = []
@@ -56,9 +63,7 @@ def read(paths: Sequence[Path], *, ratio: float | None = None, segmenter: str | 
     unions = pd.concat(frames, ignore_index=True)
     unions = unions[unions["arm"] == "union"]
     if unions.empty:
-        raise DataError(
-            paths[0], "it has no training set with both real and synthetic pairs.", "Give the experiment a ratio of at least 1."
-        )
+        raise DataError(paths[0], "it has no training set with both real and other pairs.", "Give the experiment a ratio of at least 1.")
     # A CSV without gaps gives bool here, one with gaps text.
     unions = unions.assign(background=unions["background"].astype(str).str.lower() == "true")
     for key, wanted in (("segmenter", segmenter), ("ratio", ratio)):
@@ -70,5 +75,5 @@ def read(paths: Sequence[Path], *, ratio: float | None = None, segmenter: str | 
     for (dataset, size, name, source), part in unions.groupby(["dataset", "size", "segmenter", "source"], sort=False):
         least = part["ratio"].min()
         rows = part[part["ratio"] == least].reset_index(drop=True)
-        found.append(Comparison(dataset, size, name, source, least, rows))
+        found.append(Comparison(dataset, size, name, source, rows["method"].iloc[0], least, rows))
     return found

@@ -30,7 +30,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     no dashes. With exactly two systems a last panel shows the second less the first, in points.
 
     Args:
-        cfg: title (str); systems (list of dicts with segmenter, arm, source, ratio and seed, one for each file, in the same order).
+        cfg: title (str); systems (list of dicts with segmenter, arm, source, method, ratio and seed, one for each file, in the same order).
         inputs: confusions (npy files, (N, K, K) int64, rows truth), classes (one classes.json).
 
     Raises:

@@ -16,7 +16,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
 
     Args:
         cfg: title (str); cell (side of a patch in pixels of the sheet, met to the nearest whole multiple of the patch); systems (list of
-            dicts with segmenter, arm, source, ratio and seed, one for each file of masks, in the same order).
+            dicts with segmenter, arm, source, method, ratio and seed, one for each file of masks, in the same order).
         inputs: val (store folders, joined in order), masks (npy files, (M, H, W) uint8), cards (JSON files whose `rows` name the M
             pairs of the store, one for each file of masks), classes (one classes.json).
 

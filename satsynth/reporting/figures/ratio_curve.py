@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from satsynth.reporting import methods
 from satsynth.reporting.figures import palette
 from satsynth.runtime.errors import DataError
 
 COLUMNS = 3
-NEEDED = ("dataset", "size", "segmenter", "arm", "source", "ratio", "n", "miou_pct", "miou_se_pct")
+NEEDED = ("dataset", "size", "segmenter", "arm", "source", "method", "ratio", "n", "miou_pct", "miou_se_pct")
 PAPER = "paper_miou_pct"
 DODGE = 0.07
 BAR = {"capsize": 3, "elinewidth": 1.2, "capthick": 1.2}
@@ -24,10 +25,11 @@ HOLLOW = ("D", "d", "p", "h")
 
 @dataclass(frozen=True)
 class Series:
-    """One line: a segmenter and a source of synthetic pairs, how it looks, and how far it stands beside its R (`home`: beside R = 0)."""
+    """One line: a segmenter and what is added to D, how it looks, and how far it stands beside its R (`home`: beside R = 0)."""
 
     segmenter: str
     source: str
+    method: str
     colour: str
     marker: str
     line: str
@@ -59,7 +61,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
         if not set(NEEDED) <= set(frame):
             raise DataError(path, "it is not the CSV of a gain table.", "Give the CSV of an experiment with the view gain.")
     frame = pd.concat(frames, ignore_index=True)
-    frame = frame[frame["arm"] != "constant"].assign(source=lambda rows: rows["source"].fillna(""))
+    frame = frame[frame["arm"] != "constant"].fillna({"source": "", "method": ""})
     if PAPER not in frame:
         frame[PAPER] = math.nan
     series = _series(frame)
@@ -81,35 +83,38 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
 
 
 def _series(frame: pd.DataFrame) -> list[Series]:
-    pairs: dict[tuple[str, str], None] = {}
+    pairs: dict[tuple[str, str], str] = {}
     for segmenter, part in frame.groupby("segmenter", sort=False):
-        sources = part.loc[part["arm"] == "union", "source"].unique()
+        union = part[part["arm"] == "union"].drop_duplicates("source")
         # A segmenter without such a training set still has its D, and perhaps D' alone.
-        pairs |= dict.fromkeys((segmenter, source) for source in (sources if len(sources) else [""]))
+        made = dict(zip(union["source"], union["method"])) or {"": ""}
+        pairs |= {(segmenter, source): method for source, method in made.items()}
     several, found = len(pairs), []
     shifts = {pair: (place - (several - 1) / 2) * min(DODGE, 0.4 / several) for place, pair in enumerate(pairs)}
-    for place, (segmenter, source) in enumerate(pairs):
+    for place, ((segmenter, source), method) in enumerate(pairs.items()):
         look = (palette.SERIES[place % 7], palette.MARKERS[place % 7], ("-", "--", "-.", ":")[place // 7 % 4])
         # The lines of a segmenter start from one D, so they share its place.
         own = [shift for (name, _), shift in shifts.items() if name == segmenter]
         first = all(each.segmenter != segmenter for each in found)
-        found.append(Series(segmenter, source, *look, shifts[segmenter, source], sum(own) / len(own), first))
+        found.append(Series(segmenter, source, method, *look, shifts[segmenter, source], sum(own) / len(own), first))
     return found
 
 
 def _legend(frame: pd.DataFrame, series: list[Series]) -> list[Line2D]:
-    segmenters, sources = ({getattr(each, name) for each in series} for name in ("segmenter", "source"))
+    segmenters, sources = {each.segmenter for each in series}, {each.source for each in series if methods.is_synthetic(each.method)}
     handles = [Line2D([], [], color=palette.REFERENCE, linestyle="--", linewidth=1.3, label="D (R = 0)")]
     if (frame["arm"] == "control").any():
         colour = palette.CONTROL if len(segmenters) == 1 else palette.REFERENCE
         handles.append(Line2D([], [], color=colour, linestyle=":", label="D, as many real exposures"))
     for each in series:
-        told = [name for name, several in ((each.segmenter, segmenters), (each.source, sources)) if len(several) > 1 and name]
-        label = f"D ∪ D′ ({', '.join(told)})" if told else "D ∪ D′"
+        told = [each.segmenter] if len(segmenters) > 1 else []
+        told += [each.source] if len(sources) > 1 and each.source in sources else []
+        label = f"D ∪ {methods.name(each.method, each.source)}" + (f" ({', '.join(told)})" if told else "")
         handles.append(Line2D([], [], color=each.colour, marker=each.marker, linestyle=each.line, markersize=6, label=label))
-    alone = list(dict.fromkeys(frame.loc[frame["arm"] == "synthetic", "source"]))
-    for place, source in enumerate(alone):
-        label = "D′ alone" + (f" ({source})" if len(alone) > 1 else "")
+    alone = frame[frame["arm"] == "synthetic"].drop_duplicates("source")
+    several = sum(map(methods.is_synthetic, alone["method"])) > 1
+    for place, (source, method) in enumerate(zip(alone["source"], alone["method"])):
+        label = f"{methods.name(method, source)} alone" + (f" ({source})" if several and methods.is_synthetic(method) else "")
         colour = palette.ALONE if len(segmenters) == 1 else palette.REFERENCE
         handles.append(Line2D([], [], **_hollow(colour, place), label=label))
     if frame[PAPER].notna().any():
@@ -171,7 +176,8 @@ def _panel(panel: Figure, part: pd.DataFrame, series: list[Series], title: str) 
         upper.plot([0], [0], transform=upper.transAxes, **stroke)
         lower.plot([0], [1], transform=lower.transAxes, **stroke)
     stack[0].set_title(title)
-    stack[-1].set_xlabel("R (synthetic pairs per real pair)")
+    added = "added" if any(map(methods.is_augmentation, part["method"])) else "synthetic"
+    stack[-1].set_xlabel(f"R ({added} pairs per real pair)")
     stack[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     top = max(part["ratio"].max(), 1)
     stack[0].set_xlim(-0.25, top + 0.25)

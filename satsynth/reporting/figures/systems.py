@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from satsynth.reporting import methods
 from satsynth.runtime.errors import ConfigError
 
-ARMS = {"real": "D", "control": "D (control)", "synthetic": "D′ alone", "union": "D\u00a0∪\u00a0D′"}
+ARMS = {"real": "D", "control": "D (control)", "synthetic": "{} alone", "union": "D\u00a0∪\u00a0{}"}
 
 
 def key(system: dict) -> tuple:
@@ -19,9 +20,14 @@ def key(system: dict) -> tuple:
 
 
 def heading(system: dict, systems: Sequence[dict] = ()) -> str:
-    """Two short lines: the training pairs and R, then segmenter, source and, where `systems` hold several seeds of it, the seed."""
+    """Two short lines: the training pairs and R, then segmenter, source and, where `systems` hold several seeds of it, the seed.
+
+    What is added to D is called by `method`, where a system has one: D′, or the name of an augmentation, which needs no source besides.
+    """
     segmenter, arm, source, ratio = key(system)
-    first = ARMS[arm] + (f", R\u00a0=\u00a0{ratio:g}" if arm in ("synthetic", "union") else "")
+    method = system.get("method")
+    first = ARMS[arm].format(methods.name(method, source)) + (f", R\u00a0=\u00a0{ratio:g}" if arm in ("synthetic", "union") else "")
+    source = "" if methods.is_augmentation(method) else source
     seeds = {other["seed"] for other in systems if key(other) == key(system)}
     rest = [segmenter, *([source] if source else []), *([f"seed {system['seed']}"] if len(seeds) > 1 else [])]
     return f"{first}\n{', '.join(rest)}"

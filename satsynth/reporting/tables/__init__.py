@@ -17,7 +17,7 @@ def build(view: str, runs: Sequence[Run], real: Sequence[Real], cfg: dict, out: 
     """Make the table of `view` and write it to `out` (keys csv, md, tex).
 
     Args:
-        view: a module of this package: gain, per_class, summary or dataset.
+        view: a module of this package.
         runs: finished runs; the view dataset needs none.
         cfg: title (str); confidence (two-sided level of every interval, in (0, 1)); replicates and seed of the scene bootstrap (int).
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from satsynth.pairs import LabelSpace
 from satsynth.reporting import markup, notes, published
-from satsynth.reporting.runs import Real, Run
+from satsynth.reporting.runs import Real, Run, read_space
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError
 
@@ -28,7 +27,8 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
     (empty without a background class). Of a class: the patches that hold it and its labelled pixels, both also as shares of the split's.
 
     Raises:
-        ConfigError: no dataset is given. StoreError: a card counts another number of classes than classes.json names.
+        ConfigError: no dataset is given, or its background is none of its classes.
+        StoreError: a card counts another number of classes than classes.json names.
     """
     if not real:
         raise ConfigError("datasets", "the table has no dataset.", "Give the experiment at least one.")
@@ -66,7 +66,7 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
 
 
 def _rows(real: Real) -> list[dict]:
-    space = LabelSpace.from_json(files.read_json(real.classes))
+    space = read_space(real)
     whole, parts = [], []
     for folder, fallback in ((real.train, "train"), (real.val, "val")):
         path = Path(folder) / "card.json"
@@ -111,8 +111,20 @@ def _absent_notes(frame: pd.DataFrame) -> list[str]:
 
 
 def _paper_notes(frame: pd.DataFrame, real: Real) -> list[str]:
-    own = frame[(frame["dataset"] == real.dataset) & (frame["size"] == real.size) & (frame["class"] == WHOLE)].set_index("split")
+    ours = frame[(frame["dataset"] == real.dataset) & (frame["size"] == real.size)]
+    own = ours[ours["class"] == WHOLE].set_index("split")
     said, where = [], f"{real.dataset}, {real.size} px"
+    if real.format in published.IMAGES:
+        annotated = ""
+        if real.format in published.ANNOTATIONS:
+            many, what = published.ANNOTATIONS[real.format]
+            annotated = f" with {markup.count(many)} {what}"
+        known = [f"{markup.count(scenes)} ({split})" for split, scenes in own["scenes"].dropna().items()]
+        here = f"; scenes here ({where}): {markup.listing(known)}" if known else ""
+        said.append(
+            f"Paper (section 5.1): {markup.count(published.IMAGES[real.format])} images{annotated}, all splits together, the test split "
+            f"included, which this table leaves out{here}."
+        )
     stated = published.PATCHES.get(real.format, {})
     shared = [split for split in stated if split in own.index]
     if shared:
@@ -126,4 +138,8 @@ def _paper_notes(frame: pd.DataFrame, real: Real) -> list[str]:
             f"Paper: foreground {markup.number(published.FOREGROUND_PCT[real.format])} % of the pixels (section 2), background more than "
             f"{published.BACKGROUND_ABOVE_PCT[real.format]} % (section 5.1); here ({where}) {markup.listing(here)}."
         )
+    for name, share in published.CLASS_PCT.get(real.format, {}).items():
+        here = [f"{markup.number(row['pixel_share_pct'])} % ({row['split']})" for row in ours[ours["class"] == name].to_dict("records")]
+        if here:
+            said.append(f"Paper (section 5.1): {name} about {share} % of the pixels; here ({where}) {markup.listing(here)}.")
     return said

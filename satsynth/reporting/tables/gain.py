@@ -5,61 +5,58 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from satsynth.reporting import markup, notes, published, statistics
+from satsynth.reporting import comparisons, markup, methods, notes, published, statistics
 from satsynth.reporting.runs import Ground, Real, Row, Run, load
-from satsynth.reporting.statistics import Difference
 
-COLUMNS = (
-    *("dataset", "size", "segmenter", "arm", "training_set", "trained_segmenter", "source", "ratio", "n", "seeds"),
+LEADING = (
+    *("dataset", "size", "segmenter", "network", "arm", "training_set", "trained_segmenter", "source", "method", "ratio", "n", "seeds"),
     *("steps", "real_pairs", "synthetic_pairs", "real_exposures", "synthetic_exposures"),
     *("miou_pct", "miou_se_pct", "f1_pct", "f1_se_pct"),
-    *(
-        f"{name}_{part}"
-        for name in ("gain", "over_control")
-        for part in ("points", "n", "low", "high", "scene_low", "scene_high", "scenes")
-    ),
+)
+TRAILING = (
     *("paper_table", "paper_miou_pct", "paper_miou_se_pct", "paper_f1_pct", "paper_f1_se_pct", "paper_gain_points"),
     *("absent", "absent_classes", "answer"),
 )
-TEXT = ("training_set", "trained_segmenter", "source", "seeds", "paper_table", "absent_classes", "answer")
+PRINTED = {"miou": "mIoU", "f1": "F1"}
+TEXT = ("network", "training_set", "trained_segmenter", "source", "method", "seeds", "paper_table", "absent_classes", "answer")
 
 
 def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Table:
     """A row per (dataset, size, segmenter, training set), and the constant class as the floor.
 
     Scores are in percent, differences in points; `gain_*` is the difference to D, paired over seeds, with a t-interval
-    (`low`, `high`) and a bootstrap over scenes (`scene_low`, `scene_high`); `over_control_*` is the same against the control;
-    `paper_*` is the paper's entry for the same dataset, size, network, method and R, where it has one.
+    (`low`, `high`) and a bootstrap over scenes (`scene_low`, `scene_high`); `over_control_*` is the same against the control, and
+    `over_METHOD_*`, in rows of D∪D', against D with the pairs of an augmentation at the same R (for several sources of one augmentation
+    `over_METHOD_SOURCE_*`); `paper_*` is the paper's entry for the same dataset, size, network, method and R, where it has one.
     """
     grounds, groups = load(runs, real)
-    rows, pairs = [], []
+    rows, compared, rivals = [], [], comparisons.rivals(groups)
     for (dataset, size, segmenter), members in groups.items():
         ground = grounds[dataset, size]
         lead = {"dataset": dataset, "size": size, "segmenter": segmenter}
         rows.append({**lead, **_constant(ground)})
-        base = next(row for row in members if row.run.arm == "real")
-        controls = [row for row in members if row.run.arm == "control"]
         for row in members:
-            gap = None
-            if row is not base:
-                gap = _compare(row, base, cfg)
-                pairs.append((row, base, gap))
-            rows.append({**lead, **_line(row, gap, controls, ground, cfg)})
-    frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
+            found = comparisons.compare(row, members, rivals, cfg)
+            compared += found
+            rows.append({**lead, **_line(row, ground), **{name: value for each in found for name, value in each.cells().items()}})
+    names = (comparisons.GAIN, comparisons.OVER_CONTROL, *rivals.values())
+    gaps = [f"{name}_{part}" for name in names for part in comparisons.PARTS]
+    frame = pd.DataFrame(rows).reindex(columns=[*LEADING, *gaps, *TRAILING])
     frame[list(TEXT)] = frame[list(TEXT)].fillna("")
     named = notes.named_arms(frame)
-    header, cells = _readable(frame, named, notes.percent(cfg["confidence"]))
+    level = notes.percent(cfg["confidence"])
+    header, cells = _readable(frame, named, level)
     said = (
         f"{notes.ERROR} {notes.seeds(groups, named)}",
         "Difference to D: mean difference of mIoU in points, paired over the seeds that both have. Over seeds: t-interval of the paired "
         f"differences. Over scenes: percentile interval of a paired bootstrap ({cfg['replicates']} replicates) that draws whole validation "
         "scenes, scores averaged over seeds. No interval is given where there are fewer than two seeds or scenes.",
-        *_correction(pairs, cfg),
+        *comparisons.direct_notes(compared, frame, named, level),
+        *comparisons.correction_notes(compared, cfg),
         *_paper_notes(frame),
         notes.absent(frame),
         *_step_notes(frame),
-        "R: synthetic pairs per real pair. Steps: optimiser steps. Exposures: pairs shown in training, repeats counted. "
-        "Constant class: one answer everywhere, the most frequent class of the real training pixels, scored in closed form.",
+        _words(frame),
         *notes.ground(grounds),
     )
     return markup.Table(notes.title(cfg, frame), _whole(frame), header, cells, said)
@@ -80,10 +77,10 @@ def _constant(ground: Ground) -> dict:
     }
 
 
-def _line(row: Row, gap: tuple[Difference, Difference] | None, controls: list[Row], ground: Ground, cfg: dict) -> dict:
+def _line(row: Row, ground: Ground) -> dict:
     miou, f1 = (statistics.spread(list(row.score(name).values())) for name in ("miou", "f1"))
     absent = sorted({number for metrics in row.metrics.values() for number in metrics["absent"]})
-    found = {
+    return {
         **notes.facts(row),
         "n": miou.n,
         "seeds": " ".join(map(str, row.metrics)),
@@ -96,13 +93,6 @@ def _line(row: Row, gap: tuple[Difference, Difference] | None, controls: list[Ro
         "absent_classes": " ".join(ground.space.names[number] for number in absent),
         **_paper(row, ground),
     }
-    if gap:
-        found |= _cells("gain", *gap)
-    # One control serves every R that shows as many real pairs as it does; with several, the one with the same exposures.
-    fitting = controls if len(controls) == 1 else [c for c in controls if c.card("real_exposures") == row.card("real_exposures")]
-    if row.run.arm == "union" and fitting:
-        found |= _cells("over_control", *_compare(row, fitting[0], cfg))
-    return found
 
 
 def _paper(row: Row, ground: Ground) -> dict:
@@ -122,43 +112,10 @@ def _paper(row: Row, ground: Ground) -> dict:
     }
 
 
-def _compare(row: Row, other: Row, cfg: dict, level: float | None = None) -> tuple[Difference, Difference]:
-    confidence = level or cfg["confidence"]
-    seeds = statistics.paired(row.score("miou"), other.score("miou"), confidence)
-    scenes = statistics.bootstrap_scenes(row.sums, other.sums, replicates=cfg["replicates"], confidence=confidence, seed=cfg["seed"])
-    return seeds, scenes
-
-
-def _cells(name: str, seeds: Difference, scenes: Difference) -> dict:
-    return {
-        f"{name}_points": 100 * seeds.mean,
-        f"{name}_n": seeds.n,
-        f"{name}_low": 100 * seeds.low,
-        f"{name}_high": 100 * seeds.high,
-        f"{name}_scene_low": 100 * scenes.low,
-        f"{name}_scene_high": 100 * scenes.high,
-        f"{name}_scenes": scenes.n,
-    }
-
-
-def _decided(seeds: Difference, scenes: Difference) -> bool:
-    return statistics.outcome(seeds.interval, scenes.interval) != "undecided"
-
-
-def _correction(pairs: list[tuple[Row, Row, tuple[Difference, Difference]]], cfg: dict) -> list[str]:
-    pairs = [pair for pair in pairs if not math.isnan(pair[2][0].mean)]
-
-    def again(level: float) -> list[tuple[Difference, Difference]]:
-        return [_compare(row, base, cfg, level) for row, base, gap in pairs if _decided(*gap)]
-
-    said = notes.multiplicity(cfg, [gap for *_, gap in pairs], again, _decided)
-    return [f"{text} A difference is decided if every interval that it has leaves out zero on the same side." for text in said]
-
-
 def _readable(frame: pd.DataFrame, named: set[str], level: str) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    lead, paper = notes.leading(frame), frame["paper_miou_pct"].notna().any()
+    lead, paper = notes.leading(frame), [name for name in ("miou", "f1") if frame[f"paper_{name}_pct"].notna().any()]
     header = (*(name for name, _ in lead), "Training set", "R", "n", "mIoU (%)", "F1 (%)")
-    header += ("Difference to D", f"{level} over seeds", f"{level} over scenes", *(("Paper mIoU (%)",) if paper else ()))
+    header += ("Difference to D", f"{level} over seeds", f"{level} over scenes", *(f"Paper {PRINTED[name]} (%)" for name in paper))
     header += ("Steps", "Real exposures", "Synthetic exposures", "Absent")
     rows = []
     for row in frame.to_dict("records"):
@@ -174,7 +131,7 @@ def _readable(frame: pd.DataFrame, named: set[str], level: str) -> tuple[tuple[s
                 markup.number(row["gain_points"], sign=True),
                 markup.interval(row["gain_low"], row["gain_high"]),
                 markup.interval(row["gain_scene_low"], row["gain_scene_high"]),
-                *((_paper_cell(row),) if paper else ()),
+                *(_paper_cell(row, name) for name in paper),
                 *(markup.count(row[name]) for name in ("steps", "real_exposures", "synthetic_exposures")),
                 str(row["absent"]),
             )
@@ -182,9 +139,9 @@ def _readable(frame: pd.DataFrame, named: set[str], level: str) -> tuple[tuple[s
     return header, tuple(rows)
 
 
-def _paper_cell(row: dict) -> str:
-    text, gain = markup.plus_minus(row["paper_miou_pct"], row["paper_miou_se_pct"]), row["paper_gain_points"]
-    return text if math.isnan(gain) else f"{text} ({markup.number(gain, sign=True)})"
+def _paper_cell(row: dict, name: str) -> str:
+    text, gain = markup.plus_minus(row[f"paper_{name}_pct"], row[f"paper_{name}_se_pct"]), row["paper_gain_points"]
+    return text if name != "miou" or math.isnan(gain) else f"{text} ({markup.number(gain, sign=True)})"
 
 
 def _paper_notes(frame: pd.DataFrame) -> list[str]:
@@ -192,15 +149,21 @@ def _paper_notes(frame: pd.DataFrame) -> list[str]:
     if used.empty:
         return []
     tables = sorted(used["paper_table"].unique())
-    silent = sorted(used[(used["arm"] == "union") & used["paper_table"].isin(published.UNSTATED_TABLES)]["paper_table"].unique())
-    unstated = ""
-    if silent:
-        verb = "does" if len(silent) == 1 else "do"
-        unstated = f" {markup.listing(silent)} {verb} not state R: D ∪ D′ of the paper stands beside R = {published.UNSTATED_RATIO}."
+    silent: dict[tuple[int, ...], list[str]] = {}
+    for table in sorted(used.loc[used["arm"] == "union", "paper_table"].unique()):
+        if table in published.UNSTATED_RATIOS:
+            silent.setdefault(published.UNSTATED_RATIOS[table], []).append(table)
+    unstated = "".join(
+        f" {markup.listing(names)} {'does' if len(names) == 1 else 'do'} not state R: D ∪ D′ of the paper stands beside "
+        f"{markup.listing([f'R = {ratio}' for ratio in ratios])}{', one number beside each' if len(ratios) > 1 else ''}."
+        for ratios, names in silent.items()
+    )
+    both = " and Paper F1 (%)" if used["paper_f1_pct"].notna().any() else ""
+    brackets = ", in brackets its own difference to D" if used["paper_gain_points"].notna().any() else ""
+    errors = "; ± is its standard error, over a number of runs that it does not state" if used["paper_miou_se_pct"].notna().any() else ""
     return [
-        f"Paper mIoU (%): the paper's {markup.listing(tables)}, in brackets its own difference to D; ± is its standard error, over "
-        f"a number of runs that it does not state.{unstated} The paper's networks start from weights of its own choice, presumably "
-        "ImageNet's, and their encoders may be of another size, so only differences compare, not levels."
+        f"Paper mIoU (%){both}: the paper's {markup.listing(tables)}{brackets}{errors}.{unstated} The paper's networks start from weights "
+        "of its own choice, presumably ImageNet's, and their encoders may be of another size, so only differences compare, not levels."
     ]
 
 
@@ -208,6 +171,17 @@ def _whole(frame: pd.DataFrame) -> pd.DataFrame:
     # A missing cell turns a column of whole numbers into floats; the CSV shall say 500, not 500.0.
     names = [name for name in frame.select_dtypes("number") if not name.endswith("_pct") and (frame[name].dropna() % 1 == 0).all()]
     return frame.astype(dict.fromkeys((name for name in names if name.split("_")[-1] not in ("points", "low", "high")), "Int64"))
+
+
+def _words(frame: pd.DataFrame) -> str:
+    """What the heads of the columns mean."""
+    augmented = frame["method"].map(methods.is_augmentation).any()
+    pairs = "synthetic pairs, or those of an augmentation," if augmented else "synthetic pairs"
+    exposures = ", and those of an augmentation stand under the synthetic ones" if augmented else ""
+    return (
+        f"R: {pairs} per real pair. Steps: optimiser steps. Exposures: pairs shown in training, repeats counted{exposures}. "
+        "Constant class: one answer everywhere, the most frequent class of the real training pixels, scored in closed form."
+    )
 
 
 def _step_notes(frame: pd.DataFrame) -> list[str]:
@@ -224,8 +198,10 @@ def _step_notes(frame: pd.DataFrame) -> list[str]:
         control, union = part[part["arm"] == "control"], part[part["arm"] == "union"]
         if len(control) == 1 and len(union):
             shown, wanted = control["real_exposures"].iloc[0], union["real_exposures"].mean()
+            augmented = union["method"].map(methods.is_augmentation)
+            names = [*(["D ∪ D′"] if not augmented.all() else []), *(["D with an augmentation"] if augmented.any() else [])]
             said.append(
                 f"Control ({' '.join(map(str, key))}): {markup.count(shown)} exposures of real pairs; "
-                f"D ∪ D′ shows {markup.count(wanted)} on average."
+                f"{' and '.join(names)} {'shows' if len(names) == 1 else 'show'} {markup.count(wanted)} on average."
             )
     return said

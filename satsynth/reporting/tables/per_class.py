@@ -11,7 +11,7 @@ from satsynth.reporting.runs import Ground, Real, Row, Run, load
 from satsynth.reporting.statistics import Difference
 
 COLUMNS = (
-    *("dataset", "size", "segmenter", "arm", "training_set", "trained_segmenter", "source", "ratio"),
+    *("dataset", "size", "segmenter", "network", "arm", "training_set", "trained_segmenter", "source", "method", "ratio"),
     *("class_id", "class", "background", "train_occurrence_pct", "val_share_pct", "n", "iou_pct", "iou_se_pct", "f1_pct"),
     *("gain_points", "gain_low", "gain_high", "gain_scene_low", "gain_scene_high", "gain_scenes", "f1_gain_points", "paper_iou_pct"),
 )
@@ -22,7 +22,8 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
 
     IoU and F1 are in percent, differences in points. `gain_*` is the difference to D of one class: paired over the seeds that give it an
     IoU in both arms, with a t-interval (`low`, `high`), and the interval of `statistics.bootstrap_classes` (`scene_low`, `scene_high`,
-    and `scenes`, the validation scenes that hold the class). `train_occurrence_pct` is the share of training pairs that hold the class.
+    and `scenes`, the validation scenes that hold the class). `train_occurrence_pct` is the share of training pairs that hold the class,
+    `val_share_pct` that of the validation pixels that were scored, a pixel of a scene counted once.
     """
     grounds, groups = load(runs, real)
     rows, pairs = [], []
@@ -41,8 +42,9 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
     said = (
         f"{notes.ERROR} {notes.counts(groups)} {notes.seeds(groups, named)}",
         "IoU in percent, from one confusion matrix over the whole validation set. A dash: the class occurs in neither truth nor prediction "
-        "of any seed; such a class is left out of means.",
+        f"of any seed, and is left out of means{_missing(frame, named)}.",
         *_difference_notes(pairs, cfg),
+        *_paper_notes(frame),
         *_occurrence_notes(frame, grounds, groups, named, cfg),
         *notes.ground(grounds),
     )
@@ -57,7 +59,7 @@ def _compare(row: Row, base: Row, cfg: dict, level: float) -> list[tuple[Differe
 
 
 def _lines(row: Row, base: Row, gaps: list[tuple[Difference, Difference]] | None, ground: Ground) -> list[dict]:
-    share = 100 * np.asarray(ground.val["class_pixels"]) / max(1, sum(ground.val["class_pixels"]))
+    share = 100 * ground.truth / max(1, ground.truth.sum())
     occurrence = 100 * np.asarray(ground.train["class_pairs"]) / max(1, ground.train["count"])
     entry = row.entry(ground.real)
     paper = published.class_iou(*entry) if entry else None
@@ -93,6 +95,7 @@ def _marked(seeds: tuple[float, float], scenes: tuple[float, float]) -> bool:
 
 def _readable(frame: pd.DataFrame, named: set[str]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     lead = notes.leading(frame)
+    printed = {notes.at_ratio(row, named) for row in frame[frame["paper_iou_pct"].notna()].to_dict("records")}
     columns: dict[str, None] = {}
     lines: dict[tuple, dict] = {}
     for row in frame.to_dict("records"):
@@ -101,6 +104,9 @@ def _readable(frame: pd.DataFrame, named: set[str]) -> tuple[tuple[str, ...], tu
         key = (row["dataset"], row["size"], row["segmenter"], row["class_id"])
         line = lines.setdefault(key, {"row": row})
         line[name] = markup.plus_minus(row["iou_pct"], row["iou_se_pct"])
+        if name in printed:
+            columns[f"{name}: paper"] = None
+            line[f"{name}: paper"] = markup.number(row["paper_iou_pct"])
         if row["arm"] == "union":
             name = f"{name}: difference to D"
             columns[name] = None
@@ -142,15 +148,34 @@ def _difference_notes(pairs: list[tuple[Row, Row, list]], cfg: dict) -> list[str
     ]
 
 
+def _missing(frame: pd.DataFrame, named: set[str]) -> str:
+    """What else a dash may stand for, where that is so."""
+    groups = frame.groupby(["dataset", "size", "segmenter"], sort=False)
+    columns = [{notes.at_ratio(row, named) for row in part.to_dict("records")} for _, part in groups]
+    return "; or the segmenter has no run on these pairs" if any(each != columns[0] for each in columns) else ""
+
+
+def _paper_notes(frame: pd.DataFrame) -> list[str]:
+    printed = frame[frame["paper_iou_pct"].notna()]
+    if printed.empty:
+        return []
+    unstated = ""
+    if (printed["arm"] == "union").any():
+        unstated = f" It does not state R: D ∪ D′ of the paper stands beside R = {published.UNSTATED_RATIO}."
+    return [
+        f"Paper: IoU (%) of Table 6, for the same network.{unstated} The paper's networks start from weights of its own choice, "
+        "presumably ImageNet's, so only differences compare, not levels."
+    ]
+
+
 def _occurrence_notes(frame: pd.DataFrame, grounds: Mapping, groups: Mapping, named: set[str], cfg: dict) -> list[str]:
     """Pearson's r between the occurrence and the gain of the foreground classes, a value for each training set D∪D' (paper, Fig. 7)."""
     told, papers = [], {}
-    lead = [key for _, key in notes.leading(frame)]
     union = frame[(frame["arm"] == "union") & ~frame["background"].astype(bool)]
     for (dataset, size, segmenter, _, _), part in union.groupby(["dataset", "size", "segmenter", "source", "ratio"], sort=False):
         first = part.iloc[0]
         found = statistics.pearson(part["train_occurrence_pct"], part["gain_points"], cfg["confidence"])
-        where = ", ".join([*(f"{first[key]} px" if key == "size" else str(first[key]) for key in lead), notes.at_ratio(first, named)])
+        where = ", ".join([*notes.place(frame, first), notes.at_ratio(first, named)])
         told.append(f"{where}: {_correlation(found)}")
         network, form = groups[dataset, size, segmenter][0].run.network, grounds[dataset, size].real.format
         if (form, network) in published.OCCURRENCE_R:

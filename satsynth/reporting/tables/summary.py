@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from satsynth.reporting import markup, notes, published, statistics
+from satsynth.reporting import markup, methods, notes, published, statistics
 from satsynth.reporting.runs import Ground, Real, Row, Run, load
 from satsynth.runtime.errors import ConfigError
 
@@ -18,45 +18,53 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
 
     Differences are in points, each the mean over the seeds that give the class an IoU in both arms; `n` is the least number of such
     seeds. `largest_gain_*` and `largest_drop_*` are empty where no segmenter gains or loses, and `paper_*` where the paper has no such
-    numbers; the paper's are computed from its Table 6, over its five networks.
+    numbers; the paper's are computed from its Table 6, over its five networks. `method` tells augmentations from synthetic pairs.
 
     Raises:
-        ConfigError: no training set holds real and synthetic pairs.
+        ConfigError: no training set holds real pairs and others.
     """
     grounds, groups = load(runs, real)
     gathered = _gather(groups)
     if not gathered:
-        raise ConfigError("runs", "no training set holds both real and synthetic pairs.", "Give the experiment a ratio of 1 or more.")
+        raise ConfigError("runs", "no training set holds both real and other pairs.", "Give the experiment a ratio of 1 or more.")
     parts, told = [], []
     for (dataset, size, source, ratio), found in gathered.items():
         ground = grounds[dataset, size]
         gains = pd.DataFrame({subject: gains for subject, (_, gains, _) in found.items()})
-        part = summarise(gains).assign(dataset=dataset, size=size, source=source, ratio=ratio)
+        row = next(iter(found.values()))[0]
+        part = summarise(gains).assign(dataset=dataset, size=size, source=source, method=row.run.method, ratio=ratio)
         part["class"] = ground.space.names
         part["background"] = [number == ground.real.background for number in range(ground.space.count)]
         seeds = pd.DataFrame({subject: seeds for subject, (_, _, seeds) in found.items()})
         part["n"] = seeds.where(seeds > 0).min(axis=1).astype("Int64")
-        paper = _paper(next(iter(found.values()))[0], ground)
+        paper = _paper(row, ground)
         for name in ("mean_gain_points", "median_gain_points"):
             part[f"paper_{name}"] = paper[name] if paper is not None else math.nan
         parts.append(part)
-        told.append((f"{dataset}, {size} px, {source} at R = {ratio}", gains.set_axis(ground.space.names), paper))
+        told.append((f"{dataset}, {size} px, {_source(row.run.method, source)} at R = {ratio}", gains.set_axis(ground.space.names), paper))
     frame = pd.concat(parts).rename_axis("class_id").reset_index()
-    front = ["dataset", "size", "source", "ratio", "class_id", "class", "background", "n"]
+    front = ["dataset", "size", "source", "method", "ratio", "class_id", "class", "background", "n"]
     frame = frame[front + [name for name in frame if name not in front]]
     header, cells = _readable(frame)
     unions = {key: [row for row in members if row.run.arm in ("real", "union")] for key, members in groups.items()}
-    named = {"union"} if frame["source"].nunique() > 1 else set()
+    synthetic = frame["method"].map(methods.is_synthetic)
+    named = {"union"} if frame.loc[synthetic, "source"].nunique() > 1 else set()
+    augmented = "" if synthetic.all() else " Of an augmentation, they are those between D with its pairs and D."
     said = (
         "Differences of IoU between D ∪ D′ and D in points, each the mean over the seeds that both have; mean and median are taken over "
         "the segmenters. A class in neither truth nor prediction of an arm is absent there: that segmenter has no difference and is not "
-        "counted. Improved: segmenters with a positive difference, whether or not it is told apart from chance; no interval is given here.",
+        "counted. Improved: segmenters with a positive difference, whether or not it is told apart from chance; no interval is given here."
+        + augmented,
         f"{notes.counts(unions)} {notes.seeds(unions, named)}",
         *(_extremes(where, gains) for where, gains, _ in told),
         *_paper_notes(told),
         *notes.ground(grounds),
     )
     return markup.Table(notes.title(cfg, frame, LEAD), frame, header, cells, said)
+
+
+def _source(method: str, source: str) -> str:
+    return source if methods.is_synthetic(method) else methods.name(method, source)
 
 
 def summarise(gains: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +124,7 @@ def _readable(frame: pd.DataFrame) -> tuple[tuple[str, ...], tuple[tuple[str, ..
         means = [markup.number(row[name], sign=True) for name in shown]
         rows.append(
             (
-                *(str(row[key]) for _, key in lead),
+                *(_source(row["method"], row[key]) if key == "source" else str(row[key]) for _, key in lead),
                 row["class"],
                 *means[:2],
                 *(f"{markup.number(points, sign=True)} ({name})" if name else markup.NONE for points, name in extremes),

@@ -1,0 +1,134 @@
+"""The toy run that touches every network, augmentation, table and figure, and the plan of the paper's whole grid."""
+
+import pandas as pd
+import pytest
+from checkout import Checkout
+from presets import read
+
+from satsynth.pairs import Store
+from satsynth.plan.closure import registered
+from satsynth.plan.stanzas import AUGMENTATIONS, NETWORKS
+from satsynth.runtime.files import read_json
+
+ALL = "configs/tiny_all.yaml"
+# How many raw files the three datasets have, by folder: (folder, names of one scene's files, scenes).
+RAW = [
+    ("iSAID/train/images", ("P{:04d}.png", "P{:04d}_instance_color_RGB.png", "P{:04d}_instance_id_RGB.png"), 1411),
+    ("iSAID/val/images", ("Q{:04d}.png", "Q{:04d}_instance_color_RGB.png", "Q{:04d}_instance_id_RGB.png"), 458),
+    ("LoveDA/Train/Rural", ("images_png/{}.png", "masks_png/{}.png"), 2522),
+    ("LoveDA/Val/Urban", ("images_png/{}.png", "masks_png/{}.png"), 1669),
+    ("OpenEarthMap/koeln", ("images/koeln_{}.tif", "labels/koeln_{}.tif"), 3500),
+]
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    checkout = Checkout(tmp_path_factory.mktemp("everything") / "satsynth")
+    checkout.run(configs=(ALL,))
+    return checkout
+
+
+def test_every_network_and_augmentation_runs_from_the_grid(everything):
+    results = everything.folder / "results"
+    table = pd.read_csv(results / "tables/networks.csv")
+    for network in registered(NETWORKS):
+        rows = table[table["segmenter"] == network].set_index("arm")
+        assert rows.loc["real", "steps"] == rows.loc["union", "steps"] == 4
+        assert 0 < rows.loc["union", "miou_pct"] <= 100
+    compared = pd.read_csv(results / "tables/augmentations.csv")
+    assert {"cascade", *registered(AUGMENTATIONS)} <= set(compared["source"].dropna())
+    real = Store.open(results / "demo/64px/real/train", verify=True)
+    for name in registered(AUGMENTATIONS):
+        made = Store.open(results / f"demo/64px/{name}/shard-0000", verify=True)
+        assert len(made) == len(real) and made.classes == real.classes
+        assert (made.images[:] != real.images[:]).any()
+
+
+def test_every_table_and_figure_is_on_the_page(everything):
+    page = (everything.folder / "results/report/index.html").read_text()
+    names = read(ALL)["run"]
+    for name in names:
+        assert f'id="table-{name}"' in page or f'id="figure-{name}"' in page
+    figures = [name for name in names if (everything.folder / f"results/figures/{name}.png").is_file()]
+    assert page.count("data:image/png;base64,") == len(figures) >= 9
+
+
+def test_a_segmenter_scored_on_whole_scenes_counts_the_same_pixels(everything):
+    folder = everything.folder / "results/demo/64px/segmentation/real"
+    patches, scenes = (read_json(folder / name / "seed-0/metrics.json") for name in ("fpn", "fpn_scenes"))
+    assert patches["mode"] == "patches" and scenes["mode"] == "scenes"
+    assert patches["pixels"] == scenes["pixels"] and patches["images"] == scenes["images"]
+
+
+def test_another_way_of_scoring_trains_nothing(everything):
+    over = everything.overlay("scenes.yaml", {"segmenters": {"unet": {"evaluation": {"mode": "scenes"}}}})
+    assert set(everything.planned(configs=(ALL, over))) == {"evaluate_segmenter", "tabulate_runs", "draw_figure", "write_report"}
+
+
+def test_a_view_that_is_named_by_the_config_counts_as_code(everything):
+    path = everything.folder / "satsynth/reporting/tables/summary.py"
+    source = path.read_text()
+    try:
+        path.write_text(source + "\nNEW_STATEMENT = 1\n")
+        assert everything.planned(configs=(ALL,)) == {"tabulate_runs": 1, "write_report": 1}
+    finally:
+        path.write_text(source)
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory):
+    """The project beside raw folders of the right shape: empty files, since a plan reads names, sizes and times only."""
+    checkout = Checkout(tmp_path_factory.mktemp("paper") / "satsynth")
+    for folder, names, count in RAW:
+        for name in names:
+            place = (checkout.folder / "data" / folder / name).parent
+            place.mkdir(parents=True, exist_ok=True)
+            for scene in range(count):
+                (place / name.rpartition("/")[2].format(scene)).touch()
+    for split in ("train", "val"):
+        (checkout.folder / f"data/OpenEarthMap/{split}.txt").touch()
+    return checkout
+
+
+def test_the_papers_grid_is_planned_whole(paper):
+    data = paper.overlay("data.yaml", {"data_root": "data"})
+    planned = paper.planned(configs=("configs/paper.yaml", data))
+    # Trainings: Table 2 has 5 networks x {D, R = 1, R = 3}; Table 4 adds 2 direct ones; Table 3 D and 3 sources x 2; Table 5 3
+    # augmentations and a control; Figure 5 R = 2, 4 and 5 on iSAID, and six R on each of two more datasets. All of 5 seeds.
+    trainings = 5 * (5 * 3 + 2 + (1 + 3 * 2) + (3 + 1) + 3 + 2 * 6)
+    assert planned["train_segmenter"] == planned["evaluate_segmenter"] == trainings
+    # G on three datasets; G_SR, one-hot, x0 and the direct one on iSAID.
+    assert planned["train_generator"] == 3 + 4
+    # Shards, eight a unit of R: G 5 units on each of three datasets, the cascade, one-hot and x0 three, the direct one.
+    assert planned["sample_pairs"] == 8 * (3 * 5 + 3 * 3 + 1)
+    assert planned["augment_pairs"] == 3 and planned["predict_masks"] == 10
+
+
+@pytest.mark.parametrize("dataset", ["isaid", "loveda", "openearthmap"])
+def test_one_dataset_of_the_papers_grid(paper, dataset):
+    data = paper.overlay("data.yaml", {"data_root": "data"})
+    planned = paper.planned(configs=("configs/paper.yaml", f"configs/paper_{dataset}.yaml", data))
+    assert {rule for rule in planned if rule.startswith("tile_patches")} == {f"tile_patches_{dataset}"}
+
+
+def test_one_table_of_the_papers_grid(paper):
+    data = paper.overlay("data.yaml", {"data_root": "data"})
+    planned = paper.planned("results/tables/table5.csv", configs=("configs/paper.yaml", data))
+    assert planned["train_segmenter"] == 5 * (1 + 4 + 1) and planned["train_generator"] == 1
+
+
+def test_replicas_give_every_seed_a_generator_of_its_own(paper):
+    over = {
+        "run": ["table2"],
+        "generators": {"second": {"extends": "satsynth", "seed": 1}},
+        "sources": {"cascade_second": {"generator": "second", "then": "upscaler"}},
+        "experiments": {
+            "table2": {
+                "seeds": [0, 1],
+                "grid": [{"segmenters": ["fpn"], "sources": [["cascade", "cascade_second"]], "ratios": [0, 1]}],
+            }
+        },
+    }
+    data = paper.overlay("data.yaml", {"data_root": "data"})
+    planned = paper.planned(configs=("configs/paper.yaml", data, paper.overlay("replicas.yaml", over)))
+    assert planned["train_generator"] == 3 and planned["sample_pairs"] == 16 and planned["train_segmenter"] == 4
