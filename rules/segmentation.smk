@@ -14,7 +14,7 @@ rule train_segmenter:
         "results/benchmarks/train_segmenter/{dataset}-{size}px-{training_set}-{segmenter}-{seed}.jsonl"
     conda:
         ENVIRONMENT
-    threads: TRAINING_THREADS
+    threads: SEGMENTER_THREADS
     resources:
         gpu=1,
     params:

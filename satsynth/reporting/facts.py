@@ -42,7 +42,7 @@ def collect(real: Sequence[str | Path], generators: Sequence[str | Path], runs: 
         made.append({**card, "name": path.parts[-2], "dataset": path.parts[-4]})
         if "weights_sha256" in card:
             digests[f"{path.parts[-4]}, generator {path.parts[-2]} (weights)"] = card["weights_sha256"]
-    sets, segmenters = _runs(sorted(map(Path, runs)))
+    sets, segmenters = _runs(sorted({Path(run) for run in runs}))  # tables share runs
     return {"datasets": list(datasets.values()), "generators": made, "training_sets": sets, "segmenters": segmenters, "digests": digests}
 
 

@@ -191,3 +191,13 @@ print(*(name for name in ("torch", "matplotlib.pyplot", "snakemake") if name in 
     assert forbidden == ""
     folder = Path(reporting.__file__).parent
     assert {path.stem for path in folder.rglob("[a-z]*.py")} == {name.split(".")[-1] for name in imported} - {"tables", "figures"}
+
+
+def test_a_run_that_several_tables_share_is_told_once(tmp_path):
+    runs, _ = write_demo(tmp_path / "demo", {("real", 0): 0.3}, seeds=2)
+    cards = []
+    for run in runs:
+        place = tmp_path / f"results/demo/16px/segmentation/{run.training_set}/{run.segmenter}/seed-{run.seed}/card.json"
+        cards.append(write_json(place, json.loads((run.folder / "card.json").read_text())))
+    found = collect([], [], [*cards, *map(str, cards)])["segmenters"]
+    assert [(entry["name"], entry["runs"], entry["seeds"]) for entry in found] == [("fpn", 2, [0, 1])]

@@ -73,6 +73,7 @@ ROWS = [
     ("dataset", None, "elsewhere"),
     ("devices.wait_seconds", 5, NOTHING),
     ("devices.threads", 3, NOTHING),
+    ("devices.cpu_threads", 2, NOTHING),
     ("report.title", "Another title", PAGE),
     # Raw data and how they are read
     ("datasets.demo.world.scenes", 5, {"generate_scenes_demo"} | DEMO),
