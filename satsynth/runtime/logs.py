@@ -36,6 +36,7 @@ def setup(path: str | Path | None = None) -> None:
     # Only our own loggers may be chatty: other libraries' DEBUG lines would drown the file.
     root.setLevel(logging.INFO)
     logging.getLogger("satsynth").setLevel(logging.DEBUG)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # tells every table of every font that it puts into a PDF
     logging.captureWarnings(True)
 
 
