@@ -1,7 +1,8 @@
 """The checks of a resolved config that a schema cannot make."""
 
+from satsynth.plan.closure import registered
 from satsynth.plan.runs import method_of
-from satsynth.plan.stanzas import class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
+from satsynth.plan.stanzas import NETWORKS, class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
 from satsynth.runtime.errors import ConfigError
 
 
@@ -129,11 +130,20 @@ def _check_replicas(where: str, experiment: dict, resolved: dict) -> None:
 
 def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config: dict) -> None:
     for segmenter in [*entry["segmenters"], *entry.get("controls", [])]:
+        if segmenter not in resolved["segmenters"] and segmenter in registered(NETWORKS):
+            cause = f"'{segmenter}' is a network, but no segmenter of this config."
+            raise ConfigError(f"{here}.segmenters", cause, f"Add segmenters: {{{segmenter}: {{}}}}.")
         _known(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
     for control in entry.get("controls", []):
         subject = parent_of(config, control)
         if subject == control or subject not in entry["segmenters"]:
             raise ConfigError(f"{here}.controls", f"'{control}' extends none of {entry['segmenters']}.", "A control extends its subject.")
+        own, other = (
+            {key: value for key, value in resolved["segmenters"][name].items() if key != "exposures"} for name in (control, subject)
+        )
+        if own != other or resolved["segmenters"][control]["exposures"] != 0.5 * resolved["segmenters"][subject]["exposures"]:
+            cause = f"'{control}' is no control of '{subject}': half of the exposures must be the one difference."
+            raise ConfigError(f"{here}.controls", cause, f"Write {control}: {{extends: {subject}, exposures: 0.5}}.")
     if 0 not in entry["ratios"]:
         raise ConfigError(f"{here}.ratios", "R = 0 is missing, and there is nothing to compare with.", "Add 0 to the ratios.")
     if entry.get("alone") and experiment["base"] == "fit":
@@ -215,7 +225,9 @@ def _check_plotted(where: str, figure: dict, resolved: dict, config: dict) -> No
     ratios = [ratio for entry in experiment["grid"] for ratio in entry["ratios"] if ratio > 0]
     for key, known in (("dataset", experiment["datasets"]), ("segmenter", segmenters), ("ratio", ratios)):
         if figure.get(key) not in (None, *known):
-            raise ConfigError(f"{where}.{key}", f"'{figure[key]}' is not in '{name}'.", f"It has {', '.join(map(str, known))}.")
+            raise ConfigError(
+                f"{where}.{key}", f"'{figure[key]}' is not in '{name}'.", f"It has {', '.join(dict.fromkeys(map(str, known)))}."
+            )
 
 
 def _check_generator(where: str, generator: dict) -> None:

@@ -42,7 +42,7 @@ METHODS = (
     "equally often, for a number of optimiser steps that does not depend on the amount of synthetic data (the control excepted). Every "
     "segmentation network goes through the same training loop, and training sets are compared on the same seeds. The last weights are "
     "scored, never chosen by the score, on real validation patches that no generator and no segmenter was trained on.",
-    "Where augmentations (Cutout, CutMix, Copy-Paste) are compared with, they take the place of the synthetic pairs: each makes one extra "
+    "Augmentations (Cutout, CutMix, Copy-Paste), where there are any, take the place of the synthetic pairs: each makes one extra "
     "pair from every real pair beforehand, and the extra pairs are drawn as often as the real ones.",
     "Scores come from one confusion matrix over all validation pixels that are labelled: mIoU and F1 are unweighted means over classes. "
     "Two uncertainties are given: over seeds of the segmenter (standard error, and a t-interval of paired differences), and over "

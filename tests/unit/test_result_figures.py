@@ -14,6 +14,7 @@ from scipy import stats
 from satsynth.pairs import LabelSpace, Store
 from satsynth.reporting import figures
 from satsynth.reporting.captions import CAPTIONS
+from satsynth.reporting.figures.systems import heading
 from satsynth.runtime.errors import ConfigError, DataError, StoreError
 
 # Names as long as those of iSAID, shares as uneven.
@@ -239,7 +240,7 @@ def test_confusion_sums_images_and_seeds_and_shows_the_difference(world):
     assert [np.asarray(each) for each in shown] == [pytest.approx(value) for value in (*shares, shares[1] - shares[0])]
     assert [each.get_title(loc="left").split("\n") for each in axes[:2]] == [
         ["D", "fpn, 2 seeds"],
-        ["D\u00a0∪\u00a0D′, R\u00a0=\u00a01", "fpn, cascade, 2 seeds"],
+        ["D\u00a0∪\u00a0D′, R\u00a0=\u00a01", "fpn, 2 seeds"],
     ]
     assert axes[0].images[0].get_clim() == axes[1].images[0].get_clim() == (0, 100)
     low, high = axes[2].images[0].get_clim()
@@ -330,7 +331,7 @@ def test_predictions_of_several_seeds_say_which(world):
 @pytest.mark.parametrize(
     ("arm", "source", "method", "said"),
     [
-        ("union", "cascade", "satsynth", "D ∪ D′, R = 1\nfpn, cascade"),
+        ("union", "cascade", "satsynth", "D ∪ D′, R = 1\nfpn"),
         ("union", "cutout", "cutout", "D ∪ Cutout, R = 1\nfpn"),
         ("union", "wide", "cutout", "D ∪ Cutout (wide), R = 1\nfpn"),
         ("synthetic", "copy_paste", "copy_paste", "Copy-Paste alone, R = 1\nfpn"),
@@ -345,6 +346,16 @@ def test_systems_are_called_by_what_is_added_to_d(world, arm, source, method, sa
         figure = compose(view, cfg | {"systems": [system]}, one)
         texts = [*(text.get_text() for text in figure.texts), *(axes.get_title(loc="left") for axes in figure.axes)]
         assert said + suffix in [text.replace("\u00a0", " ") for text in texts]
+
+
+def test_sources_are_named_where_there_are_several():
+    made = [
+        {"segmenter": "fpn", "arm": "union", "source": source, "method": "satsynth", "ratio": 1, "seed": 0} for source in ("wide", "narrow")
+    ]
+    cut = {**made[0], "source": "cutout", "method": "cutout"}
+    said = [heading(system, [*made, cut]).replace("\u00a0", " ") for system in (*made, cut)]
+    assert said == ["D ∪ D′, R = 1\nfpn, wide", "D ∪ D′, R = 1\nfpn, narrow", "D ∪ Cutout, R = 1\nfpn"]
+    assert heading(made[0], [made[0], cut]).endswith("\nfpn")
 
 
 def test_bad_predictions_are_named(world, tmp_path):

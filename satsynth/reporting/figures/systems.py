@@ -20,14 +20,15 @@ def key(system: dict) -> tuple:
 
 
 def heading(system: dict, systems: Sequence[dict] = ()) -> str:
-    """Two short lines: the training pairs and R, then segmenter, source and, where `systems` hold several seeds of it, the seed.
+    """Two short lines: the training pairs and R, then the segmenter and, where `systems` hold several sources or seeds of it, these too.
 
     What is added to D is called by `method`, where a system has one: D′, or the name of an augmentation, which needs no source besides.
     """
     segmenter, arm, source, ratio = key(system)
     method = system.get("method")
     first = ARMS[arm].format(methods.name(method, source)) + (f", R\u00a0=\u00a0{ratio:g}" if arm in ("synthetic", "union") else "")
-    source = "" if methods.is_augmentation(method) else source
+    made = {other.get("source") for other in systems if not methods.is_augmentation(other.get("method"))} - {None, ""}
+    source = "" if methods.is_augmentation(method) or len(made) < 2 else source
     seeds = {other["seed"] for other in systems if key(other) == key(system)}
     rest = [segmenter, *([source] if source else []), *([f"seed {system['seed']}"] if len(seeds) > 1 else [])]
     return f"{first}\n{', '.join(rest)}"
