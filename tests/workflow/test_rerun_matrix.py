@@ -132,6 +132,10 @@ ROWS = [
     ("experiments.data.*", None, "elsewhere"),
     ("experiments.*.datasets", None, "elsewhere"),
     ("experiments.*.seeds", None, "elsewhere"),
+    ("experiments.extra.title", "Other words", {"tabulate_runs"} | PAGE),  # no figure is drawn from this table
+    ("experiments.extra.confidence", 0.9, {"tabulate_runs"} | PAGE),
+    ("experiments.extra.replicates", 60, {"tabulate_runs"} | PAGE),
+    ("experiments.extra.bootstrap_seed", 4, {"tabulate_runs"} | PAGE),
     ("experiments.*.title", "Other words", TABLE),
     ("experiments.*.confidence", 0.9, TABLE),
     ("experiments.*.replicates", 60, TABLE),
@@ -320,14 +324,14 @@ def test_the_words_of_names(checkout):
     """What a name means: a figure of another source is drawn again, a source of another generator is sampled again."""
     second = {"generators": {"second": {"extends": "satsynth", "seed": 5}}}
     cases = [
-        ({**second, "sources": {"cascade": {"generator": "second"}}}, {"train_generator"} | SHARDS),
+        ({**second, "sources": {"cascade": {"generator": "second"}}}, {"train_generator"} | SHARDS | SHOWN),
         ({"figures": {"class_distribution": {"source": "base"}}}, {"sample_pairs"} | FIGURE),
         (
             {
                 "experiments": {"gain": {"base": "fit", "grid": [{"segmenters": ["fpn"], "sources": [], "ratios": [0]}]}},
                 "run": ["gain"],
             },
-            {"cut_fit"} | RUNS,
+            ({"cut_fit"} | RUNS) - {"draw_figure"},  # no figure is in this `run`
         ),
         ({"figures": {"class_distribution": {"dataset": "town"}}}, FIGURE),
         (
