@@ -64,5 +64,4 @@ def test_a_network_learns_sixteen_real_pairs_by_heart(network, store, tmp_path):
     train([store], [], slices.segmenter(cfg), 0, **files, history=tmp_path / "history.csv", work=tmp_path / "work", device="cpu")
     outputs = {"metrics": tmp_path / "metrics.json", "confusion": tmp_path / "confusion.npy"}
     found = evaluate(*files.values(), store, **outputs, device="cpu", **slices.evaluation(cfg))
-    print(network, found["miou"])
     assert found["miou"] >= 0.9 and not found["absent"]

@@ -130,6 +130,7 @@ ROWS = [
     ("experiments.gain.datasets", ["demo"], TABLE),
     ("experiments.gain.seeds", [0, 1], RUNS),
     ("experiments.data.*", None, "elsewhere"),
+    ("experiments.augmentations.*", None, "elsewhere"),
     ("experiments.*.datasets", None, "elsewhere"),
     ("experiments.*.seeds", None, "elsewhere"),
     ("experiments.extra.title", "Other words", {"tabulate_runs"} | PAGE),  # no figure is drawn from this table
@@ -175,6 +176,7 @@ ELSEWHERE = {
     "experiments.*.size": "other paths, likewise",
     "experiments.*.view": "another table; a ratio curve is drawn from gain tables only",
     "experiments.*.base": "test_the_words_of_names",
+    "experiments.augmentations.*": "not in this `run`; its keys are those of `extra`",
     "experiments.data.*": "a table without runs: its keys are those of the others",
     "experiments.*.datasets": "said of experiments.gain",
     "experiments.*.seeds": "said of experiments.gain",
