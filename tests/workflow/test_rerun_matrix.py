@@ -120,6 +120,7 @@ ROWS = [
     ("sources.*", "other", AUGMENTED),
     # Segmenters
     ("segmenters.*.network", None, "elsewhere"),
+    ("segmenters.fpn.exposures", None, "elsewhere"),
     ("segmenters.*.evaluation.*", "other", EVALUATION),
     ("segmenters.fpn.*", "other", RUNS | SHOWN),
     ("segmenters.*", "other", RUNS),
@@ -133,10 +134,7 @@ ROWS = [
     ("experiments.augmentations.*", None, "elsewhere"),
     ("experiments.*.datasets", None, "elsewhere"),
     ("experiments.*.seeds", None, "elsewhere"),
-    ("experiments.extra.title", "Other words", {"tabulate_runs"} | PAGE),  # no figure is drawn from this table
-    ("experiments.extra.confidence", 0.9, {"tabulate_runs"} | PAGE),
-    ("experiments.extra.replicates", 60, {"tabulate_runs"} | PAGE),
-    ("experiments.extra.bootstrap_seed", 4, {"tabulate_runs"} | PAGE),
+    ("experiments.extra.title", "Other words", {"tabulate_runs"} | PAGE),  # no figure is drawn from it, and `classes` has its own
     ("experiments.*.title", "Other words", TABLE),
     ("experiments.*.confidence", 0.9, TABLE),
     ("experiments.*.replicates", 60, TABLE),
@@ -176,6 +174,7 @@ ELSEWHERE = {
     "experiments.*.size": "other paths, likewise",
     "experiments.*.view": "another table; a ratio curve is drawn from gain tables only",
     "experiments.*.base": "test_the_words_of_names",
+    "segmenters.fpn.exposures": "its control must keep half of it, so that one change of both is another experiment",
     "experiments.augmentations.*": "not in this `run`; its keys are those of `extra`",
     "experiments.data.*": "a table without runs: its keys are those of the others",
     "experiments.*.datasets": "said of experiments.gain",
