@@ -35,6 +35,10 @@ class TrainingError(SatsynthError):
     """A training that cannot go on (a loss that is not finite, a spent time budget)."""
 
 
+class MeasureError(SatsynthError):
+    """Features, probabilities or masks that a measure is not defined for."""
+
+
 class DeviceError(SatsynthError):
     """Accelerators that cannot be leased."""
 
