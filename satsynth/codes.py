@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from satsynth.runtime.errors import ConfigError
 
-KINDS = ("bits", "onehot")
+KINDS = ("bits", "onehot", "none")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Codes:
     """The code of a label space.
 
     Args:
-        kind: "bits" (ceil(log2 K) channels) or "onehot" (K channels; the ablation of the paper's Table 3).
+        kind: "bits" (ceil(log2 K) channels), "onehot" (K channels; the ablation of the paper's Table 3) or "none" (no channel: images
+            alone; the DDPM of the paper's Table 1a).
         classes: K, 2 to 255.
         ignore_word: give ignore pixels the first free bit pattern; needs one (see `has_free_word`).
     """
@@ -40,7 +41,7 @@ class Codes:
     @property
     def channels(self) -> int:
         """n, the number of channels of a coded mask."""
-        return self.classes if self.kind == "onehot" else ceil(log2(self.classes))
+        return {"bits": ceil(log2(self.classes)), "onehot": self.classes, "none": 0}[self.kind]
 
     def words(self) -> torch.Tensor:
         """Code words, (K or K + 1, n) float32 of +-1; row K, where present, is the ignore word."""
@@ -53,8 +54,11 @@ class Codes:
     def encode(self, masks: torch.Tensor, ignore: int = 255) -> torch.Tensor:
         """Masks (N,H,W) uint8 -> code channels (N,n,H,W) float32 of +-1.
 
-        Ignore pixels take the ignore word; without one, the masks must have been filled first (`fill_ignore`).
+        Ignore pixels take the ignore word; without one, the masks must have been filled first (`fill_ignore`). Kind "none" makes n = 0
+        channels of any mask.
         """
+        if not self.channels:
+            return masks.new_empty((len(masks), 0, *masks.shape[1:]), dtype=torch.float32)
         index = masks.long()
         if self.ignore_word:
             index = torch.where(index == ignore, self.classes, index)
@@ -68,8 +72,12 @@ class Codes:
 
         Returns:
             masks (N,H,W) uint8, and margins (N,H,W) float32: the gap between the squared distances to the second
-            nearest and the nearest word, divided by 4 (1 for an exact word whose neighbour differs in one bit).
+            nearest and the nearest word, divided by 4 (1 for an exact word whose neighbour differs in one bit). Without channels every
+            pixel is to be ignored, and its margin is nan.
         """
+        if not self.channels:
+            shape = len(values), *values.shape[2:]
+            return values.new_full(shape, ignore, dtype=torch.uint8), values.new_full(shape, torch.nan, dtype=torch.float32)
         words = self.words().to(values)
         # All words of a kind have one norm, so the nearest word has the largest dot product.
         scores = torch.einsum("nchw,kc->nkhw", values.float(), words.float())
@@ -79,7 +87,9 @@ class Codes:
         return masks.to(torch.uint8), (top[:, 0] - top[:, 1]) / 2
 
     def invalid(self, values: torch.Tensor) -> torch.Tensor:
-        """Pixels whose thresholded channels are no code word at all: (N,H,W) bool."""
+        """Pixels whose thresholded channels are no code word at all: (N,H,W) bool; none of them without channels."""
+        if not self.channels:
+            return values.new_zeros((len(values), *values.shape[2:]), dtype=torch.bool)
         hard = values.float().sign()
         words = self.words().to(hard)
         agreement = torch.einsum("nchw,kc->nkhw", hard, words).amax(1)

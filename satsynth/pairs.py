@@ -269,6 +269,29 @@ def open_view(folders: Sequence[str | Path]) -> View:
     return View(tuple(Store.open(folder) for folder in folders))
 
 
+def check_one_origin(stores: Sequence[Store]) -> None:
+    """Refuse shards of one generated source that were not made alike: by other weights, samplers, seed or blocks.
+
+    Args:
+        stores: in any order. Shards of one source lie side by side in one folder, and their cards carry `source` with its weights (see
+            `satsynth.diffusion.sampling.sample_shard`); stores that no generator made are passed over.
+
+    Raises:
+        StoreError: two shards of a folder differ; the message says in what.
+    """
+    known: dict[Path, Store] = {}
+    for store in stores:
+        made = store.card.get("source", {})
+        if "weights" not in made:
+            continue
+        other = known.setdefault(store.folder.absolute().parent, store)
+        facts = other.card["source"]
+        differing = [name for name in ("weights", "samplers", "seed", "block") if made.get(name) != facts.get(name)]
+        if differing:
+            cause = f"its {', '.join(differing)} differ from those of {other.folder}, a shard of the same source."
+            raise StoreError(store.folder, cause, "Sample all shards of the source with one generator.")
+
+
 def bounds(shard: int, shards_per_unit: int, count: int) -> tuple[int, int]:
     """Absolute pair indices [first, last) of a shard.
 

@@ -135,9 +135,10 @@ class Denoiser(nn.Module):
         """The network's estimate of x0, not clipped.
 
         Args:
-            x: (N,C,H,W), x0 + sigma eps.
-            sigma: noise level, > 0: one number, or (N,) on x's device. Networks with a schedule see the (fractional) step whose log sigma
-                it is, between neighbouring steps by linear interpolation.
+            x: (N,C,H,W), x0 + sigma eps; where sigma is inf, eps alone.
+            sigma: noise level, > 0: one number, or (N,) finite ones on x's device. Networks with a schedule see the (fractional) step whose
+                log sigma it is, between neighbouring steps by linear interpolation. inf is the last step of zero terminal SNR: for x0 and
+                v networks of such a schedule.
             condition: as in training.
             condition_level: as in training.
 
@@ -181,6 +182,8 @@ class Denoiser(nn.Module):
             total = sigma**2 + data**2
             return total**-0.5, data**2 / total, sigma * data / total**0.5, time
         time = self.schedule.time_of(sigma) if known else self._time_of(sigma)
+        if known and sigma == math.inf:  # the limits of the lines below, with x / sigma for x
+            return 1.0, 0.0, {"x0": 1.0, "v": -1.0}[self.prediction], time
         scale = (1 + sigma**2) ** -0.5
         if self.prediction == "epsilon":
             return scale, 1.0, -sigma, time

@@ -24,27 +24,29 @@ def palette(classes: int) -> np.ndarray:
     return table
 
 
-def save(path: Path, images: np.ndarray, masks: np.ndarray) -> None:
+def save(path: Path, images: np.ndarray, masks: np.ndarray | None) -> None:
     """Keep the pairs of one milestone until the sheet is drawn; atomically, so that a killed run leaves none half-written."""
+    arrays = {"images": images} if masks is None else {"images": images, "masks": masks}
     with files.replacing(path) as partial, open(partial, "wb") as file:
-        np.savez(file, images=images, masks=masks)
+        np.savez(file, **arrays)
 
 
-def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """What `save` kept."""
     with np.load(path) as arrays:
-        return arrays["images"], arrays["masks"]
+        return arrays["images"], arrays.get("masks")
 
 
-def sheet(rows: list[tuple[np.ndarray, np.ndarray]], classes: int) -> np.ndarray:
-    """Draw pairs as one picture.
+def sheet(rows: list[tuple[np.ndarray, np.ndarray | None]], classes: int) -> np.ndarray:
+    """Draw pairs, or images alone, as one picture.
 
     Args:
-        rows: of images (B,H,W,3) and masks (B,H,W), uint8; sides may differ from row to row.
+        rows: of images (B,H,W,3) and masks (B,H,W) or None, uint8; sides may differ from row to row.
         classes: K.
 
     Returns:
-        (height, width, 3) uint8: a band of images above a band of painted masks for every row, enlarged by nearest neighbour.
+        (height, width, 3) uint8: for every row a band of images, above a band of painted masks where it has some, enlarged by nearest
+        neighbour.
     """
     table = palette(classes)
     tile = max(max(images.shape[1] for images, _ in rows), SMALLEST_TILE)
@@ -52,7 +54,7 @@ def sheet(rows: list[tuple[np.ndarray, np.ndarray]], classes: int) -> np.ndarray
     count = max(len(images) for images, _ in rows)
     bands = []
     for images, masks in rows:
-        for band in (images, table[masks]):
+        for band in (images,) if masks is None else (images, table[masks]):
             picture = np.full((tile + GAP, count * (tile + GAP), 3), 255, np.uint8)
             factor = tile // band.shape[1]
             for number, item in enumerate(band):
@@ -64,7 +66,7 @@ def sheet(rows: list[tuple[np.ndarray, np.ndarray]], classes: int) -> np.ndarray
     return np.concatenate(bands[:-1])
 
 
-def write(path: Path, rows: list[tuple[np.ndarray, np.ndarray]], classes: int) -> None:
+def write(path: Path, rows: list[tuple[np.ndarray, np.ndarray | None]], classes: int) -> None:
     """Write the sheet as a PNG, atomically."""
     with files.replacing(path) as partial:
         Image.fromarray(sheet(rows, classes)).save(partial, format="png")

@@ -4,11 +4,14 @@ All of them walk down one grid of noise levels in the coordinates `x = x0 + sigm
 `x = x0 + kept (x - x0) + spread z`; dividing by sqrt(1 + sigma^2) gives the usual equations in x_t and alpha_bar. The grid ends
 in sigma = 0, so the last step returns the estimate of x0 itself and leaves no noise. All coefficients are numbers of the host: no
 step waits for the device.
+
+Under zero terminal SNR the first level is infinite. There x stands for the noise alone (x / sigma), x0 has no share in it, and the
+step reads `x = x0 + kept x + spread z`: every method has its exact limit.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from math import inf, log
+from math import expm1, inf, log
 
 import numpy as np
 import torch
@@ -16,9 +19,11 @@ import torch
 from satsynth.diffusion.schedule import Schedule
 from satsynth.runtime.errors import ConfigError
 
-METHODS = ("ancestral", "ddim", "dpmpp_2m", "heun")
+METHODS = ("ancestral", "ddim", "dpmpp_2m", "unipc", "heun")
 SPACINGS = ("uniform", "karras")
 VARIANCES = ("fixed_small", "fixed_large")
+# Where a karras grid goes on after pure noise, if nobody says otherwise: the largest level of Karras et al. 2022, table 1.
+AFTER_PURE_NOISE = 80.0
 
 Generators = torch.Generator | Sequence[torch.Generator]
 
@@ -34,6 +39,7 @@ def sigma_grid(cfg: dict, schedule: Schedule, prediction: str) -> list[float]:
     Args:
         cfg: `spacing` "uniform" (step indices evenly from T-1 down, rounded; all T of them if steps = T) or "karras" (Karras et al. 2022,
             eq. 5, from `sigma_max` to `sigma_min` with exponent `rho`); `steps`; sigmas may be null for networks that have a schedule.
+            Under zero terminal SNR both begin with inf; karras then has one level less from `sigma_max` (null: 80) on.
         schedule: of the denoiser.
         prediction: of the denoiser.
 
@@ -47,12 +53,16 @@ def sigma_grid(cfg: dict, schedule: Schedule, prediction: str) -> list[float]:
         cause = f"{steps} steps do not fit a schedule of {schedule.steps}."
         raise ConfigError("sampler.steps", cause, "Give 1 to that number, or more with karras spacing.")
     if cfg["spacing"] == "uniform":
+        if prediction == "edm" and schedule.sigmas[-1] == inf:
+            cause = "A schedule of zero terminal SNR begins with pure noise, which a network with EDM preconditioning never sees."
+            raise ConfigError("sampler.spacing", cause, "Use karras, or set schedule.zero_terminal_snr to false.")
         times = np.round(schedule.steps - np.arange(steps) * (schedule.steps / steps)).astype(int) - 1
         return [*schedule.sigmas[times].tolist(), 0.0]
     low, high = _sigma_range(cfg, schedule, prediction)
-    ramp, power = np.linspace(0, 1, steps), 1 / cfg["rho"]
+    before = [inf] if prediction != "edm" and schedule.sigmas[-1] == inf else []
+    ramp, power = np.linspace(0, 1, steps - len(before)), 1 / cfg["rho"]
     sigmas = (high**power + ramp * (low**power - high**power)) ** cfg["rho"]
-    return [*sigmas.tolist(), 0.0]
+    return [*before, *sigmas.tolist(), 0.0]
 
 
 def _sigma_range(cfg: dict, schedule: Schedule, prediction: str) -> tuple[float, float]:
@@ -62,8 +72,9 @@ def _sigma_range(cfg: dict, schedule: Schedule, prediction: str) -> tuple[float,
             cause = "A network with EDM preconditioning has no range of its own."
             raise ConfigError("sampler.sigma_min, sampler.sigma_max", cause, "Give both; Karras et al. have 0.002 and 80.")
     else:
-        first, last = float(schedule.sigmas[0]), float(schedule.sigmas[-1])
-        low, high = first if low is None else low, last if high is None else high
+        first, *_, last = schedule.sigmas[np.isfinite(schedule.sigmas)].tolist()
+        widest = last if schedule.sigmas[-1] < inf else min(last, AFTER_PURE_NOISE)
+        low, high = first if low is None else low, widest if high is None else high
         if low < first * (1 - 1e-6) or high > last * (1 + 1e-6):
             cause = f"{low:g} to {high:g} leaves the network's range, {first:g} to {last:g}."
             raise ConfigError("sampler.sigma_min, sampler.sigma_max", cause, "Set them to null to take the network's own range.")
@@ -89,7 +100,8 @@ def sample(
         denoiser: has `denoise(x, sigma, condition, condition_level)`, `schedule` and `prediction`, as `Denoiser` does.
         noise_start: (N,C,H,W) standard normal, whatever the method.
         cfg: `method` "ancestral" (Ho et al. 2020, algorithm 2), "ddim" (Song et al. 2021), "dpmpp_2m" (DPM-Solver++ of second order,
-            multistep; Lu et al. 2022) or "heun" (Karras et al. 2022, algorithm 1); `steps`; `spacing` and its keys (see `sigma_grid`);
+            multistep; Lu et al. 2022), "unipc" (UniPC-2, multistep, data prediction, B2(h); Zhao et al. 2023) or "heun"
+            (Karras et al. 2022, algorithm 1); `steps`; `spacing` and its keys (see `sigma_grid`);
             `variance` "fixed_small" or "fixed_large" of ancestral; `eta` of ddim, 0 deterministic to 1 ancestral; `clip`, whether every
             estimate of x0 is clipped to [-1, 1] before it is used.
         generator: source of the steps' noise for ancestral and for ddim with eta > 0, best on x's device: one for the whole batch, or N of
@@ -117,14 +129,16 @@ def sample(
 
     # A network with a schedule starts from x_t = noise, so from sqrt(1 + sigma^2) noise here; EDM starts from sigma noise.
     scale = sigmas[0] if denoiser.prediction == "edm" else (1 + sigmas[0] ** 2) ** 0.5
-    x = noise_start.float() * scale
-    previous, higher = None, inf  # the estimate before this one and its level, for the multistep method
+    x = noise_start.float() * (1.0 if scale == inf else scale)
+    previous, older, origin = (None, inf), (None, inf), None  # of the multistep methods: two estimates with their levels, and x before
     try:
         for step, (sigma, lower) in enumerate(pairwise(sigmas)):
             x0 = estimate(x, sigma)
-            if cfg["method"] == "dpmpp_2m":
-                x = dpmpp_step(x, x0, previous, higher, sigma, lower)
-                previous, higher = x0, sigma
+            if cfg["method"] in ("dpmpp_2m", "unipc"):
+                if cfg["method"] == "unipc" and step and lower:  # the last step leaves nothing of x
+                    x = unipc_correction(origin, x0, *previous, *older, sigma)
+                origin, x = x, dpmpp_step(x, x0, *previous, sigma, lower)
+                previous, older = (x0, sigma), previous
             elif cfg["method"] == "heun":
                 x = _heun_step(x, x0, sigma, lower, estimate)
             else:
@@ -132,7 +146,7 @@ def sample(
                     kept, spread = ancestral_coefficients(sigma, lower, cfg["variance"])
                 else:
                     kept, spread = ddim_coefficients(sigma, lower, cfg["eta"])
-                x = torch.lerp(x0, x, kept)
+                x = _keep(x, x0, kept, sigma)
                 if spread:
                     x = x.add_(_draw(x, generator), alpha=spread)
             if on_step is not None:
@@ -149,17 +163,19 @@ def ancestral_coefficients(sigma: float, lower: float, variance: str) -> tuple[f
     In these coordinates the posterior mean is x0 + (lower / sigma)^2 (x - x0) and its variance lower^2 (sigma^2 - lower^2) / sigma^2;
     fixed large takes beta = (sigma^2 - lower^2) / (1 + sigma^2) instead, rescaled. No noise in the last step.
     """
-    gap = sigma**2 - lower**2
     if lower == 0:
         return 0.0, 0.0
+    if sigma == inf:
+        return 0.0, (1 + lower**2) ** 0.5 if variance == "fixed_large" else lower
+    gap = sigma**2 - lower**2
     square = gap * (1 + lower**2) / (1 + sigma**2) if variance == "fixed_large" else gap * lower**2 / sigma**2
     return (lower / sigma) ** 2, square**0.5
 
 
 def ddim_coefficients(sigma: float, lower: float, eta: float) -> tuple[float, float]:
     """(kept, spread) of DDIM (Song et al. 2021, eq. 12 and 16); eta = 1 equals ancestral with the fixed small variance."""
-    square = eta**2 * lower**2 * (sigma**2 - lower**2) / sigma**2
-    return (lower**2 - square) ** 0.5 / sigma, square**0.5
+    square = eta**2 * lower**2 * (1 - (lower / sigma) ** 2)
+    return (lower**2 - square) ** 0.5 / (1.0 if sigma == inf else sigma), square**0.5
 
 
 def dpmpp_step(x: torch.Tensor, x0: torch.Tensor, previous: torch.Tensor | None, higher: float, sigma: float, lower: float) -> torch.Tensor:
@@ -178,13 +194,60 @@ def dpmpp_step(x: torch.Tensor, x0: torch.Tensor, previous: torch.Tensor | None,
     if previous is not None:
         # h = log(sigma / lower), r = log(higher / sigma) / h, D = x0 + (x0 - previous) / (2 r)
         x0 = torch.lerp(previous, x0, 1 + log(sigma / lower) / (2 * log(higher / sigma)))
-    return torch.lerp(x0, x, lower / sigma)  # (lower / sigma) x - (e^-h - 1) x0
+    return _keep(x, x0, _remainder(sigma, lower), sigma)  # (lower / sigma) x - (e^-h - 1) x0
+
+
+def unipc_correction(
+    x: torch.Tensor, x0: torch.Tensor, previous: torch.Tensor, higher: float, older: torch.Tensor | None, highest: float, sigma: float
+) -> torch.Tensor:
+    """Mend a step of UniPC by the estimate at its end: UniC-2 of Zhao et al. 2023, data prediction, B2(h), alpha = 1, lambda = -log sigma.
+
+    UniP-2, its predictor, is `dpmpp_step`. Mending takes no further evaluation, since x0 serves the next step too.
+
+    Args:
+        x: at level `higher`, where the step began (itself corrected).
+        x0: estimated at the end of the step, from what the predictor gave.
+        previous: estimated from x.
+        higher: level of x.
+        older: the estimate one step before, at level `highest`; None (the first step) makes the correction that of order 1.
+        highest: see `older`.
+        sigma: level of the end of the step.
+
+    Returns:
+        x at level `sigma`.
+    """
+    h = log(higher / sigma)
+    if older is None:
+        target = torch.lerp(previous, x0, 0.5)
+    else:
+        # rho_1 + rho_2 = b_1 and -r rho_1 + rho_2 = b_2: the weights of the differences to `older` (over -r) and to x0.
+        r, decay = log(highest / higher) / h, -expm1(-h)
+        b1 = 1 / decay - 1 / h
+        b2 = (1 - 2 * (1 - decay / h) / h) / decay
+        rho = (b1 - b2) / (1 + r)
+        target = torch.lerp(previous, x0, b1 - rho).add_(previous - older, alpha=rho / r)
+    return _keep(x, target, _remainder(higher, sigma), higher)
+
+
+def _remainder(sigma: float, lower: float) -> float:
+    """The share of x - x0 that is left at a lower level when x0 stays; see `_keep` for sigma = inf."""
+    return lower if sigma == inf else lower / sigma
+
+
+def _keep(x: torch.Tensor, x0: torch.Tensor, kept: float, sigma: float) -> torch.Tensor:
+    """x0 + kept (x - x0), with x at level sigma; at an infinite one x is the noise alone, so x0 + kept x."""
+    return torch.add(x0, x, alpha=kept) if sigma == inf else torch.lerp(x0, x, kept)
 
 
 def _heun_step(x: torch.Tensor, x0: torch.Tensor, sigma: float, lower: float, estimate: Callable) -> torch.Tensor:
-    """One step of Karras et al. 2022, algorithm 1: Euler, then the mean of both slopes, except in the last step."""
+    """One step of Karras et al. 2022, algorithm 1: Euler, then the mean of both slopes, except in the last step.
+
+    From an infinite level, the same for d(x / sigma) = x0 d(1 / sigma), whose interval is finite there.
+    """
     if lower == 0:
         return x0
+    if sigma == inf:
+        return torch.lerp(x0, estimate(torch.add(x0, x, alpha=lower), lower), 0.5).add_(x, alpha=lower)
     slope = (x - x0) / sigma
     ahead = x + (lower - sigma) * slope
     slope_ahead = (ahead - estimate(ahead, lower)) / lower

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from satsynth.codes import Codes
 from satsynth.diffusion.samplers import nfe
 from satsynth.diffusion.stacks import decode
 from satsynth.diffusion.training import card_codes
@@ -32,6 +33,7 @@ def sample_shard(
     last: int,
     device: str,
     lows: Path | None = None,
+    classes: int | None = None,
 ) -> None:
     """Sample pairs `first` to `last - 1` and write them as a store.
 
@@ -39,19 +41,22 @@ def sample_shard(
         stages: G, or G and then G_SR: dicts of `weights` (path), `card` (the card's content) and `sampler` (config). A later
             stage is conditioned on the raw clipped output of the one before (paper, eq. 5).
         folder: where the store goes. Columns of its index: pair, seed, index (absolute), margin (mean code margin), invalid
-            (share of pixels whose bits are no code word). Its card carries `source`.
+            (share of pixels whose bits are no code word). Its card carries `source`. A generator of images alone (codes "none") leaves
+            masks that are all to be ignored, and neither of the last two columns.
         seed: of all noise.
         block: pairs sampled together; part of what a pair depends on, so it belongs to the source's config.
         first: absolute index of the first pair.
         last: one past the last.
         device: "cpu" or "cuda".
         lows: where the pairs of the stage before the last go as a second store with the same rows, or None.
+        classes: K of the label space that the pairs are made for; None leaves it unchecked.
 
     Raises:
         WeightsError: weights that do not fit their card.
-        ConfigError: stages that do not follow each other, an empty range, or a sampler that cannot be used.
+        ConfigError: stages that do not follow each other or know another number of classes, an empty range, or a sampler that cannot
+            be used.
     """
-    _check(stages, block, first, last, lows)
+    _check(stages, block, first, last, lows, classes)
     modules = [import_module(f"satsynth.diffusion.{stage['card']['kind']}") for stage in stages]
     denoisers = [module.load(stage["weights"], stage["card"], device) for module, stage in zip(modules, stages, strict=True)]
     source = {
@@ -84,14 +89,14 @@ def sample_shard(
             progress.update(min(begin + block, last) - first)
 
 
-def _append(writer: StoreWriter, stack: torch.Tensor, codes: object, seed: int, index: int) -> None:
+def _append(writer: StoreWriter, stack: torch.Tensor, codes: Codes, seed: int, index: int) -> None:
     images, masks, margins, invalid = decode(stack, codes)
     for row, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        facts = {"margin": round(float(margins[row]), 6), "invalid": round(float(invalid[row]), 6)}
+        facts = {"margin": round(float(margins[row]), 6), "invalid": round(float(invalid[row]), 6)} if codes.channels else {}
         writer.append(image, mask, seed=seed, index=index + row, **facts)
 
 
-def _check(stages: list[dict], block: int, first: int, last: int, lows: Path | None) -> None:
+def _check(stages: list[dict], block: int, first: int, last: int, lows: Path | None, classes: int | None) -> None:
     if not 0 <= first < last:
         raise ConfigError("shards", f"pairs {first} to {last - 1} are no range.", "Use fewer shards than pairs.")
     if block < 1:
@@ -108,4 +113,7 @@ def _check(stages: list[dict], block: int, first: int, last: int, lows: Path | N
             raise ConfigError("sources", cause, "Let `generator` be unconditional, and `then` start from its size.")
         if below and (card["classes"], card["codes"]) != (below["classes"], below["codes"]):
             raise ConfigError("sources", "the stages of the cascade use different label codes.", "Train both on one dataset and code.")
+        if classes is not None and card["classes"] != classes:
+            cause = f"a generator of {card['classes']} classes was trained on another label space than this one of {classes}."
+            raise ConfigError("sources", cause, "Sample it for the dataset that it learnt, or train it again.")
         below = card

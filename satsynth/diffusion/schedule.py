@@ -13,9 +13,6 @@ from satsynth.runtime.errors import ConfigError
 
 KINDS = ("linear", "cosine")
 
-# With zero terminal SNR sigma = sqrt((1 - alpha_bar) / alpha_bar) is infinite at the last step; this floor under alpha_bar makes it 4096.
-SMALLEST_ALPHA_BAR = 2.0**-24
-
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
@@ -54,8 +51,9 @@ class Schedule:
 
     @cached_property
     def sigmas(self) -> np.ndarray:
-        """Noise levels of `x0 + sigma eps` that match t: sqrt((1 - alpha_bar) / alpha_bar), increasing, finite."""
-        return np.sqrt((1 - self.alpha_bars) / np.maximum(self.alpha_bars, SMALLEST_ALPHA_BAR))
+        """Noise levels of `x0 + sigma eps` that match t: sqrt((1 - alpha_bar) / alpha_bar), increasing; the last is inf at zero SNR."""
+        with np.errstate(divide="ignore"):
+            return np.sqrt((1 - self.alpha_bars) / self.alpha_bars)
 
     @cached_property
     def snr(self) -> np.ndarray:
@@ -64,7 +62,7 @@ class Schedule:
 
     @cached_property
     def half_log_snr(self) -> np.ndarray:
-        """lambda of the DPM-Solver papers, log sqrt(alpha_bar) - log sqrt(1 - alpha_bar), natural logarithm."""
+        """lambda of the DPM-Solver papers, log sqrt(alpha_bar) - log sqrt(1 - alpha_bar), natural logarithm; -inf where sigma is inf."""
         return -np.log(self.sigmas)
 
     @cached_property
@@ -94,7 +92,10 @@ class Schedule:
         return np.append(self.variance_small[min(1, self.steps - 1)], self.betas[1:])
 
     def time_of(self, sigma: float) -> float:
-        """The (fractional) t whose noise level is `sigma`, linear in log sigma between indices, clamped to 0..T-1."""
+        """The (fractional) t whose noise level is `sigma`, linear in log sigma between indices, clamped to 0..T-1.
+
+        Under zero terminal SNR only sigma = inf is T - 1: every finite level above the one of T - 2 counts as T - 2.
+        """
         return float(np.interp(np.log(sigma), np.log(self.sigmas), np.arange(self.steps, dtype=np.float64)))
 
 

@@ -1,5 +1,7 @@
 """Pairs as a diffusion model sees them: stacks (N, 3+n, H, W) of colours and label codes in [-1, 1] (paper, section 4.2).
 
+A generator of images alone has codes of kind "none" and stacks of n = 0.
+
 Pairs stay uint8 on the device; flips act on image and index mask together, before anything is encoded, and all floats are
 made batch by batch. Which pair stands where in which batch is a function of (seed, number of images seen) alone.
 """
@@ -43,7 +45,7 @@ def decode(stacks: torch.Tensor, codes: Codes) -> tuple[np.ndarray, np.ndarray, 
 
     Returns:
         images (N,H,W,3) uint8, masks (N,H,W) uint8 (pixels of the ignore word are 255), mean code margin (N,) float32, and
-        the share of pixels whose bits are no code word (N,) float32.
+        the share of pixels whose bits are no code word (N,) float32. Without codes all masks are 255, and no margin is a number.
     """
     values = stacks[:, COLOURS:]
     masks, margins = codes.decode(values)
@@ -55,6 +57,8 @@ def decode(stacks: torch.Tensor, codes: Codes) -> tuple[np.ndarray, np.ndarray, 
 def enlarge(stacks: torch.Tensor, size: int) -> torch.Tensor:
     """Low-resolution stacks (N,3+n,h,h) at side `size`: colours bilinear, codes nearest (a mean of words is another word)."""
     colours = functional.interpolate(stacks[:, :COLOURS], size=(size, size), mode="bilinear", align_corners=False)
+    if stacks.shape[1] == COLOURS:
+        return colours
     return torch.cat([colours, functional.interpolate(stacks[:, COLOURS:], size=(size, size), mode="nearest")], 1)
 
 
@@ -79,7 +83,7 @@ class Stacks:
     Args:
         views: joined stores, with the same number of rows each.
         codes: see `choose_codes`; where it has no ignore word, ignore pixels take the class of the nearest labelled pixel, and
-            rows without any labelled pixel are left out.
+            rows without any labelled pixel are left out. Images alone need no label: with codes of kind "none" every row stays.
         flips: "none", "h" or "d4".
         device: where the uint8 pairs are held; sets that would fill its memory stay memory-mapped (the batches are the same).
 
@@ -95,7 +99,9 @@ class Stacks:
             raise StoreError(views[0].stores[0].folder, f"the sizes of one dataset differ in rows ({counts}).", "Tile the dataset again.")
         self.views, self.codes, self.device = tuple(views), codes, torch.device(device)
         self.symmetries = np.array(SYMMETRIES[flips])
-        self._filled = not codes.ignore_word and any(store.card["ignore_pixels"] for view in views for store in view.stores)
+        self._filled = (
+            codes.channels > 0 and not codes.ignore_word and any(store.card["ignore_pixels"] for view in views for store in view.stores)
+        )
         self.rows = self._labelled_rows() if self._filled else np.arange(len(views[0]))
         if not len(self.rows):
             raise StoreError(views[0].stores[0].folder, "no pair holds a labelled pixel.", "Mend label_map or the split.")

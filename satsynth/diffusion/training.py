@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
@@ -254,8 +255,13 @@ class _Previews:
         self.seed, self.known, self.low = cfg["seed"], [], None
         if len(stacks.views) > 1:
             self.low = stacks.batch(self.seed, 0, self.cfg["count"])[1]
-            self.known = [decode(self.low, self.codes)[:2]]
-        self.quality = None
+            images, masks, *_ = decode(self.low, self.codes)
+            self.known = [(images, self._shown(masks))]
+        self.quality = None, None
+
+    def _shown(self, masks: np.ndarray) -> np.ndarray | None:
+        """The masks, where the generator makes some."""
+        return masks if self.codes.channels else None
 
     def _path(self, step: int) -> Path:
         return self.work / f"preview-{step}.npz"
@@ -264,11 +270,12 @@ class _Previews:
         generator = torch_stream(self.seed, "previews", device=self.device)
         values = self.draw(denoiser, self.cfg["sampler"], self.cfg["count"], generator, self.low)
         images, masks, margins, invalid = decode(values, self.codes)
-        self.quality = float(margins.mean()), float(invalid.mean())
-        previews.save(self._path(step), images, masks)
+        if self.codes.channels:
+            self.quality = float(margins.mean()), float(invalid.mean())
+        previews.save(self._path(step), images, self._shown(masks))
 
-    def write(self, steps: list[int], path: Path, classes: int) -> tuple[float, float]:
-        """Draw the sheet, the low-resolution conditions first; the mean margin and share of invalid codes of the last samples."""
+    def write(self, steps: list[int], path: Path, classes: int) -> tuple[float | None, float | None]:
+        """Draw the sheet, the low-resolution conditions first; the mean margin and share of invalid codes of the last samples, if any."""
         rows = [previews.load(self._path(step)) for step in steps if self._path(step).is_file()]
         previews.write(path, [*self.known, *rows], classes)
         return self.quality

@@ -27,6 +27,7 @@ class UNetConfig:
         condition_levels: whether the noise level of the condition is embedded too (conditioning augmentation, Ho et al. 2022).
         norm_groups: groups of each GroupNorm. 32 in the paper; a width that 32 does not divide takes their greatest common divisor.
             At width 32 that is one channel a group, which wipes each channel's mean: small networks learn better with 8.
+        heads: of every self-attention; 1 in Ho et al., 4 in Nichol and Dhariwal 2021. They share the width, so no parameter is added.
     """
 
     in_channels: int
@@ -40,6 +41,7 @@ class UNetConfig:
     unshuffle: int = 1
     condition_levels: bool = False
     norm_groups: int = 32
+    heads: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "multipliers", tuple(self.multipliers))
@@ -50,6 +52,8 @@ class UNetConfig:
             raise ConfigError("network.channels", f"{self.channels} is no width.", "Give an even number of at least 4.")
         if not self.multipliers or self.blocks < 1:
             raise ConfigError("network", "It has no blocks.", "Give at least one multiplier and blocks >= 1.")
+        if self.heads < 1 or any(self.channels * multiplier % self.heads for multiplier in self.multipliers):
+            raise ConfigError("network.heads", f"{self.heads} heads cannot share its widths.", "Use a divisor of every width.")
         if self.size % self.stride:
             cause = f"{self.size} px do not divide by {self.stride} (unshuffle times the halvings of {len(self.multipliers)} levels)."
             raise ConfigError("network", cause, "Use fewer multipliers, less unshuffle or another size.")
@@ -69,14 +73,14 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
-        c, square, groups = config.channels, config.unshuffle**2, config.norm_groups
+        c, square, groups, heads = config.channels, config.unshuffle**2, config.norm_groups, config.heads
         embedding = 4 * c
         self.embed_time = LevelEmbedding(c, embedding)
         self.embed_condition = LevelEmbedding(c, embedding) if config.condition_levels else None
         self.conv_in = _conv3(config.in_channels * square, c)
 
         def block(wide_in: int, wide_out: int, height: int) -> Block:
-            return Block(wide_in, wide_out, embedding, config.dropout, height in config.attention, groups)
+            return Block(wide_in, wide_out, embedding, config.dropout, height in config.attention, groups, heads)
 
         height, width, skips = config.size // config.unshuffle, c, [c]
         self.down = nn.ModuleList()
@@ -90,9 +94,7 @@ class UNet(nn.Module):
                 self.down.append(Downsample(width))
                 skips.append(width)
                 height //= 2
-        self.middle = nn.ModuleList(
-            [Block(width, width, embedding, config.dropout, True, groups), Block(width, width, embedding, config.dropout, False, groups)]
-        )
+        self.middle = nn.ModuleList(Block(width, width, embedding, config.dropout, attention, groups, heads) for attention in (True, False))
         self.up = nn.ModuleList()
         for level in range(last, -1, -1):
             for _ in range(config.blocks + 1):
@@ -105,7 +107,12 @@ class UNet(nn.Module):
         self.conv_out = _conv3(width, config.out_channels * square, zero=True)
 
     def forward(
-        self, x: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None = None, condition_level: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        time: torch.Tensor,
+        condition: torch.Tensor | None = None,
+        condition_level: torch.Tensor | None = None,
+        features: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The raw output of the network.
 
@@ -114,6 +121,7 @@ class UNet(nn.Module):
             time: (N,) float32, the step index (may be fractional) or any other measure of the noise level.
             condition: (N, ., H, W) float, concatenated on channels behind x.
             condition_level: (N,) float32 on the scale of step indices; needs `condition_levels`, and is needed then.
+            features: (N, channels, H/unshuffle, W/unshuffle) float, added to the first convolution's map (SegDiff, Amit et al. 2021).
 
         Returns:
             (N, out_channels, H, W) in the dtype of the last convolution.
@@ -129,6 +137,8 @@ class UNet(nn.Module):
         if self.config.unshuffle > 1:
             x = _fold(x, self.config.unshuffle)
         x = self.conv_in(x)
+        if features is not None:
+            x = x + features.to(x.dtype)
         skips = [x]
         for layer in self.down:
             x = layer(x, embedded)
@@ -162,14 +172,14 @@ class LevelEmbedding(nn.Module):
 class Block(nn.Module):
     """A residual block, with self-attention behind it where asked: (N,wide_in,H,W), (N,embedding) -> (N,wide_out,H,W)."""
 
-    def __init__(self, wide_in: int, wide_out: int, embedding: int, dropout: float, attention: bool, groups: int):
+    def __init__(self, wide_in: int, wide_out: int, embedding: int, dropout: float, attention: bool, groups: int, heads: int):
         super().__init__()
         self.norm1, self.conv1 = _norm(wide_in, groups), _conv3(wide_in, wide_out)
         self.embed = _linear(embedding, wide_out)
         self.norm2, self.conv2 = _norm(wide_out, groups), _conv3(wide_out, wide_out, zero=True)
         self.dropout = dropout
         self.skip = _conv1(wide_in, wide_out) if wide_in != wide_out else None
-        self.attention = Attention(wide_out, groups) if attention else None
+        self.attention = Attention(wide_out, groups, heads) if attention else None
 
     def forward(self, x: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
         """See the class; `embedded` is behind its swish."""
@@ -183,10 +193,11 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all positions of a map, one head as wide as the map, residual: (N,C,H,W) -> the same."""
+    """Self-attention over all positions of a map, whose channels the heads share evenly, residual: (N,C,H,W) -> the same."""
 
-    def __init__(self, width: int, groups: int):
+    def __init__(self, width: int, groups: int, heads: int = 1):
         super().__init__()
+        self.heads = heads
         self.norm = _norm(width, groups)
         self.qkv = _conv1(width, 3 * width)
         with torch.no_grad():  # three 1x1 convolutions in one: each takes the spread of its own fan, not of the threefold one
@@ -197,10 +208,10 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See the class."""
         n, c, h, w = x.shape
-        # (N, 1, HW, C) each: free views of a channels_last map.
-        q, k, v = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(n, 1, h * w, 3 * c).split(c, -1)
-        out = F.scaled_dot_product_attention(q, k, v)
-        return x + self.project(out.reshape(n, h, w, c).permute(0, 3, 1, 2))
+        # (N, heads, HW, C/heads) each: free views of a channels_last map.
+        parts = self.qkv(self.norm(x)).permute(0, 2, 3, 1).reshape(n, h * w, 3, self.heads, c // self.heads)
+        out = F.scaled_dot_product_attention(*parts.permute(2, 0, 3, 1, 4))
+        return x + self.project(out.transpose(1, 2).reshape(n, h, w, c).permute(0, 3, 1, 2))
 
 
 class Downsample(nn.Module):

@@ -7,7 +7,16 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from satsynth.diffusion.denoiser import Denoiser
-from satsynth.diffusion.samplers import ancestral_coefficients, ddim_coefficients, dpmpp_step, nfe, sample, sigma_grid
+from satsynth.diffusion.samplers import (
+    METHODS,
+    ancestral_coefficients,
+    ddim_coefficients,
+    dpmpp_step,
+    nfe,
+    sample,
+    sigma_grid,
+    unipc_correction,
+)
 from satsynth.diffusion.schedule import make_schedule
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError
@@ -108,16 +117,24 @@ def test_ddim_is_diffusers_ddim_step_by_step(prediction, eta, clip):
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("prediction", list(KINDS))
 @pytest.mark.parametrize(("spacing", "steps"), [("karras", 20), ("karras", 8), ("uniform", 20)])
-def test_dpmpp_2m_is_diffusers_multistep_solver_step_by_step(prediction, spacing, steps):
+@pytest.mark.parametrize(("method", "solver"), [("dpmpp_2m", "DPMSolverMultistepScheduler"), ("unipc", "UniPCMultistepScheduler")])
+def test_multistep_methods_are_diffusers_step_by_step(prediction, method, solver, spacing, steps):
     schedulers = pytest.importorskip("diffusers", reason="diffusers is the oracle of this test")
-    scheduler = schedulers.DPMSolverMultistepScheduler(
-        1000, 1e-4, 2e-2, "linear", prediction_type=KINDS[prediction], use_karras_sigmas=spacing == "karras", timestep_spacing="trailing"
+    scheduler = getattr(schedulers, solver)(
+        1000,
+        1e-4,
+        2e-2,
+        "linear",
+        prediction_type=KINDS[prediction],
+        use_karras_sigmas=spacing == "karras",
+        timestep_spacing="trailing",
+        final_sigmas_type="zero",
     )
     # Diffusers rounds the times of Karras levels; the levels themselves are ours. So the network looks away from the time there.
     timed = spacing == "uniform"
     d = denoiser(prediction, timed)
     theirs, last = oracle_run(scheduler, Curve(timed), noise(), steps)
-    cfg = {**SAMPLER, "method": "dpmpp_2m", "steps": steps, "spacing": spacing, "clip": False}
+    cfg = {**SAMPLER, "method": method, "steps": steps, "spacing": spacing, "clip": False}
     ours = sample(d, noise(), cfg, clip=False)
     assert sigma_grid(cfg, d.schedule, prediction) == pytest.approx(scheduler.sigmas.tolist(), rel=1e-4)
     agree(d.network.seen, ours, theirs, last)
@@ -162,6 +179,25 @@ def test_dpmpp_second_order_formula():
     torch.testing.assert_close(dpmpp_step(x, x0, previous, higher, sigma, lower), wanted)
 
 
+def test_a_corrected_step_is_exact_where_the_estimate_is_a_line_in_lambda():
+    """x0(lambda) = a + b lambda has a solution in closed form; predictor and corrector of second order must both hit it."""
+    a, b, start = noise(), noise(key="b"), noise(key="x")
+    highest, higher, sigma = 3.0, 2.0, 0.5
+
+    def estimate(level):
+        return a - b * math.log(level)
+
+    # dx / dsigma = (x - x0) / sigma, solved by x = c sigma + a - b (log sigma + 1)
+    c = (start - a + b * (math.log(higher) + 1)) / higher
+    wanted = c * sigma + a - b * (math.log(sigma) + 1)
+    corrected = unipc_correction(start, estimate(sigma), estimate(higher), higher, estimate(highest), highest, sigma)
+    torch.testing.assert_close(corrected, wanted, rtol=1e-4, atol=1e-4)
+    one_step = unipc_correction(start, estimate(sigma), estimate(higher), higher, None, math.inf, sigma)
+    assert (one_step - wanted).abs().max() > 0.05  # a constant alone is exact at first order
+    flat = unipc_correction(start, a, a, higher, None, math.inf, sigma)
+    torch.testing.assert_close(flat, a + (start - a) * sigma / higher)
+
+
 def test_grids_fall_to_zero_without_a_repeated_level():
     s = make_schedule(LINEAR)
     for spacing in ("uniform", "karras"):
@@ -175,7 +211,7 @@ def test_grids_fall_to_zero_without_a_repeated_level():
     assert karras[:-1] == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("method", ["ancestral", "ddim", "dpmpp_2m", "heun"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("prediction", ["epsilon", "x0", "v", "edm"])
 def test_every_method_runs_every_prediction(method, prediction):
     d = denoiser(prediction)
@@ -206,7 +242,7 @@ def test_no_step_waits_for_the_device():
     with Watch() as watch:
         torch.ones(1).item()
     assert watch.waits == 1  # the watch works
-    for method in ("ancestral", "ddim", "dpmpp_2m", "heun"):
+    for method in METHODS:
         for prediction in ("epsilon", "v", "edm"):
             d = denoiser(prediction)
             cfg = {**SAMPLER, "method": method, "steps": 4, "spacing": "karras", "eta": 0.5, "sigma_min": 0.02, "sigma_max": 80.0}
@@ -215,13 +251,55 @@ def test_no_step_waits_for_the_device():
             assert watch.waits == 0
 
 
-def test_zero_terminal_snr_samples_from_pure_noise():
-    d = denoiser("v", schedule={**LINEAR, "zero_terminal_snr": True})
-    for changes in ({"steps": 50}, {"method": "dpmpp_2m", "spacing": "karras", "steps": 20}):
-        out = sample(d, noise(), {**SAMPLER, **changes}, torch_stream(0, "steps"))
-        torch.testing.assert_close(d.network.seen[0], noise())
-        assert out.isfinite().all()
-        d.network.seen.clear()
+SILENT = {**LINEAR, "zero_terminal_snr": True}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+@pytest.mark.parametrize(
+    ("spacing", "steps"), [("uniform", 1000), ("uniform", 20), ("karras", 20), ("karras", 2), ("uniform", 1), ("karras", 1)]
+)
+def test_zero_terminal_snr_samples_from_pure_noise(method, prediction, spacing, steps):
+    d = denoiser(prediction, schedule=SILENT)
+    cfg = {**SAMPLER, "method": method, "spacing": spacing, "steps": steps, "eta": 0.5, "clip": False}
+    out = sample(d, noise(), cfg, torch_stream(0, "steps"), clip=False)
+    assert len(d.network.seen) == nfe(cfg) and torch.equal(d.network.seen[0], noise()) and out.isfinite().all()
+    if steps == 1:
+        answer = d.network.answer(noise(), torch.full((2,), 999.0))
+        torch.testing.assert_close(out, answer if prediction == "x0" else -answer)
+    if method in ("ancestral", "ddim"):
+        return
+    # What comes second is the first estimate under the very noise of the start.
+    if steps > 1:
+        first, level = sigma_grid(cfg, d.schedule, prediction)[:2]
+        assert first == math.inf
+        x0 = d.network.answer(noise(), torch.full((2,), 999.0)) * (1 if prediction == "x0" else -1)
+        torch.testing.assert_close(d.network.seen[1], (x0 + level * noise()) / (1 + level**2) ** 0.5)
+
+
+def test_coefficients_from_pure_noise_are_limits():
+    far = 1e7
+    for lower in (80.0, 0.5):
+        for variance in ("fixed_small", "fixed_large"):
+            kept, spread = ancestral_coefficients(far, lower, variance)
+            assert ancestral_coefficients(math.inf, lower, variance) == pytest.approx((kept * far, spread), rel=1e-6, abs=1e-3)
+        for eta in (0.0, 0.5, 1.0):
+            kept, spread = ddim_coefficients(far, lower, eta)
+            assert ddim_coefficients(math.inf, lower, eta) == pytest.approx((kept * far, spread), rel=1e-6, abs=1e-3)
+
+
+def test_grids_from_pure_noise():
+    s = make_schedule(SILENT)
+    for prediction in ("x0", "v"):
+        grid = sigma_grid({**SAMPLER, "spacing": "karras", "steps": 20}, s, prediction)
+        assert grid[:2] == [math.inf, pytest.approx(80)] and grid[-2:] == [pytest.approx(s.sigmas[0]), 0] and len(grid) == 21
+        assert sigma_grid({**SAMPLER, "spacing": "karras", "steps": 3, "sigma_max": 20.0}, s, prediction)[1] == pytest.approx(20)
+        uniform = sigma_grid(SAMPLER, s, prediction)
+        assert uniform[0] == math.inf and (np.diff(uniform[1:]) < 0).all()
+    edm = {"spacing": "karras", "steps": 3, "sigma_min": 0.002, "sigma_max": 80.0}
+    assert sigma_grid({**SAMPLER, **edm}, s, "edm")[0] == pytest.approx(80)  # its own levels are finite
+    with pytest.raises(ConfigError, match=r"never sees.*Use karras"):
+        sigma_grid({**SAMPLER, "steps": 20}, s, "edm")
 
 
 def test_a_sample_with_its_own_generator_does_not_depend_on_its_neighbours():
@@ -268,58 +346,3 @@ def test_missing_randomness_and_ranges_are_refused():
         sample(denoiser(), noise(), SAMPLER, [torch_stream(0, i) for i in range(3)])
     with pytest.raises(ConfigError, match="EDM"):
         sample(denoiser("edm"), noise(), {**SAMPLER, "spacing": "karras"}, torch_stream(0, "steps"))
-
-
-class Mixture:
-    """The exact denoiser of a mixture of Gaussians: 8 colours with their 3 bits, as a perfectly trained network would be."""
-
-    prediction = "epsilon"
-    spread = torch.tensor([0.10, 0.15, 0.08, 0.02, 0.02, 0.02])
-
-    def __init__(self):
-        g = torch_stream(0, "mixture")
-        bits = ((torch.arange(8)[:, None] >> torch.tensor([2, 1, 0])) & 1).float() * 2 - 1
-        self.centres = torch.cat([torch.rand(8, 3, generator=g) * 1.2 - 0.6, bits], 1)
-        self.shares = torch.tensor([0.3, 0.2, 0.15, 0.1, 0.1, 0.08, 0.05, 0.02])
-        self.schedule = make_schedule(LINEAR)
-
-    def draw(self, n, key):
-        g = torch_stream(0, key)
-        modes = torch.multinomial(self.shares, n, True, generator=g)
-        return self.centres[modes] + self.spread * torch.randn(n, 6, generator=g)
-
-    def denoise(self, x, sigma, condition=None, condition_level=None):
-        points, variance = x[:, :, 0, 0], self.spread**2
-        total = variance + sigma**2
-        # log of share times density, terms without the mode left out: |p - c|^2 / total = const - 2 p.c / total + c^2 / total
-        scores = self.shares.log() + (points / total) @ self.centres.T - (self.centres**2 / total).sum(1) / 2
-        mean = torch.softmax(scores, 1) @ self.centres
-        return ((sigma**2 * mean + variance * points) / total)[:, :, None, None]
-
-
-def sliced_wasserstein(a, b):
-    """Mean over 64 directions of the one-dimensional Wasserstein-1 distance."""
-    directions = torch.nn.functional.normalize(torch.randn(6, 64, generator=torch_stream(0, "directions")), dim=0)
-    return ((a @ directions).sort(0).values - (b @ directions).sort(0).values).abs().mean().item()
-
-
-def test_twenty_karras_steps_match_hundreds_of_ancestral_ones_on_an_exact_denoiser():
-    mixture, n = Mixture(), 20_000
-    truth = mixture.draw(n, "truth")
-    floors = [sliced_wasserstein(mixture.draw(n, f"again {i}"), truth) for i in range(6)]
-
-    def run(**changes):
-        start = torch.randn(n, 6, 1, 1, generator=torch_stream(0, "start"))
-        out = sample(mixture, start, {**SAMPLER, "clip": False, **changes}, torch_stream(0, "steps"), clip=False)[:, :, 0, 0]
-        modes = out[:, 3:].gt(0).float() @ torch.tensor([4.0, 2.0, 1.0])
-        within = (out - mixture.centres[modes.long()])[:, :3] / mixture.spread[:3]
-        return sliced_wasserstein(out, truth), within.std().item()
-
-    ancestral, _ = run(steps=250)
-    karras, width = run(method="dpmpp_2m", spacing="karras", steps=20)
-    uniform, narrow = run(method="dpmpp_2m", spacing="uniform", steps=20)
-    heun, wide = run(method="heun", spacing="karras", steps=18)
-    error = max(floors) - min(floors)  # how far two sets of exact draws lie apart, by chance alone
-    assert karras <= ancestral + error < uniform, (karras, ancestral, uniform, floors)
-    assert 0.95 < width < 1.08 and narrow < 0.7, (width, narrow)
-    assert heun < 0.7 * uniform and 0.95 < wide < 1.15, (heun, uniform, wide)

@@ -44,7 +44,8 @@ def test_zero_terminal_snr_moves_the_end_to_zero_and_leaves_the_beginning():
     assert zero.alpha_bars[-1] == 0 and zero.betas[-1] == 1
     assert zero.alpha_bars[0] == approx(plain.alpha_bars[0], rel=1e-12)
     assert (np.diff(zero.alpha_bars) < 0).all()
-    assert np.isfinite(zero.sigmas).all() and zero.sigmas[-1] == approx(4096)
+    assert np.isfinite(zero.sigmas[:-1]).all() and zero.sigmas[-1] == np.inf
+    assert (zero.time_of(np.inf), zero.time_of(1e9), zero.time_of(zero.sigmas[-2])) == approx((999, 998, 998))
     assert (zero.posterior_x0[-1], zero.posterior_xt[-1]) == approx((np.sqrt(zero.alpha_bars[-2]), 0))
 
 
