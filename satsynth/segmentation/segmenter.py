@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 import safetensors
 import torch
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
+from satsynth import fitting
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, WeightsError
 from satsynth.segmentation.losses import cross_entropy
@@ -21,6 +23,14 @@ from satsynth.segmentation.losses import cross_entropy
 # ImageNet statistics, for every network and for real and synthetic images alike.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Outputs = torch.Tensor | tuple[torch.Tensor, ...]
+Criterion = Callable[[Outputs, torch.Tensor, int], torch.Tensor]
+
+
+class Average(fitting.Average, Protocol):
+    """A running average of parameters that can take their place."""
+
+    def copy_to(self, model: nn.Module) -> None:
+        """Write the averages into the model's parameters."""
 
 
 class Segmenter(nn.Module):
@@ -88,10 +98,26 @@ def build(cfg: dict, classes: int, precision: str) -> Segmenter:
         precision: "float32" or "bfloat16".
     """
     module = _module(cfg["network"])
-    return Segmenter(module.build(cfg, classes), module.minimum_multiple, precision)
+    multiple = module.minimum_multiple(cfg) if callable(module.minimum_multiple) else module.minimum_multiple
+    return getattr(module, "WRAPPER", Segmenter)(module.build(cfg, classes), multiple, precision)
 
 
-def build_loss(cfg: dict) -> Callable[[Outputs, torch.Tensor, int], torch.Tensor]:
+def build_objective(cfg: dict) -> Callable[[Segmenter, torch.Tensor, torch.Tensor, int], torch.Tensor]:
+    """What a training step minimises: (segmenter, images (N,H,W,3) uint8, masks (N,H,W) uint8, optimiser step) -> scalar."""
+    module = _module(cfg["network"])
+    if hasattr(module, "training_loss"):
+        return module.training_loss(cfg)
+    criterion = build_loss(cfg)
+    return lambda segmenter, images, masks, step: criterion(segmenter(images), masks, step)
+
+
+def build_average(cfg: dict, segmenter: Segmenter) -> Average | None:
+    """The running average of the parameters that a config's network is used with, from their present values on; None for most."""
+    module = _module(cfg["network"])
+    return module.average(cfg, segmenter) if hasattr(module, "average") else None
+
+
+def build_loss(cfg: dict) -> Criterion:
     """The loss that a config's network is trained by: (what it returns, masks (N,H,W) uint8, optimiser step) -> scalar."""
     module = _module(cfg["network"])
     if hasattr(module, "loss"):

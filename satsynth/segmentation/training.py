@@ -14,7 +14,7 @@ from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
 from satsynth.segmentation import encoders
 from satsynth.segmentation.batches import Mixture
-from satsynth.segmentation.segmenter import Segmenter, build, build_loss, save, structure
+from satsynth.segmentation.segmenter import Segmenter, build, build_average, build_objective, save, structure
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,9 @@ def train(
     device: str | torch.device,
     wall_seconds: float | None = None,
 ) -> dict:
-    """Train one segmenter and write its weights (the last step's), history and card.
+    """Train one segmenter and write its weights, history and card.
+
+    The weights are the last step's, or the running average of all steps', where the network's module keeps one.
 
     The number of optimiser steps, the initial weights and the order of real pairs depend on `cfg` and `seed` only, never on the training
     set: two runs of one seed, with and without synthetic pairs, are a fair pair.
@@ -64,11 +66,12 @@ def train(
     segmenter, origin = start(cfg, mixture.view.classes, precision, seed)
     segmenter.to(device)
     _guard_statistics(segmenter)
-    criterion = build_loss(cfg)
+    objective = build_objective(cfg)
+    average = build_average(cfg, segmenter)
 
     def loss_of(step: int, part: int) -> torch.Tensor:
         images, masks = mixture.draw(seed, step, recipe.batch, part, recipe.accumulate)
-        return criterion(segmenter(images), masks, step)
+        return objective(segmenter, images, masks, step)
 
     rows = fit(
         "segmenter",
@@ -78,8 +81,11 @@ def train(
         recipe,
         seed=seed,
         work=work,
+        average=average,
         wall_seconds=wall_seconds,
     )
+    if average is not None:
+        average.copy_to(segmenter)
     exposures = mixture.exposures(recipe.steps * recipe.batch)
     facts = {
         "segmenter": structure(cfg),

@@ -21,7 +21,7 @@ from satsynth.segmentation.training import train
 DATA = os.environ.get("SATSYNTH_DATA")
 SIZE, PAIRS, CLASSES, A_CLASS = 64, 16, 5, 3
 # Steps that are enough with the demo's recipe; the paper's networks differ in how fast they learn.
-STEPS = {"pspnet": 180, "segformer": 180, "fpn": 260, "unet": 180, "farseg": 220, "pfsegnet": 100}
+STEPS = {"pspnet": 180, "segformer": 180, "fpn": 260, "unet": 180, "farseg": 220, "pfsegnet": 100, "segdiff": 700}
 
 
 def candidates(cfg):

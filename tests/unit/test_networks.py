@@ -25,6 +25,7 @@ SIZES = {
     "segformer": 24_726_224,
     "farseg": 31_370_064,
     "pfsegnet": 32_994_003,
+    "segdiff": 162_772_932,
 }
 
 
@@ -172,7 +173,7 @@ def test_a_batch_of_one_is_trained_or_told_why_not(tmp_path, network):
     """On 32 px the deepest map is one pixel: batch statistics of one image do not exist. PSPNet has no norm there, SegFormer none."""
     store = make_store(tmp_path / "store", size=32)
     cfg = small(network, training={"batch": 1})
-    if network in ("pspnet", "segformer"):
+    if network in ("pspnet", "segformer", "segdiff"):
         assert run(tmp_path, [store], [], **cfg)["batch"] == 1
     else:
         with pytest.raises(ConfigError, match=r"too few for batch normalisation.*at least 2"):
