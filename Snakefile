@@ -11,6 +11,7 @@ include: "rules/datasets.smk"
 include: "rules/generation.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
+include: "rules/measures.smk"
 include: "rules/reporting.smk"
 
 

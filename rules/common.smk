@@ -6,7 +6,7 @@ import yaml
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satsynth.plan import layout, names, raw, slices
+from satsynth.plan import layout, measures, names, raw, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import merge, resolve
 from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of
@@ -69,6 +69,8 @@ wildcard_constraints:
     segmenter=names.alternatives(CONFIG["segmenters"]),
     training_set="[a-z0-9_+-]+",
     seed="[0-9]+",
+    pairs=measures.set_pattern(SOURCES),
+    measured=names.alternatives([measures.REAL, *SOURCES]),
     experiment=names.alternatives(CONFIG["experiments"]),
     figure=names.alternatives(CONFIG["figures"]),
 
@@ -79,12 +81,13 @@ def tracked_store(folder, role=""):
 
 
 def figure_inputs(wildcards):
-    """A figure's files by role; stores as four files each."""
+    """A figure's files by role; the stores of a role as four lists of files."""
     files, stores = LAYOUT.figure_inputs(wildcards.figure)
     # Arrays count through the metrics or cards beside them, which bear their hashes.
     files = {name: ancient(paths) if name in ("confusions", "masks") else paths for name, paths in files.items()}
-    for role, folder in stores.items():
-        files |= tracked_store(folder, f"{role}_")
+    for role, folders in stores.items():
+        parts = [tracked_store(folder, f"{role}_") for folder in folders]
+        files |= {name: [part[name] for part in parts] for name in parts[0]}
     return files
 
 
@@ -110,7 +113,11 @@ def raw_digest(dataset):
     try:
         return raw.digest(raw_root(dataset), dataset)
     except SatsynthError as error:
-        raise WorkflowError(str(error)) from None
+        # Said at once, rather than one after the other as each is mended.
+        others = [other for other in LAYOUT.datasets() if other != dataset and DATASETS[other]["format"] != "demo"]
+        absent = [f"{other} ({raw_root(other).absolute()})" for other in others if not raw_root(other).is_dir()]
+        also = f" Not there either: {', '.join(absent)}." if absent else ""
+        raise WorkflowError(str(error) + also) from None
 
 
 def tile_outputs(dataset):

@@ -12,6 +12,8 @@ rule tabulate_runs:
         "results/logs/tabulate_runs/{experiment}.log",
     benchmark:
         "results/benchmarks/tabulate_runs/{experiment}.jsonl"
+    wildcard_constraints:
+        experiment=names.alternatives(set(CONFIG["experiments"]) - set(measures.tables(CONFIG))),
     conda:
         ENVIRONMENT
     params:

@@ -40,6 +40,7 @@ def check(resolved: dict, config: dict) -> None:
             _check_experiment(name, resolved, config)
         elif name in resolved["figures"]:
             _check_plotted(f"figures.{name}", resolved["figures"][name], resolved, config)
+            _check_sources(f"figures.{name}", resolved["figures"][name], resolved)
         else:
             known = [*resolved["experiments"], *resolved["figures"]]
             raise ConfigError("run", f"'{name}' is neither a table nor a figure.", nearest(name, known))
@@ -99,14 +100,14 @@ def _check_source(name: str, resolved: dict) -> None:
 
 def _check_experiment(name: str, resolved: dict, config: dict) -> None:
     where, experiment = f"experiments.{name}", resolved["experiments"][name]
-    describes = experiment.get("view") == "dataset"
-    for key in ("view", "size", "datasets", *(() if describes else ("grid",))):
+    view = experiment.get("view")
+    needed = ("view", "size", "datasets", *ROWS.get(view, ("grid",)))
+    for key in needed:
         if not experiment.get(key):
-            raise ConfigError(
-                f"{where}.{key}", "this key is missing.", "An experiment needs view, size, datasets and (but for view dataset) grid."
-            )
-    if describes and experiment["grid"]:
-        raise ConfigError(f"{where}.grid", "a table of view dataset trains nothing.", "Leave the grid out.")
+            raise ConfigError(f"{where}.{key}", "this key is missing.", f"An experiment of this view needs {', '.join(needed)}.")
+    for key in ("grid", "sources"):
+        if experiment[key] and key not in needed:
+            raise ConfigError(f"{where}.{key}", f"a table of view {view} does not read it.", "Leave it out.")
     for dataset in experiment["datasets"]:
         stanza = _known(f"{where}.datasets", dataset, resolved["datasets"], "dataset")
         if experiment["size"] not in sizes_of(stanza):
@@ -114,6 +115,16 @@ def _check_experiment(name: str, resolved: dict, config: dict) -> None:
     for number, entry in enumerate(experiment["grid"]):
         _check_grid(f"{where}.grid[{number}]", entry, experiment, resolved, config)
     _check_replicas(where, experiment, resolved)
+    if view == "fidelity":
+        _check_measured(where, experiment, resolved)
+
+
+def _check_measured(where: str, experiment: dict, resolved: dict) -> None:
+    """The evaluator of a fidelity table, and its sources."""
+    _check_evaluator(resolved)
+    for source in experiment["sources"]:
+        _known(f"{where}.sources", source, resolved["sources"], "source")
+        _check_made(f"{where}.sources", source, experiment, resolved)
 
 
 def _check_replicas(where: str, experiment: dict, resolved: dict) -> None:
@@ -157,30 +168,51 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
         raise ConfigError(f"{here}.ratios", "a summary is about gains, and there is no R above 0.", "Add 1 to the ratios.")
     for source in [name for listed in entry["sources"] for name in replicas(listed)]:
         _known(f"{here}.sources", source, resolved["sources"], "source")
+        _check_made(f"{here}.sources", source, experiment, resolved)
         for stage in stages_of(resolved["sources"][source]):
-            size = resolved["generators"][stage]["size"]
-            for dataset in experiment["datasets"]:
-                known = sizes_of(resolved["datasets"][dataset])
-                if size not in known:
-                    raise ConfigError(
-                        f"{here}.sources",
-                        f"'{stage}' is trained on {size} px, which '{dataset}' does not have.",
-                        f"It has {known} (datasets.{dataset}.patches).",
-                    )
-        if source_size(resolved, source) != experiment["size"]:
-            raise ConfigError(
-                f"{here}.sources",
-                f"'{source}' makes pairs of {source_size(resolved, source)} px, the experiment is at {experiment['size']} px.",
-                "Use a source of the experiment's size.",
-            )
+            if resolved["generators"][stage].get("codes") == "none":
+                cause = f"'{source}' makes images without masks, and nothing can be trained on them."
+                raise ConfigError(f"{here}.sources", cause, "Measure it in a table of view fidelity.")
 
 
+def _check_evaluator(resolved: dict) -> None:
+    evaluator = resolved["measures"]["evaluator"]
+    if evaluator not in resolved["segmenters"]:
+        cause = f"'{evaluator}' is no segmenter of this config."
+        raise ConfigError("measures.evaluator", cause, f"Add segmenters: {{{evaluator}: {{}}}}, or name another.")
+
+
+def _check_made(where: str, source: str, experiment: dict, resolved: dict) -> None:
+    """That a source can be made from every dataset of an experiment, at its size."""
+    for stage in stages_of(resolved["sources"][source]):
+        size = resolved["generators"][stage]["size"]
+        for dataset in experiment["datasets"]:
+            known = sizes_of(resolved["datasets"][dataset])
+            if size not in known:
+                raise ConfigError(
+                    where,
+                    f"'{stage}' is trained on {size} px, which '{dataset}' does not have.",
+                    f"It has {known} (datasets.{dataset}.patches).",
+                )
+    if source_size(resolved, source) != experiment["size"]:
+        raise ConfigError(
+            where,
+            f"'{source}' makes pairs of {source_size(resolved, source)} px, the experiment is at {experiment['size']} px.",
+            "Use a source of the experiment's size.",
+        )
+
+
+# Table view -> what its rows are made of, where that is not a grid of trainings.
+ROWS = {"dataset": (), "fidelity": ("sources",)}
 # Keys that a figure of a view may have besides those that it needs and those of its preset.
 OPTIONAL = {"training_curves": ("generators", "experiment")}
 # Figure view -> the keys that it needs beside `view`, and the table view that its experiment must have (None: any that trains).
 NEEDED = {
     "class_distribution": (("dataset", "source"), None),
     "pairs": (("dataset", "source"), None),
+    "memorisation": (("dataset", "source"), None),
+    "contrast": (("dataset", "first", "second"), None),
+    "methods": (("dataset", "source"), None),
     "upscaling": (("dataset", "source", "low"), None),
     "ratio_curve": (("experiment",), "gain"),
     "training_curves": (("dataset",), None),
@@ -200,6 +232,8 @@ def _check_figure(where: str, figure: dict, resolved: dict) -> None:
         ("dataset", "datasets"),
         ("source", "sources"),
         ("low", "sources"),
+        ("first", "sources"),
+        ("second", "sources"),
         ("experiment", "experiments"),
         ("segmenter", "segmenters"),
     )
@@ -228,6 +262,19 @@ def _check_plotted(where: str, figure: dict, resolved: dict, config: dict) -> No
             raise ConfigError(
                 f"{where}.{key}", f"'{figure[key]}' is not in '{name}'.", f"It has {', '.join(dict.fromkeys(map(str, known)))}."
             )
+
+
+def _check_sources(where: str, figure: dict, resolved: dict) -> None:
+    """That the sources of a figure fit its view."""
+    view = figure["view"]
+    if view == "contrast" and len({source_size(resolved, figure[role]) for role in ("first", "second")}) > 1:
+        cause = f"'{figure['first']}' and '{figure['second']}' make pairs of different sizes."
+        raise ConfigError(f"{where}.second", cause, "Compare sources of one size.")
+    stages = stages_of(resolved["sources"][figure["source"]]) if view == "methods" else []
+    if view == "methods" and not (stages and all("schedule" in resolved["generators"][name] for name in stages)):
+        raise ConfigError(f"{where}.source", f"'{figure['source']}' is no diffusion model.", "Name a source that samples one.")
+    if view == "memorisation":
+        _check_evaluator(resolved)
 
 
 def _check_generator(where: str, generator: dict) -> None:

@@ -21,7 +21,7 @@ def merge(base: dict, over: dict) -> dict:
 
 
 def resolve(config: dict, preset: dict) -> dict:
-    """Every stanza whole: the preset's defaults, then what it extends, then its own keys; `extends` is gone.
+    """Every stanza whole: the preset's defaults, then what it extends (but its title), then its own keys; `extends` is gone.
 
     Args:
         config: the user's config (names, mostly), already valid under the schema.
@@ -33,6 +33,7 @@ def resolve(config: dict, preset: dict) -> dict:
     resolved = {key: value for key, value in config.items() if key not in SECTIONS}
     resolved["devices"] = merge(preset["devices"], config.get("devices") or {})
     resolved["report"] = merge(preset["report"], config.get("report") or {})
+    resolved["measures"] = merge(preset["measures"], config.get("measures") or {})
     resolved["data_root"] = config.get("data_root")
     for section in SECTIONS:
         stanzas = config.get(section) or {}
@@ -92,7 +93,10 @@ def _stanza(section: str, name: str, stanzas: dict, preset: dict, dataset: str |
         check_read(where, own, base, ("generator", "then"), "a source that samples a generator")
     elif section == "experiments":
         own.setdefault("datasets", [dataset] if dataset else [])
-        base = {"grid": [], **preset["experiments"]}  # a table of view dataset trains nothing
+        # A title says what one table shows: it is the stanza's own, or that of its view, and never that of the stanza it extends.
+        title = (stanzas[name] or {}).get("title", preset["experiments"]["title"].get(own.get("view"), name))
+        own.pop("title", None)
+        base = {"grid": [], "sources": [], **preset["experiments"], "title": title}  # tables of views dataset and fidelity train nothing
     else:
         base, view = preset["figures"].get(own.get("view"), {}), own.get("view")
         if view in NEEDED:

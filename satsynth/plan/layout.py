@@ -7,6 +7,7 @@ from satsynth.plan.runs import Run, runs_of
 from satsynth.plan.stanzas import source_size
 from satsynth.runtime.errors import ConfigError
 
+HELD_OUT = "real-val"  # the measured set that says what distances are to be expected
 STORE = ("images.npy", "masks.npy", "index.csv", "card.json")
 
 
@@ -33,6 +34,16 @@ def classes(dataset: str) -> str:
 def generator(dataset: str, name: str) -> str:
     """Folder of a trained generator."""
     return f"results/{dataset}/generators/{name}"
+
+
+def set_of(folder: str) -> str:
+    """A store as a measured set: `real-val`, or `SOURCE-shard-0000`."""
+    return "-".join(folder.split("/")[3:])
+
+
+def neighbours_of(dataset: str, size: int | str, segmenter: str, seed: int | str, pairs: str) -> str:
+    """Folder of a set's nearest training patches."""
+    return f"results/{dataset}/{size}px/neighbours/{segmenter}-{seed}/{pairs}"
 
 
 def scenes(dataset: str, part: str, count: int) -> list[str]:
@@ -126,24 +137,31 @@ class Layout:
         """Figures that `run` names, in its order."""
         return [name for name in self.resolved["run"] if name in self.resolved["figures"]]
 
+    def datasets(self) -> list[str]:
+        """Datasets of the tables and figures that `run` names, in the order of the config."""
+        named = {dataset for name in self.experiments() for dataset in self.resolved["experiments"][name]["datasets"]}
+        named |= {self.resolved["figures"][name].get("dataset") for name in self.figures()}
+        return [dataset for dataset in self.resolved["datasets"] if dataset in named]
+
     def report_generators(self) -> list[str]:
         """Cards of the generators behind the tables."""
-        found = {
-            f"{folder}/card.json"
+        trained = [
+            (run.dataset, source)
             for experiment in self.experiments()
             for run in self.runs(experiment)
             for source, _ in names.parse_training_set(run.training_set, self.resolved["sources"]).parts
-            for folder in self.stages(run.dataset, source)
-        }
-        return sorted(found)
+        ]
+        stanzas = [self.resolved["experiments"][experiment] for experiment in self.experiments()]
+        measured = [(dataset, source) for stanza in stanzas for dataset in stanza["datasets"] for source in stanza["sources"]]
+        return sorted({f"{folder}/card.json" for pair in (*trained, *measured) for folder in self.stages(*pair)})
 
-    def figure_inputs(self, name: str) -> tuple[dict[str, list[str]], dict[str, str]]:
-        """What a figure shows: plain files by role, and stores (role -> folder)."""
+    def figure_inputs(self, name: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """What a figure shows: plain files by role, and stores (role -> folders, which are one store when joined in order)."""
         figure = self.resolved["figures"][name]
         view, dataset = figure["view"], figure.get("dataset")
 
-        def first_shard(source: str) -> str:
-            return self.shards(dataset, source_size(self.resolved, source), source, 1)[0]
+        def first_shard(source: str) -> list[str]:
+            return self.shards(dataset, source_size(self.resolved, source), source, 1)[:1]
 
         if view == "class_distribution":
             size = source_size(self.resolved, figure["source"])
@@ -151,8 +169,23 @@ class Layout:
             cards = {"real": [f"{real(dataset, size)}/card.json"], "synthetic": files_of(shards, "card.json")}
             return {"classes": [classes(dataset)], **cards}, {}
         if view == "pairs":
-            folder = real(dataset, source_size(self.resolved, figure["source"]))
-            return {"classes": [classes(dataset)]}, {"real": folder, "synthetic": first_shard(figure["source"])}
+            size = source_size(self.resolved, figure["source"])
+            beside = {"real": [real(dataset, size)]} if figure["real"] else {}
+            # All shards of R = 1: a draw from the first alone would leave most pairs no chance.
+            return {"classes": [classes(dataset)]}, beside | {"synthetic": self.shards(dataset, size, figure["source"], 1)}
+        if view == "memorisation":
+            size = source_size(self.resolved, figure["source"])
+            shards = self.shards(dataset, size, figure["source"], 1)
+            by = (self.resolved["measures"]["evaluator"], self.resolved["measures"]["evaluator_seed"])
+            found = [f"{neighbours_of(dataset, size, *by, pairs)}/neighbours.csv" for pairs in (HELD_OUT, *map(set_of, shards))]
+            stores = {"synthetic": shards, "train": [real(dataset, size)]}
+            return {"classes": [classes(dataset)], "null": found[:1], "neighbours": found[1:]}, stores
+        if view == "contrast":
+            size = source_size(self.resolved, figure["first"])
+            made = {role: self.shards(dataset, size, figure[role], 1) for role in ("first", "second")}
+            return {"classes": [classes(dataset)]}, {"real": [real(dataset, size)], **made}
+        if view == "methods":
+            return {"classes": [classes(dataset)]}, {}
         if view == "upscaling":
             return {"classes": [classes(dataset)]}, {"low": first_shard(figure["low"]), "high": first_shard(figure["source"])}
         if view in ("ratio_curve", "occurrence", "class_forest"):
@@ -165,7 +198,7 @@ class Layout:
         if view == "predictions":
             folders = [f"{run.folder}/predictions/{name}" for run in systems]
             made = {"masks": files_of(folders, "masks.npy"), "cards": files_of(folders, "card.json")}
-            return {"classes": [classes(dataset)], **made}, {"val": self.test_store(dataset, systems[0].size, systems[0].training_set)}
+            return {"classes": [classes(dataset)], **made}, {"val": [self.test_store(dataset, systems[0].size, systems[0].training_set)]}
         generators = [f"{generator(dataset, entry)}/history.csv" for entry in figure.get("generators", [])]
         runs = self.run_files(figure["experiment"], "history.csv") if "experiment" in figure else []
         return {"history": generators + runs}, {}

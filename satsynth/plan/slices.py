@@ -127,11 +127,23 @@ def table(resolved: dict, name: str, runs: list[Run]) -> dict:
 
 def figure(resolved: dict, name: str, systems: list[Run]) -> dict:
     """For one figure; `systems` are the runs whose predictions it shows."""
-    stanza = resolved["figures"][name]
+    stanza = {**resolved["figures"][name], **_derived(resolved, resolved["figures"][name])}
     if not systems:
         return ordered(stanza)
     shown = ("segmenter", "arm", "source", "method", "ratio", "seed")
     return ordered({**stanza, "systems": [{key: getattr(run, key) for key in shown} for run in systems]})
+
+
+def _derived(resolved: dict, stanza: dict) -> dict:
+    """What a figure shows that stands elsewhere in the config."""
+    if stanza["view"] == "memorisation":
+        return {"quantile": resolved["measures"]["null_quantile"]}
+    if stanza["view"] == "contrast":
+        return {"names": {role: stanza[role] for role in ("first", "second")}}
+    if stanza["view"] == "methods":
+        first, *then = [resolved["generators"][name] for name in stages(resolved, stanza["source"])]
+        return {"low": first["size"], "high": then[0]["size"] if then else None, "timesteps": first["schedule"]["steps"]}
+    return {}
 
 
 def predictions(resolved: dict, name: str) -> dict:

@@ -6,10 +6,13 @@ CAPTIONS = {
     "per_class": "IoU of every class on real validation patches, and what synthetic pairs change: D ∪ D′ less D, in points; or D "
     "with an augmentation less D, where the head of a column says so.",
     "summary": "What synthetic pairs change for a class, summed up over the segmentation networks.",
+    "fidelity": "How close synthetic pairs come to real training patches, in images and in masks, and whether any is a near copy; the "
+    "first row of a dataset is its real validation patches.",
     "dataset": "The real data: images, patches of each split, and the share of labelled pixels and of patches that every class has.",
     "class_distribution": "Classes in real and synthetic masks: the share of labelled pixels that each class holds, and the share of "
     "pairs in which it occurs. The Jensen–Shannon distance (base 2) is 0 for equal shares and 1 for disjoint ones.",
-    "pairs": "Real pairs (left) and synthetic pairs (right), each image above its mask; drawn at random, none chosen by hand.",
+    "pairs": "Synthetic pairs, or real pairs (left) and synthetic pairs (right), each image above its mask; drawn at random from all "
+    "training pairs and all pairs of R = 1, none chosen by hand.",
     "upscaling": "Synthetic pairs at the low resolution (left) and, in the same places, after super-resolution (right), pixels enlarged.",
     "ratio_curve": "mIoU against the resampling ratio R, mean and standard error over n seeds; dashed is training on D alone, with a band "
     "of its standard error where one network is shown. Several lines stand a little beside one another at each R. Slanted strokes mean "
@@ -27,10 +30,21 @@ CAPTIONS = {
     "scenes. A point is filled only if there is an interval over seeds and no interval includes zero. No correction is made for the number "
     "of classes, so some points may be filled by chance.",
     "confusion": "Of the pixels of each true class (rows), the percentage predicted as each class (columns), all validation images and "
-    "all seeds summed. Numbers that round to zero are left out; a grey row has no true pixel. Where two systems are compared, the "
-    "last panel is the second less the first: on the diagonal blue is better, off it red is.",
+    "all seeds summed. Blue is good and red is bad: hits stand on the diagonal in blue, mistakes off it in red. Mistakes that round to "
+    "zero are left out; a grey row has no true pixel. Where two systems are compared, the last panel is the second less the first: blue "
+    "is what got better (more hits, fewer mistakes), red what got worse.",
     "predictions": "Validation images, their true masks and what each segmenter predicts patch by patch, a pair a line; ignored pixels are "
     "black. The pairs are drawn at random and the same for every segmenter, none chosen by hand.",
+    "memorisation": "Distance of every synthetic pair to its nearest real training pair (under flips and rotations), against that of real "
+    "patches that nobody trained on: the share of pairs whose distance is at most so large. Where nothing is memorised, about the "
+    "expected share of the synthetic pairs lies below the threshold; far more mean copies. Beside them the pairs that come nearest by "
+    "the features, the nearest first, turned as they fit best, with the distance in units of the threshold.",
+    "contrast": "Real images and those of two generators, drawn at random, none chosen by hand. Below, per image: mean saturation, mean "
+    "brightness and RMS contrast (standard deviation of the brightness). Dots are medians, bars quartiles, lines reach from 5 % to 95 % of "
+    "the images. Scales begin at zero and differ between the plots.",
+    "methods": "The method. Image and bit-coded mask form one stack; a diffusion model G learns such stacks and samples new ones, which "
+    "are decoded into synthetic pairs (where there is a cascade, after super-resolution by G_SR); segmenters are trained on real and "
+    "synthetic pairs in equal parts and scored on real ones. All scenes are made up.",
 }
 
 METHODS = (

@@ -1,17 +1,17 @@
 """What is added to the real pairs, synthetic pairs (D′) or an augmentation of them, and how tables, figures and words call it."""
 
-SYNTHETIC = "satsynth"
+GENERATIVE = ("satsynth", "semgan", "image_only")
 _NAMES = {"cutmix": "CutMix"}
 
 
 def is_synthetic(method: str | None) -> bool:
-    """Whether a run's method is satsynth or a variant of it, rather than an augmentation (or nothing at all: None, NaN or "")."""
-    return isinstance(method, str) and method.startswith(SYNTHETIC)
+    """Whether a run's method is a generator's, rather than an augmentation (or nothing at all: None, NaN or "")."""
+    return isinstance(method, str) and method.startswith(GENERATIVE)
 
 
 def is_augmentation(method: str | None) -> bool:
-    """Whether a run's method is an augmentation, rather than satsynth or nothing at all (None, NaN or "")."""
-    return isinstance(method, str) and method != "" and not method.startswith(SYNTHETIC)
+    """Whether a run's method is an augmentation, rather than a generator's or nothing at all (None, NaN or "")."""
+    return isinstance(method, str) and method != "" and not is_synthetic(method)
 
 
 def name(method: str | None, source: str | None = None) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from satsynth.reporting import markup, methods
@@ -12,6 +13,8 @@ from satsynth.reporting.statistics import Difference
 LEAD = (("Dataset", "dataset"), ("px", "size"), ("Segmenter", "segmenter"))
 # Fewer replicates than this beyond either end leave a percentile to chance.
 TAIL = 2.5
+# Fewer validation scenes than this carry a bootstrap badly.
+FEW_SCENES = 10
 ERROR = "± is the standard error over n seeds (sample standard deviation over √n)."
 
 
@@ -208,6 +211,35 @@ def absent(frame: pd.DataFrame) -> str:
     )
     names = sorted({name for text in frame["absent_classes"] for name in text.split()})
     return policy + (f" Absent somewhere: {markup.listing(names)}." if names else " Here no class is absent.")
+
+
+def missed(grounds: Mapping[tuple, Ground], groups: Mapping[tuple, list[Row]]) -> list[str]:
+    """The classes that the truth holds and no run finds, by dataset and size: the means count them as 0."""
+    found = []
+    for (dataset, size), known in grounds.items():
+        rows = [row for key, members in groups.items() if key[:2] == (dataset, size) for row in members]
+        hits = sum(np.diagonal(row.sums, axis1=-2, axis2=-1).sum((0, 1)) for row in rows)
+        names = [known.space.names[place] for place in np.flatnonzero((hits == 0) & (known.truth > 0))]
+        found += [f"{markup.listing(names)} ({dataset}, {size} px)"] if names else []
+    if not found:
+        return []
+    return [
+        f"Never found: {'; '.join(found)}. No run of this table predicts a single pixel of such a class right, whatever it was trained on: "
+        "its IoU and F1 are 0 in all of them, and the means count it as 0."
+    ]
+
+
+def few_scenes(counts: Mapping[str, int]) -> list[str]:
+    """A caution where an interval over scenes rests on fewer than `FEW_SCENES` of them.
+
+    Args:
+        counts: what an interval is about ("" where that is plain) -> its validation scenes; below two there is no interval.
+    """
+    few = {name: count for name, count in counts.items() if 2 <= count < FEW_SCENES}
+    if not few:
+        return []
+    told = markup.listing([f"{count} validation scenes{f' ({name})' if name else ''}" for name, count in few.items()])
+    return [f"Caution: intervals over scenes rest on {told} here; with fewer than {FEW_SCENES} a bootstrap is rough, mostly too narrow."]
 
 
 def ground(grounds: Mapping[tuple, Ground]) -> list[str]:

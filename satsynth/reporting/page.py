@@ -26,6 +26,7 @@ UNFOLDED = 2
 MARKS = {
     "per_class": {"class_id", "iou_pct", "gain_points"},
     "summary": {"class_id", "median_gain_points"},
+    "fidelity": {"fid", "is", "class_js"},
     "dataset": {"split", "patches", "foreground_pct"},
 }
 STYLE = """
@@ -152,7 +153,11 @@ def _paragraphs(lines: Sequence[str]) -> str:
 
 
 def _verdict(tables: Mapping[str, Mapping[str, str | Path]]) -> str:
-    gains = {name: findings(pd.read_csv(paths["csv"])) for name, paths in tables.items() if _view(paths) == "gain"}
+    frames = {name: pd.read_csv(paths["csv"]) for name, paths in tables.items() if _view(paths) == "gain"}
+    gains, before = {}, []
+    for name, frame in frames.items():
+        gains[name] = findings(frame, before)
+        before.append(frame)
     folded = sum(map(len, gains.values())) > UNFOLDED
     told = []
     for name, found in gains.items():
@@ -160,11 +165,12 @@ def _verdict(tables: Mapping[str, Mapping[str, str | Path]]) -> str:
             told.append(f'<h3><a href="#table-{escape(name)}">{escape(read_markdown(tables[name]["md"]).title)}</a></h3>')
         entries = []
         for headline, lines in found:
-            head, points = f"<strong>{escape(headline)}</strong>", "".join(f"<li>{escape(line)}</li>" for line in lines)
+            head = f"<strong>{escape(headline)}</strong>"
+            points = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>\n" if lines else ""
             if folded:
-                entries.append(f"<details>\n<summary>{head}</summary>\n<ul>{points}</ul>\n</details>")
+                entries.append(f"<details>\n<summary>{head}</summary>\n{points}</details>" if lines else f"<p>{head}</p>")
             else:
-                entries.append(f'<div class="verdict">\n<p>{head}</p>\n<ul>{points}</ul>\n</div>')
+                entries.append(f'<div class="verdict">\n<p>{head}</p>\n{points}</div>')
         told += ['<div class="verdict">', *entries, "</div>"] if folded else entries
     return "\n".join(told)
 

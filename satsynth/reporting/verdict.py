@@ -1,17 +1,19 @@
 """What the gain table says, in sentences: no number is dressed up."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from satsynth.reporting import methods, statistics
-from satsynth.reporting.markup import number
+from satsynth.reporting import methods, notes, statistics
+from satsynth.reporting.markup import listing, number
 
 _KEYS = ["dataset", "size", "segmenter"]
 _INTERVALS = {
     f"{name}_{end}" for name in ("gain", "over_control") for end in ("points", "n", "low", "high", "scene_low", "scene_high", "scenes")
 }
+# What makes a row the same as one of another table: the runs behind it, and what came out.
+_SAME = (*_KEYS, "arm", "training_set", "trained_segmenter", "source", "method", "ratio", "seeds", "n", "miou_pct", "miou_se_pct")
 _NEEDED = {*_KEYS, *_INTERVALS, "arm", "source", "method", "ratio", "n", "miou_pct", "miou_se_pct", "answer"}
 
 
@@ -25,7 +27,7 @@ def verdict(table: pd.DataFrame) -> str:
     return "\n".join("\n".join([headline, *lines]) for headline, lines in findings(table))
 
 
-def findings(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
+def findings(table: pd.DataFrame, before: Sequence[pd.DataFrame] = ()) -> list[tuple[str, list[str]]]:
     """A headline and the sentences that stand behind it, for each comparison (dataset, size, segmenter).
 
     The headline is about synthetic pairs alone; augmentations have sentences of their own. A gain counts as shown only if it is positive
@@ -34,15 +36,34 @@ def findings(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
 
     Args:
         table: the frame of the gain view, or its CSV as `pandas.read_csv` reads it.
+        before: tables of which was told before: what they hold too, of the same runs and with the same numbers, is not said again. Where
+            all synthetic pairs of a comparison are among that, its headline says what is new.
     """
+    told = {fact for frame in before for row in frame.to_dict("records") for fact in _facts(row)}
     return [
-        (f"{dataset}, {size} px, {segmenter}: {_headline(part)}", _lines(part))
+        (f"{dataset}, {size} px, {segmenter}: {_headline(part, told)}", _lines(part, told))
         for (dataset, size, segmenter), part in table.groupby(_KEYS, sort=False)
     ]
 
 
-def _headline(part: pd.DataFrame) -> str:
-    rows = part[(part["arm"] == "union") & part["method"].map(methods.is_synthetic)].to_dict("records")
+def _facts(row: dict) -> set[tuple]:
+    """What a row states, as keys that are equal for the same statement: its score and gain, and each of its other differences."""
+    names = ["gain", *sorted(name.removesuffix("_points") for name in row if str(name).startswith("over_") and name.endswith("_points"))]
+    return {_fact(row, name) for name in names}
+
+
+def _fact(row: dict, name: str) -> tuple:
+    parts = ("points", "low", "high", "scene_low", "scene_high")
+    # As text, since a NaN is not equal to itself.
+    return (name, *(str(row.get(key)) for key in _SAME), *(str(_number(row.get(f"{name}_{part}"))) for part in parts))
+
+
+def _headline(part: pd.DataFrame, told: set[tuple]) -> str:
+    unions = part[part["arm"] == "union"].to_dict("records")
+    rows = [row for row in unions if methods.is_synthetic(row["method"])]
+    if rows and all(_fact(row, "gain") in told for row in rows):
+        added = listing([_set(row, False) for row in unions if row not in rows and _fact(row, "gain") not in told])
+        return f"what synthetic pairs change is said above{f'; new here: {added}' if added else ''}."
     outcomes = [outcome(row, "gain") for row in rows]
     gains, losses, all_ = outcomes.count("gain"), outcomes.count("loss"), len(outcomes)
     if not rows:
@@ -77,26 +98,38 @@ def _reason(row: dict, name: str) -> str:
     return "both intervals include zero" if len(wide) == 2 else f"the interval over {wide[0]} includes zero"
 
 
-def _lines(part: pd.DataFrame) -> list[str]:
+def _lines(part: pd.DataFrame, told: set[tuple]) -> list[str]:
     arms = {arm: rows.to_dict("records") for arm, rows in part.groupby("arm")}
     synthetic = part["method"].map(methods.is_synthetic)
     unions, several = arms.get("union", []), part.loc[synthetic, "source"].nunique() > 1
     ours, augmented = ([row for row in unions if methods.is_synthetic(row["method"]) == kind] for kind in (True, False))
-    lines = [f"Training on the real pairs D alone gives {_score(arms['real'][0])}."]
-    lines += [_union(row, several) for row in ours] + [_augmentation(row) for row in augmented]
-    lines += [_against(other, rows, several) for other in augmented if (rows := [row for row in ours if _column(other, row)])]
-    if len(unions) > 1:
+
+    def new(rows: list[dict], name: str = "gain") -> list[dict]:
+        return [row for row in rows if _fact(row, name) not in told]
+
+    lines = [f"Training on the real pairs D alone gives {_score(row)}." for row in new(arms["real"][:1])]
+    lines += [_union(row, several) for row in new(ours)] + [_augmentation(row) for row in new(augmented)]
+    for other in augmented:
+        rows = [row for row in ours if (name := _column(other, row)) and new([row], name)]
+        lines += [_against(other, rows, several)] if rows else []
+    if len(unions) > 1 and new(unions):
         lines.append(
             "The intervals are not corrected for comparing several training sets with D, so the best of them is a choice in hindsight; the "
             "notes under the table say what a correction leaves."
         )
-    controlled = [row for row in unions if not math.isnan(_number(row.get("over_control_points")))]
+    controlled = [row for row in new(unions, "over_control") if not math.isnan(_number(row.get("over_control_points")))]
     if controlled:
         parts = [f"{_set(row, several)} {_difference(row, 'over_control')}" for row in controlled]
         control = "the control, D shown as many real pairs as D ∪ D′ shows (in fewer optimiser steps, which counts too)"
         lines.append(f"Against {control}: {'; '.join(parts)}.")
     floor = arms.get("constant", [None])[0]
-    return lines + ([_alone(row, floor, several) for row in arms.get("synthetic", [])] if floor else [])
+    lines += [_alone(row, floor, several) for row in new(arms.get("synthetic", []))] if floor else []
+    return lines + (_scene_caution(unions) if lines else [])
+
+
+def _scene_caution(rows: list[dict]) -> list[str]:
+    scenes = {int(row["gain_scenes"]) for row in rows if not math.isnan(_number(row["gain_scene_low"]))}
+    return notes.few_scenes({"": min(scenes)}) if scenes else []
 
 
 def outcome(row: dict, name: str) -> str:

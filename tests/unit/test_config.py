@@ -33,7 +33,9 @@ def test_every_preset_follows_the_schema(name):
     parts = {"devices": whole["devices"], "report": whole["report"], "preset": name, "run": []}
     parts["datasets"], parts["generators"] = whole["datasets"], whole["generators"]
     parts["sources"], parts["segmenters"] = whole["sources"], whole["segmenters"]
-    parts["experiments"] = {"any": whole["experiments"]}
+    titles = whole["experiments"]["title"]
+    parts["experiments"] = {view: whole["experiments"] | {"view": view, "title": title} for view, title in titles.items()}
+    assert set(titles) == set(SCHEMA["$defs"]["experiment"]["properties"]["view"]["enum"])
     parts["figures"] = {view: {"view": view, **stanza} for view, stanza in whole["figures"].items()}
     validate(parts, SCHEMA)
 
@@ -150,12 +152,34 @@ def test_the_segmentation_pages_examples_resolve():
             "extends none",
         ),
         ({"figures": {"pairs": {"source": "nobody"}}}, "figures.pairs.source", "'nobody' is no source"),
+        ({"figures": {"pairs": {"real": "no"}}}, "figures.pairs.real", "not of type 'boolean'"),
+        ({"figures": {"upscaling": {"real": False}}}, "figures.upscaling.real", "view upscaling does not read this key"),
         ({"figures": {"pairs": {"window": 3}}}, "figures.pairs.window", "view pairs does not read this key"),
         ({"figures": {"confusion": {"ratio": 7}}}, "figures.confusion.ratio", "'7' is not in 'gain'. It has 1"),
         ({"figures": {"confusion": {"segmenter": "fpn_exposures"}}}, "figures.confusion.segmenter", "is not in 'gain'"),
         ({"figures": {"confusion": {"experiment": "data"}}}, "figures.confusion.experiment", "trains nothing"),
         ({"figures": {"class_forest": {"experiment": "gain"}}}, "figures.class_forest.experiment", "no table of view per_class"),
-        ({"experiments": {"data": {"grid": [GRID]}}}, "experiments.data.grid", "trains nothing"),
+        ({"experiments": {"data": {"grid": [GRID]}}}, "experiments.data.grid", "view dataset does not read it"),
+        ({"experiments": {"fidelity": {"grid": [GRID]}}}, "experiments.fidelity.grid", "view fidelity does not read it"),
+        ({"experiments": {"gain": {"sources": ["cascade"]}}}, "experiments.gain.sources", "view gain does not read it"),
+        ({"experiments": {"fidelity": {"sources": ["base"]}}}, "experiments.fidelity.sources", "makes pairs of 32 px"),
+        ({"experiments": {"fidelity": {"sources": ["nobody"]}}}, "experiments.fidelity.sources", "'nobody' is no source"),
+        ({"measures": {"evaluator": "unet"}}, "measures.evaluator", "no segmenter of this config"),
+        ({"measures": {"null_quantile": 1}}, "measures.null_quantile", "1"),
+        (
+            {"run": ["contrast"], "figures": {"contrast": {"view": "contrast", "first": "base", "second": "cascade"}}},
+            "figures.contrast.second",
+            "different sizes",
+        ),
+        ({"figures": {"methods": {"source": "cutout"}}}, "figures.methods.source", "no diffusion model"),
+        (
+            {
+                "generators": {"satsynth": {"codes": "none"}, "upscaler": {"codes": "none"}},
+                "experiments": {"gain": {"grid": [GRID]}},
+            },
+            "experiments.gain.grid[0].sources",
+            "images without masks",
+        ),
         ({"experiments": {"gain": {"base": "fit", "grid": [GRID]}}}, "experiments.gain.grid[0].sources", "judged on"),
         ({"experiments": {"gain": {"grid": [GRID | {"sources": [["cascade", "cutout"]]}]}}}, "experiments.gain.grid", "no replicas"),
         (
@@ -231,6 +255,37 @@ def test_fit_is_judged_on_held_and_everything_else_on_val():
     assert layout.test_store("demo", 64, "fit+cascade-r1").endswith("real/held")
     assert layout.test_store("demo", 64, "cascade-r1").endswith("real/val")
     assert layout.training_stores("demo", 64, "cascade-r1")[0] == []
+
+
+def test_a_pairs_figure_shows_all_shards_of_r_1_beside_real_pairs_or_alone():
+    def stores(**figure):
+        overlay = {"sources": {"cascade": {"shards": 3}}, "figures": {"pairs": figure}}
+        return Layout(merge(read("config.yaml"), overlay), load(overlay)).figure_inputs("pairs")[1]
+
+    shards = [f"results/demo/64px/cascade/shard-{number:04d}" for number in range(3)]
+    assert stores() == {"real": ["results/demo/64px/real/train"], "synthetic": shards}
+    assert stores(real=False) == {"synthetic": shards}
+
+
+def test_the_datasets_of_a_run_are_those_of_its_tables_and_figures():
+    def used(**overlay):
+        paper = read("configs/paper.yaml") | overlay
+        return Layout(merge(read("config.yaml"), paper), load(paper)).datasets()
+
+    assert used() == ["isaid", "loveda", "openearthmap"]
+    assert used(run=["table2", "figure5_curves", "figure3"]) == ["isaid"]  # a curve names a table, not data
+    assert used(run=["figure9", "table2"]) == ["isaid", "openearthmap"]
+
+
+def test_a_table_never_bears_the_title_of_the_one_it_extends():
+    titles = preset("demo")["experiments"]["title"]
+    own = {"gain": {"title": "Mine"}, "heir": {"extends": "gain"}, "classes": {"extends": "gain", "view": "per_class", "title": "Classes"}}
+    overlay = {"experiments": own | {"other": {"extends": "classes", "view": "summary"}, "third": {"extends": "other", "seeds": [7]}}}
+    found = load(overlay)["experiments"]
+    assert {name: found[name]["title"] for name in ("gain", "heir", "classes", "other", "third")} == {
+        **{"gain": "Mine", "heir": titles["gain"], "classes": "Classes", "other": titles["summary"], "third": titles["summary"]}
+    }
+    assert found["third"]["grid"] == found["gain"]["grid"] and found["third"]["seeds"] == [7]  # everything else is
 
 
 def test_the_conda_environment_pins_what_the_lock_pins():

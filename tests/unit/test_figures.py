@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from figure_checks import check_legible, check_repeatable
+from figure_checks import check_legible, check_repeatable, compose
 from PIL import Image
 from reporting_fixtures import SPACE, write_classes, write_demo, write_pairs
 
@@ -75,6 +75,45 @@ def test_pixels_of_patches_stay_crisp(world, tmp_path):
         assert any((sheet[y : y + len(large), x : x + len(large)] == large).all() for y, x in corners)
 
 
+def drawn_pairs(inputs, tmp_path, **changes):
+    """Which pairs of the synthetic stores a sheet shows, told from images that are all of one colour each."""
+    cfg = {"title": "Pairs", "rows": 2, "columns": 3, "cell": 16, "seed": 0} | changes
+    figures.draw("pairs", cfg, inputs, tmp_path / "p.png", tmp_path / "p.pdf")
+    sheet = np.asarray(Image.open(tmp_path / "p.png").convert("RGB"))
+    return {int(number) for red, number, blue in np.unique(sheet.reshape(-1, 3), axis=0) if (red, blue) == (77, 123)}
+
+
+def shards_of(root, sizes):
+    number = 0
+    for place, size in enumerate(sizes):
+        with StoreWriter(root / f"shard-{place}", size=16, classes=3) as writer:
+            for _ in range(size):
+                image = np.empty((16, 16, 3), np.uint8)
+                image[:] = (77, number, 123)
+                writer.append(image, np.zeros((16, 16), np.uint8), scene="a")
+                number += 1
+    return [root / f"shard-{place}" for place in range(len(sizes))]
+
+
+def test_synthetic_pairs_are_drawn_from_all_shards_alike(tmp_path):
+    shards = shards_of(tmp_path, (8, 8, 4))
+    inputs = {"synthetic": shards, "classes": [write_classes(tmp_path)]}
+    drawn = [drawn_pairs(inputs, tmp_path, seed=seed) for seed in range(12)]
+    assert all(len(pairs) == 6 for pairs in drawn)
+    found = np.array([sum(low <= pair < low + wide for pairs in drawn for pair in pairs) for low, wide in ((0, 8), (8, 8), (16, 4))])
+    assert (np.abs(found - 72 * np.array([8, 8, 4]) / 20) < 10).all()
+    assert drawn_pairs(inputs | {"synthetic": shards[:1]}, tmp_path) <= set(range(8))
+
+
+def test_synthetic_pairs_may_stand_alone(world, tmp_path):
+    cfg, inputs = world["pairs"]
+    texts = [text.get_text() for text in compose("pairs", cfg, inputs).texts]
+    assert texts == ["Pairs (32 px)", "Real pairs (D): 6 of 7, drawn at random", "Synthetic pairs (D′): 6 of 7, drawn at random"]
+    alone = {name: paths for name, paths in inputs.items() if name != "real"}
+    assert [text.get_text() for text in compose("pairs", cfg, alone).texts] == [texts[0], texts[2]]
+    check_legible("pairs", cfg, {"synthetic": shards_of(tmp_path, (30, 30)), "classes": inputs["classes"]}, tmp_path)
+
+
 def test_class_shares_are_those_of_the_cards(world):
     cfg, inputs = world["class_distribution"]
     left, right = class_distribution.compose(cfg, inputs).axes[:2]
@@ -105,6 +144,21 @@ def test_seeds_share_a_panel(world):
     axes = training_curves.compose(cfg, inputs).axes
     assert [each.get_title().split() for each in axes] == [["generator", "satsynth"], ["fpn", "on", "real"]]
     assert [text.get_text() for text in axes[1].get_legend().get_texts()] == ["seed 0", "seed 1"]
+
+
+def test_a_running_mean_reaches_both_ends_with_shorter_windows(world):
+    values = np.array([9.0, 5.0, 4.0, 3.0, 3.5, 1.0, 2.0])
+    wanted = [9.0, 6.0, 24.5 / 5, 16.5 / 5, 13.5 / 5, 6.5 / 3, 2.0]
+    assert training_curves.running_mean(values, 5) == pytest.approx(wanted)
+    assert training_curves.running_mean(values, 6) == pytest.approx(wanted)  # as many on either side
+    assert training_curves.running_mean(values, 1) == pytest.approx(values)
+    slope = np.linspace(8, 1, 40)
+    assert training_curves.running_mean(slope, 25) == pytest.approx(slope)
+    assert training_curves.running_mean(values[:1], 25).tolist() == [9.0]
+    cfg, inputs = world["training_curves"]
+    pale, dark = training_curves.compose(cfg, inputs).axes[0].lines
+    assert [dark.get_xdata()[end] for end in (0, -1)] == [pale.get_xdata()[end] for end in (0, -1)]
+    assert [dark.get_ydata()[end] for end in (0, -1)] == pytest.approx([pale.get_ydata()[end] for end in (0, -1)])
 
 
 def test_bad_input_is_named(world, tmp_path):

@@ -163,6 +163,19 @@ def test_two_comparisons_stand_open_under_the_names_of_their_tables(task, tmp_pa
     assert reader.text.count("demo, 16 px, fpn: ") == 2
 
 
+def test_a_comparison_that_two_tables_make_is_told_once(task, tmp_path):
+    place = task.input["tables"][0].parent
+    for kind in ("csv", "md", "tex"):
+        shutil.copy(place / f"main.{kind}", place / f"again.{kind}")
+    task.input["tables"].append(place / "again.csv")
+    task.input["printed"].append(place / "again.md")
+    page.write_run(task)
+    reader = read(task.output["page"])
+    assert reader.text.count("Training on the real pairs D alone gives") == reader.text.count("raised mIoU.") == 1
+    assert "demo, 16 px, fpn: what synthetic pairs change is said above." in reader.text
+    assert "<ul></ul>" not in task.output["page"].read_text(encoding="utf-8")
+
+
 def test_many_comparisons_take_a_line_each(task, tmp_path):
     for subject in ("pspnet", "segformer"):
         tabulate(task, tmp_path, "gain", f"of_{subject}", subject=subject)

@@ -51,6 +51,8 @@ def test_gain_of_pspnet_is_the_one_of_the_text():
         (("loveda", 128, "fpn", "satsynth", 1), ("Table 1b", 48.97)),
         (("loveda", 128, "fpn", "satsynth", 3), ("Table 1b", 48.97)),
         (("openearthmap", 128, "fpn", "satsynth", 3), ("Table 1b", 62.24)),
+        (("isaid", 128, "segdiff", None, 0), ("Table 1b", 41.25)),
+        (("openearthmap", 128, "semgan", None, 0), ("Table 1b", 40.43)),
     ],
 )
 def test_entries_are_found_by_what_they_are(entry, said):
@@ -95,3 +97,12 @@ def test_an_f1_that_cannot_be_read_is_none():
 def test_table_1b_and_table_3_agree_on_isaid():
     score = published.score("isaid", 128, "fpn", "satsynth", 3)
     assert (score.miou, score.f1) == (52.13, 66.13)  # the row "Ours" of Table 1b
+
+
+def test_visual_quality_is_that_of_table_1a_at_128_px_only():
+    assert published.quality("loveda", 128, "satsynth") == (13.87, 1.87, 3.88)
+    assert published.quality("isaid", 128, "semgan") == (10.21, 3.63, 1.11)
+    assert published.quality("openearthmap", 128, "image_only") == (15.35, 4.87, 3.31)
+    assert published.quality("isaid", 64, "satsynth") is None
+    assert published.quality("isaid", 128, "cutout") is None
+    assert published.quality("demo", 128, "satsynth") is None

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from figure_checks import check_legible, check_repeatable, compose
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 from PIL import Image
 from reporting_fixtures import SPACE, blur, write_classes, write_json, write_pairs
 from scipy import stats
@@ -236,17 +237,55 @@ def test_confusion_sums_images_and_seeds_and_shows_the_difference(world):
     axes = [each for each in compose("confusion", cfg, inputs).axes if each.images]
     sums = [sum(np.load(path).sum(0) for path in inputs["confusions"][start : start + 2]) for start in (0, 2)]
     shares = [100 * total / total.sum(1, keepdims=True) for total in sums]
+    good = 2 * np.eye(3) - 1  # more on the diagonal is good, more off it is bad, and the colour says which
     shown = [each.images[0].get_array() for each in axes]
-    assert [np.asarray(each) for each in shown] == [pytest.approx(value) for value in (*shares, shares[1] - shares[0])]
+    assert [np.asarray(each) for each in shown] == [pytest.approx(good * value) for value in (*shares, shares[1] - shares[0])]
     assert [each.get_title(loc="left").split("\n") for each in axes[:2]] == [
         ["D", "fpn, 2 seeds"],
         ["D\u00a0∪\u00a0D′, R\u00a0=\u00a01", "fpn, 2 seeds"],
     ]
-    assert axes[0].images[0].get_clim() == axes[1].images[0].get_clim() == (0, 100)
+    assert axes[0].images[0].get_clim() == axes[1].images[0].get_clim() == (-100, 100)
     low, high = axes[2].images[0].get_clim()
     assert low == -high == -abs(shares[1] - shares[0]).max()
     written = {text.get_position(): text.get_text() for text in axes[0].texts}
     assert written[1, 0] == f"{shares[0][0, 1]:.1f}"
+    lost = axes[2].texts[0].get_text()
+    assert lost == f"{(shares[1] - shares[0])[0, 0]:+.1f}".replace("-", "−")
+
+
+def test_confusion_colours_hits_and_mistakes_as_opposites_and_says_which_is_which(world):
+    cfg, inputs = world["confusion"]
+    figure = compose("confusion", cfg, inputs)
+    panels, scales = ([each for each in figure.axes if bool(each.images) == flag] for flag in (True, False))
+    for panel in panels[:2]:
+        red, _, blue, _ = np.moveaxis(panel.images[0].to_rgba(panel.images[0].get_array()), -1, 0)
+        assert (np.sign(np.round(blue - red, 2)) == 2 * np.eye(3) - 1).all()
+    difference = np.asarray(panels[2].images[0].get_array())
+    red, _, blue, _ = np.moveaxis(panels[2].images[0].to_rgba(difference), -1, 0)
+    assert (np.diag(difference) > 0).all() and ((blue > red) == (difference > 0))[np.abs(difference) > 1].all()
+    said = [[text.get_text() for text in scale.texts] for scale in scales]
+    assert said == [["wrong (%)", "right (%)"], ["wrong (%)", "right (%)"], ["worse", "better"]]
+
+
+def test_confusion_can_be_read_on_a_telephone(world):
+    figure = compose("confusion", *world["confusion"])
+    wide = figure.get_size_inches()[0]
+    shown = [text for text in figure.findobj(Text) if text.get_text().strip()]
+    assert min(text.get_fontsize() for text in shown) * 360 / (72 * wide) > 8  # CSS pixels at the width of a telephone
+
+
+def test_confusion_says_that_a_class_is_never_hit(world, tmp_path):
+    cfg, inputs = world["confusion"]
+    counts = np.load(inputs["confusions"][0])
+    counts[:, 2, 0] += counts[:, 2, 2]
+    counts[:, 2, 2] = 0
+    np.save(tmp_path / "c.npy", counts)
+    (panel,) = (
+        each
+        for each in compose("confusion", cfg | {"systems": SYSTEMS[:1]}, inputs | {"confusions": [tmp_path / "c.npy"]}).axes
+        if each.images
+    )
+    assert {text.get_position(): text.get_text() for text in panel.texts}[2, 2] == "0.0"
 
 
 def test_confusion_greys_rows_without_truth_and_compares_only_pairs_of_systems(world, tmp_path):

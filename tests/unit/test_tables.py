@@ -122,6 +122,49 @@ def test_what_matters_stands_before_how_it_was_trained(tmp_path):
     )
 
 
+def test_classes_that_no_run_finds_are_named(tmp_path):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.25, ("union", 1): 0.2}, seeds=2)
+
+    def notes():
+        return [note for note in tables.build("gain", runs, real, CFG, {}).notes if note.startswith("Never found")]
+
+    assert notes() == []
+    for number, run in enumerate(runs):
+        confusion = np.load(run.folder / "confusion.npy")
+        confusion[:, 2, 0] += confusion[:, 2, 2]
+        confusion[:, 2, 2] = 0
+        write_run(tmp_path / "runs", run.arm, run.seed, confusion, ratio=run.ratio, synthetic=400 * run.ratio)
+        if number == 2:
+            assert notes() == []  # the last run still finds it
+    (note,) = notes()
+    assert note.startswith("Never found: roof (demo, 16 px).") and "the means count it as 0" in note
+
+
+def test_a_class_without_truth_is_absent_and_not_missed(tmp_path):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.25}, seeds=1)
+    confusion = np.load(runs[0].folder / "confusion.npy")
+    confusion[:, 2], confusion[:, :, 2] = 0, 0
+    write_run(tmp_path / "runs", "real", 0, confusion)
+    found = tables.build("gain", runs, real, CFG, {}).notes
+    assert not any(note.startswith("Never found") for note in found) and any("Absent somewhere: roof" in note for note in found)
+
+
+@pytest.mark.parametrize(("scenes", "said"), [(1, False), (2, True), (9, True), (10, False)])
+def test_few_validation_scenes_are_a_caution(tmp_path, scenes, said):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.25, ("union", 1): 0.2}, seeds=2)
+    index = real[0].val / "index.csv"
+    frame = pd.concat([pd.read_csv(index, dtype=str)] * 2, ignore_index=True)
+    frame["scene"] = [f"scene_{number % scenes}" for number in range(len(frame))]
+    frame.to_csv(index, index=False)
+    for run in runs:
+        confusion = np.concatenate([np.load(run.folder / "confusion.npy")] * 2)
+        write_run(tmp_path / "runs", run.arm, run.seed, confusion, ratio=run.ratio, synthetic=400 * run.ratio)
+    for view in ("gain", "per_class"):
+        notes = [note for note in tables.build(view, runs, real, CFG, {}).notes if note.startswith("Caution: intervals over scenes")]
+        assert bool([note for note in notes if f"{scenes} validation scenes (demo, 16 px" in note]) == said
+        assert len(notes) == said
+
+
 # The paper's numbers ------------------------------------------------------------------------------------------------------------
 
 

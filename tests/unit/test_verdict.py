@@ -125,6 +125,42 @@ def test_a_gain_table_is_told_by_all_that_is_read_of_it(tmp_path):
     assert not is_gain(gain.drop(columns="over_control_points")) and not is_gain(gain.drop(columns="method"))
 
 
+@pytest.mark.parametrize(("scenes", "said"), [(9, 1), (10, 0)])
+def test_few_validation_scenes_are_a_caution(scenes, said):
+    known = row("union", 1.0, (0.5, 2), (0.5, 2), gain_scenes=scenes)
+    text = verdict(pd.DataFrame([D, known]))
+    assert text.count("Caution: intervals over scenes rest on 9 validation scenes here") == said
+    assert "Caution" not in verdict(pd.DataFrame([D, known | {"gain_scene_low": math.nan, "gain_scene_high": math.nan}]))
+
+
+# What was said before -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_told_of_an_earlier_table_is_not_told_again():
+    ours = row("union", 0.7, (-1, 2), (-1, 2))
+    first = pd.DataFrame([D, ours])
+    ((headline, lines),) = findings(pd.DataFrame([D, ours | over("cutout", 0.3, (0.1, 0.5), (0.2, 0.4)), CUTOUT]), [first])
+    assert headline == "d, 8 px, fpn: what synthetic pairs change is said above; new here: Cutout."
+    assert [line.split(" ")[0] for line in lines] == ["Cutout", "Against", "The", "Caution:"]
+    assert findings(first, [first]) == [("d, 8 px, fpn: what synthetic pairs change is said above.", [])]
+
+
+def test_what_is_new_beside_something_told_is_told_whole():
+    told, new = row("union", 0.7, (-1, 2), (-1, 2)), row("union", 3.0, (2, 4), (2, 4), ratio=3)
+    ((headline, lines),) = findings(pd.DataFrame([D, told, new]), [pd.DataFrame([D, told])])
+    assert headline == "d, 8 px, fpn: adding synthetic pairs raised mIoU in 1 of 2 training sets."
+    assert not any("at R = 1" in line or "D alone" in line for line in lines) and "at R = 3 gives" in lines[0]
+
+
+@pytest.mark.parametrize("other", [{"segmenter": "pspnet"}, {"gain_high": 2.5}, {"seeds": "0 1"}, {"training_set": "real+other-r1"}])
+def test_another_comparison_or_other_numbers_are_told(other):
+    ours = row("union", 0.7, (-1, 2), (-1, 2), training_set="real+cascade-r1") | {"seeds": "0 1 2"}
+    first = pd.DataFrame([D, ours])
+    second = pd.DataFrame([D | {key: other[key] for key in other if key == "segmenter"}, ours | other])
+    ((headline, lines),) = findings(second, [first])
+    assert "said above" not in headline and any(line.startswith("Adding synthetic pairs") for line in lines)
+
+
 # Augmentations ------------------------------------------------------------------------------------------------------------------
 
 

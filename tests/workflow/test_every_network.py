@@ -94,13 +94,18 @@ def test_the_papers_grid_is_planned_whole(paper):
     data = paper.overlay("data.yaml", {"data_root": "data"})
     planned = paper.planned(configs=("configs/paper.yaml", data))
     # Trainings: Table 2 has 5 networks x {D, R = 1, R = 3}; Table 4 adds 2 direct ones; Table 3 D and 3 sources x 2; Table 5 3
-    # augmentations and a control; Figure 5 R = 2, 4 and 5 on iSAID, and six R on each of two more datasets. All of 5 seeds.
-    trainings = 5 * (5 * 3 + 2 + (1 + 3 * 2) + (3 + 1) + 3 + 2 * 6)
-    assert planned["train_segmenter"] == planned["evaluate_segmenter"] == trainings
-    # G on three datasets; G_SR, one-hot, x0 and the direct one on iSAID.
-    assert planned["train_generator"] == 3 + 4
-    # Shards, eight a unit of R: G 5 units on each of three datasets, the cascade, one-hot and x0 three, the direct one.
-    assert planned["sample_pairs"] == 8 * (3 * 5 + 3 * 3 + 1)
+    # augmentations and a control; Figure 5 R = 2, 4 and 5 on iSAID, and six R on each of two more datasets; D' alone at R = 1 and 3 of G
+    # on three datasets, of one-hot and x0 on iSAID; SegDiff on three datasets. All of 5 seeds. An evaluator a dataset is not scored.
+    trainings = 5 * (5 * 3 + 2 + (1 + 3 * 2) + (3 + 1) + 3 + 2 * 6 + 2 * (3 + 2) + 3)
+    assert planned["evaluate_segmenter"] == trainings
+    assert planned["train_segmenter"] == trainings + 3
+    # G and the image-only one on three datasets; G_SR, one-hot, x0 and the direct one on iSAID.
+    assert planned["train_generator"] == 2 * 3 + 4
+    # Shards, eight a unit of R: G 5 units on each of three datasets, the cascade, one-hot and x0 three, the direct one, image-only ones.
+    assert planned["sample_pairs"] == 8 * (3 * 5 + 3 * 3 + 1 + 3)
+    # On each dataset train and val, and two sources of eight shards.
+    assert planned["extract_features"] == 3 * (2 + 16) and planned["find_neighbours"] == 3 * (1 + 16)
+    assert planned["score_fidelity"] == 3 * 3
     assert planned["augment_pairs"] == 3 and planned["predict_masks"] == 10
 
 

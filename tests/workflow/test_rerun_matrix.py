@@ -16,8 +16,9 @@ NAMES = ["field", "tree", "soil", "water", "road", "house", "car"]
 MATRIX = {
     "run": [
         *("gain", "extra", "classes", "data", "class_distribution", "pairs", "upscaling", "ratio_curve", "training_curves"),
-        *("occurrence", "class_forest", "confusion", "predictions"),
+        *("occurrence", "class_forest", "confusion", "predictions", "fidelity", "memorisation", "contrast", "methods"),
     ],
+    "measures": {"evaluator": "fpn"},
     "data_root": "data",
     "datasets": {
         "town": {
@@ -45,8 +46,14 @@ MATRIX = {
             ],
         },
         "classes": {"extends": "extra", "view": "per_class"},
+        "fidelity": {"view": "fidelity", "size": 64, "datasets": ["demo"], "sources": ["cascade"]},
     },
-    "figures": {"occurrence": {"view": "occurrence", "experiment": "classes"}},
+    "figures": {
+        "occurrence": {"view": "occurrence", "experiment": "classes"},
+        "memorisation": {"view": "memorisation", "source": "cascade"},
+        "contrast": {"view": "contrast", "first": "cascade", "second": "cutout"},
+        "methods": {"view": "methods", "source": "cascade"},
+    },
 }
 
 PAGE = {"write_report"}
@@ -54,12 +61,15 @@ FIGURE = {"draw_figure"} | PAGE
 TABLE = {"tabulate_runs"} | FIGURE  # the ratio curve is drawn from the table
 EVALUATION = {"evaluate_segmenter"} | TABLE
 RUNS = {"train_segmenter"} | EVALUATION
+SCORES = {"score_fidelity", "tabulate_fidelity"} | PAGE
+SEARCH = {"find_neighbours", "tabulate_fidelity"} | FIGURE
+MEASURES = {"extract_features"} | SCORES | SEARCH  # of the demo's cascade, by its fpn
 SHOWN = {"predict_masks"}  # of the demo's fpn on D and on D with the cascade's pairs
 AUGMENTED = {"augment_pairs"} | RUNS  # of the demo's pairs
 SHARDS = {"sample_pairs"} | RUNS
 GENERATOR = {"train_generator"} | SHARDS
-DEMO = {"tile_patches_demo"} | GENERATOR | AUGMENTED | SHOWN
-DEMO_VAL = {"tile_patches_demo"} | EVALUATION | SHOWN
+DEMO = {"tile_patches_demo"} | GENERATOR | AUGMENTED | SHOWN | MEASURES
+DEMO_VAL = {"tile_patches_demo"} | EVALUATION | SHOWN | MEASURES
 TOWN = {"tile_patches_town"} | GENERATOR
 TOWN_VAL = {"tile_patches_town"} | EVALUATION
 CLASSES = {"describe_classes"} | TABLE
@@ -107,14 +117,14 @@ ROWS = [
     ("generators.*.kind", None, "elsewhere"),
     ("generators.*.size", None, "elsewhere"),
     ("generators.*.low", None, "elsewhere"),
-    ("generators.*", "other", GENERATOR | SHOWN),
+    ("generators.*", "other", GENERATOR | SHOWN | MEASURES),
     ("sources.base.sampler.*", "other", {"sample_pairs"} | FIGURE),
     ("sources.base.seed", 7, {"sample_pairs"} | FIGURE),
     ("sources.base.block", 2, {"sample_pairs"} | FIGURE),
     ("sources.base.shards", 3, {"sample_pairs"} | FIGURE),
     ("sources.*.generator", None, "elsewhere"),
     ("sources.*.then", None, "elsewhere"),
-    ("sources.cascade.*", "other", SHARDS | SHOWN),
+    ("sources.cascade.*", "other", SHARDS | SHOWN | MEASURES),
     ("sources.*.augment", None, "elsewhere"),
     ("sources.*.size", None, "elsewhere"),
     ("sources.*", "other", AUGMENTED),
@@ -122,15 +132,27 @@ ROWS = [
     ("segmenters.*.network", None, "elsewhere"),
     ("segmenters.fpn.exposures", None, "elsewhere"),
     ("segmenters.*.evaluation.*", "other", EVALUATION),
-    ("segmenters.fpn.*", "other", RUNS | SHOWN),
+    ("segmenters.fpn.*", "other", RUNS | SHOWN | MEASURES),
     ("segmenters.*", "other", RUNS),
+    # Measures
+    ("measures.evaluator", "pspnet", MEASURES),  # trained for `extra` already
+    ("measures.evaluator_seed", 1, {"train_segmenter"} | MEASURES),
+    ("measures.null_quantile", 0.05, {"tabulate_fidelity"} | FIGURE),
+    ("measures.pixels", 16, SEARCH),
+    ("measures.neighbours", 2, SCORES),
+    ("measures.coverage_neighbours", 2, SCORES),
+    ("measures.*", "other", SCORES),
     # Tables and figures
+    ("experiments.fidelity.title", "Other words", {"tabulate_fidelity"} | PAGE),
+    ("experiments.fidelity.sources", ["cascade", "cutout"], MEASURES - {"draw_figure"}),
     ("experiments.*.size", None, "elsewhere"),
     ("experiments.*.view", None, "elsewhere"),
     ("experiments.*.base", None, "elsewhere"),
     ("experiments.gain.datasets", ["demo"], TABLE),
     ("experiments.gain.seeds", [0, 1], RUNS),
     ("experiments.data.*", None, "elsewhere"),
+    ("experiments.fidelity.*", None, "elsewhere"),
+    ("experiments.*.sources", None, "elsewhere"),
     ("experiments.augmentations.*", None, "elsewhere"),
     ("experiments.*.datasets", None, "elsewhere"),
     ("experiments.*.seeds", None, "elsewhere"),
@@ -145,6 +167,8 @@ ROWS = [
     ("figures.*.dataset", None, "elsewhere"),
     ("figures.*.source", None, "elsewhere"),
     ("figures.*.low", None, "elsewhere"),
+    ("figures.contrast.first", "cutout", FIGURE),
+    ("figures.contrast.second", "copy_paste", FIGURE),
     ("figures.*.experiment", None, "elsewhere"),
     ("figures.*.generators", ["satsynth"], FIGURE),
     ("figures.predictions.count", 3, SHOWN | FIGURE),
@@ -177,6 +201,8 @@ ELSEWHERE = {
     "segmenters.fpn.exposures": "its control must keep half of it, so that one change of both is another experiment",
     "experiments.augmentations.*": "not in this `run`; its keys are those of `extra`",
     "experiments.data.*": "a table without runs: its keys are those of the others",
+    "experiments.fidelity.*": "a table without runs: its keys are those of the others",
+    "experiments.*.sources": "read by tables of view fidelity only",
     "experiments.*.datasets": "said of experiments.gain",
     "experiments.*.seeds": "said of experiments.gain",
     "experiments.*.grid": "said of experiments.gain",

@@ -3,7 +3,7 @@
 Nothing of the clock, host or matplotlib's settings file gets into a file, so the same inputs give the same bytes.
 """
 
-import importlib
+import importlib.util
 import re
 from pathlib import Path
 

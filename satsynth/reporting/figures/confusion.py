@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.textpath import TextPath
@@ -19,15 +18,19 @@ from satsynth.runtime.errors import StoreError
 
 NUMBERED = 16
 NAMED = 40
-EMPTY = "#eeeeee"
+EMPTY = "#dddddd"
+# Blue is good and red is bad, in every cell of every panel; told apart with any colour vision.
+COLOURS = "RdBu"
+BAR = 0.85
 
 
 def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
-    """A heat map a system: for the pixels of each true class (row), the percentage predicted as each class (column).
+    """A heat map a system, below one another: for the pixels of each true class (row), the percentage predicted as each class (column).
 
-    The matrices of all images and of all seeds of a system are summed before rows are normalised. A row without true pixels is grey and
-    bears a dash. Up to 16 classes have their numbers written in, except those that round to zero; more than 40 have ids for names, and
-    no dashes. With exactly two systems a last panel shows the second less the first, in points.
+    The matrices of all images and of all seeds of a system are summed before rows are normalised. A hit (on the diagonal) is blue and a
+    mistake (off it) red, the stronger the more. A row without true pixels is grey and bears a dash. Up to 16 classes have their numbers
+    written in, except mistakes and differences that round to zero; more than 40 have ids for names, and no dashes. With exactly two
+    systems a last panel shows the second less the first, in points: blue where the second is better, with more hits or fewer mistakes.
 
     Args:
         cfg: title (str); systems (list of dicts with segmenter, arm, source, method, ratio and seed, one for each file, in the same order).
@@ -40,10 +43,10 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     space = LabelSpace.from_json(files.read_json(inputs["classes"][0]))
     found = _sum(cfg["systems"], inputs["confusions"], space.count)
     shares = [_percent(counts) for _, counts in found]
-    cells = [(heading, share, False) for (heading, _), share in zip(found, shares)]
-    if len(cells) == 2:
-        cells.append(("Difference (points)\nsecond − first", shares[1] - shares[0], True))
-    return _draw(cfg["title"], cells, space)
+    panels = [(heading, share, False) for (heading, _), share in zip(found, shares)]
+    if len(panels) == 2:
+        panels.append(("Difference (points)\nsecond − first", shares[1] - shares[0], True))
+    return _draw(cfg["title"], panels, space)
 
 
 def _sum(named: list[dict], paths: list[Path], classes: int) -> list[tuple[str, np.ndarray]]:
@@ -72,73 +75,70 @@ def _inches(text: str, size: float) -> float:
     return max(TextPath((0, 0), line or " ", size=size).get_extents().width for line in text.split("\n")) / 72
 
 
-def _draw(title: str, cells: list[tuple[str, np.ndarray, bool]], space: LabelSpace) -> Figure:
-    """Lay the panels out in inches, so that the cells of all are equally large and hold their numbers."""
-    side = 4.4 if space.count > NUMBERED else space.count * min(0.7, max(0.275, 3.4 / space.count))
+def _draw(title: str, panels: list[tuple[str, np.ndarray, bool]], space: LabelSpace) -> Figure:
+    """Lay the panels out in inches, in one column: a figure that is as narrow as its panels can be read on a telephone."""
+    side = 4.8 if space.count > NUMBERED else space.count * min(0.75, max(0.3, 3.4 / space.count))
     named = space.count <= NAMED
-    size = 8 if space.count <= NUMBERED else 6.5
+    size = 10 if space.count <= NUMBERED // 2 else 9 if space.count <= NUMBERED else 6.5
     reach = max(_inches(name, size) for name in space.names) if named else 0.3
-    left, below, above, bar = reach + 0.5, reach + 0.4, 0.45, 0.85
-    columns = min(len(cells), 3 if space.count <= NUMBERED // 2 else 2)
-    lines = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    last = max(place for place, (_, _, difference) in enumerate(cells) if not difference)
-    spots, wide = [], 0.0
-    for row, line in enumerate(lines):
-        x = left
-        for column, (heading, _, difference) in enumerate(line):
-            barred = difference or row * columns + column == last
-            spots.append((x, row, barred))
-            x += max(side + (bar if barred else 0.0), _inches(heading, 9)) + 0.25
-        wide = max(wide, x)
-    wide = max(wide, _inches(title, 12.5) + 0.3)
-    tall = 0.35 + len(lines) * (above + side + below)
+    left, below, above = reach + 0.5, reach + 0.45, 0.5
+    headings = [_inches(heading, 10.5) for heading, *_ in panels]
+    wide = max(left + max(side + BAR, *headings), _inches(title, 13) + 0.1) + 0.15
+    tall = 0.4 + len(panels) * (above + side + below)
     figure = Figure(figsize=(wide, tall), dpi=DPI)
-    figure.text(0.1 / wide, 1 - 0.1 / tall, title, va="top", ha="left", fontsize=11, fontweight="bold")
-    reach = max([1.0, *(np.nanmax(np.abs(share), initial=0) for _, share, difference in cells if difference)])
-    for (x, row, barred), (heading, share, difference) in zip(spots, cells):
-        base = tall - 0.35 - row * (above + side + below) - above - side
-        axes = figure.add_axes((x / wide, base / tall, side / wide, side / tall))
-        colours, limits = (colormaps["RdBu"], (-reach, reach)) if difference else (colormaps["Blues"], (0, 100))
-        image = _panel(axes, share, colours, limits, difference)
-        axes.set_title(heading, fontsize=9, fontweight="normal")
-        _ticks(axes, space, size, named, x == left)
-        if barred:
-            scale = figure.add_axes(((x + side + 0.1) / wide, base / tall, 0.12 / wide, side / tall))
-            figure.colorbar(image, cax=scale)
-            scale.tick_params(labelsize=8)
-            scale.set_ylabel("points" if difference else "% of the true pixels", fontsize=8)
+    figure.text(0.1 / wide, 1 - 0.1 / tall, title, va="top", ha="left", fontsize=11.5, fontweight="bold")
+    most = max([1.0, *(np.nanmax(np.abs(share), initial=0) for _, share, difference in panels if difference)])
+    for place, (heading, share, difference) in enumerate(panels):
+        base = tall - 0.4 - place * (above + side + below) - above - side
+        axes = figure.add_axes((left / wide, base / tall, side / wide, side / tall))
+        image = _panel(axes, share, most if difference else 100, difference)
+        axes.set_title(heading, fontsize=10, fontweight="normal")
+        _ticks(axes, space, size, named)
+        scale = figure.add_axes(((left + side + 0.12) / wide, base / tall, 0.14 / wide, side / tall))
+        _scale(figure, scale, image, ("worse", "better") if difference else ("wrong (%)", "right (%)"))
     return figure
 
 
-def _panel(axes: Axes, share: np.ndarray, colours: Colormap, limits: tuple[float, float], difference: bool) -> AxesImage:
-    colours = colours.with_extremes(bad=EMPTY)
-    image = axes.imshow(share, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest", aspect="auto")
+def _panel(axes: Axes, share: np.ndarray, limit: float, difference: bool) -> AxesImage:
+    classes = len(share)
+    # More on the diagonal is good and more off it is bad, so the colour turns its sign there; the numbers do not.
+    goodness = np.where(np.eye(classes, dtype=bool), share, -share)
+    colours = colormaps[COLOURS].with_extremes(bad=EMPTY)
+    image = axes.imshow(goodness, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest", aspect="auto")
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set_visible(True)
-    classes = len(share)
     if classes <= NUMBERED:
-        digits = 1 if classes <= NUMBERED // 2 else 0
+        few = classes <= NUMBERED // 2
         for (row, column), value in np.ndenumerate(share):
-            if not np.isnan(value) and round(abs(value), digits) > 0:
-                dark = np.dot(image.to_rgba(value)[:3], (0.299, 0.587, 0.114)) < 0.55
-                text = number(value, digits=digits, sign=difference)
-                axes.text(column, row, text, ha="center", va="center", fontsize=6.8, color="white" if dark else "black")
+            hit = row == column and not difference
+            if not np.isnan(value) and (hit or round(abs(value), int(few)) > 0):
+                dark = np.dot(image.to_rgba(goodness[row, column])[:3], (0.299, 0.587, 0.114)) < 0.55
+                text = number(value, digits=int(few), sign=difference)
+                axes.text(column, row, text, ha="center", va="center", fontsize=9 if few else 7.5, color="white" if dark else "black")
     for row in np.flatnonzero(np.isnan(share).all(1)) if classes <= NAMED else ():
-        axes.text((classes - 1) / 2, row, NONE, ha="center", va="center", fontsize=8, color=palette.REFERENCE)
+        axes.text((classes - 1) / 2, row, NONE, ha="center", va="center", fontsize=9, color=palette.REFERENCE)
     return image
 
 
-def _ticks(axes: Axes, space: LabelSpace, size: float, named: bool, first: bool) -> None:
+def _scale(figure: Figure, axes: Axes, image: AxesImage, words: tuple[str, str]) -> None:
+    """The colour bar: amounts both ways from zero, and what either way means."""
+    figure.colorbar(image, cax=axes, format=lambda value, _: f"{abs(value):g}")
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.tick_params(labelsize=9)
+    for word, height in zip(words, (0.25, 0.75)):
+        axes.text(4.2, height, word, transform=axes.transAxes, rotation=90, ha="center", va="center", fontsize=9)
+
+
+def _ticks(axes: Axes, space: LabelSpace, size: float, named: bool) -> None:
     kind = "class" if named else "class id"
-    axes.set_xlabel(f"predicted {kind}")
+    axes.set_xlabel(f"predicted {kind}", fontsize=10)
+    axes.set_ylabel(f"true {kind}", fontsize=10)
     if named:
         axes.set_xticks(range(space.count), space.names, rotation=90, fontsize=size)
         axes.set_yticks(range(space.count), space.names, fontsize=size)
-        axes.tick_params(length=0, labelleft=first)
+        axes.tick_params(length=0)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.tick_params(labelsize=8, labelleft=first)
-    if first:
-        axes.set_ylabel(f"true {kind}")
+        axes.tick_params(labelsize=9)

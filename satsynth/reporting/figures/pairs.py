@@ -1,4 +1,4 @@
-"""Random real pairs beside random synthetic ones, each image above its mask (paper, Fig. 3 and 13)."""
+"""Random synthetic pairs, beside random real ones (paper, Fig. 3) or alone (Fig. 13), each image above its mask."""
 
 from pathlib import Path
 
@@ -10,18 +10,22 @@ from satsynth.reporting.figures import sheet
 from satsynth.reporting.markup import count
 from satsynth.runtime import files
 
+KINDS = {"real": "Real pairs (D)", "synthetic": "Synthetic pairs (D′)"}
+
 
 def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
-    """Two blocks of pairs, drawn by a seed and not chosen.
+    """A block of pairs for each kind, drawn by a seed from all pairs of the stores and not chosen.
 
     Args:
         cfg: title (str); rows, columns (pairs per block); cell (side of a patch in pixels of the sheet, met to the nearest whole
             multiple of the patch); seed (int).
-        inputs: real and synthetic (store folders, joined in order), classes (one classes.json).
+        inputs: synthetic and, where they are shown too, real (store folders, joined in order), classes (one classes.json).
     """
     space = LabelSpace.from_json(files.read_json(inputs["classes"][0]))
     blocks, masks = [], []
-    for name, heading in (("real", "Real pairs (D)"), ("synthetic", "Synthetic pairs (D′)")):
+    for name, heading in KINDS.items():
+        if name not in inputs:
+            continue
         view = open_view(inputs[name])
         canvas, shown = _block(view, space, cfg)
         blocks.append((f"{heading}: {len(shown)} of {count(len(view))}, drawn at random", canvas))

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     """The loss as recorded (pale) and smoothed (dark); seeds of one training share a panel.
 
     Args:
-        cfg: title (str); window (rows of the history that the centred running mean covers, at least 1).
+        cfg: title (str); window (rows of the history that the centred running mean covers, at least 1; see `running_mean`).
         inputs: history (history.csv files with the columns step and loss, at the paths that this project gives them).
 
     Raises:
@@ -57,6 +58,18 @@ def name(path: Path) -> tuple[str, str]:
     return f"\n{path.parent.name}", ""
 
 
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+    """Centred running mean of (N,) values over at most `window` of them, as many on either side.
+
+    Near an end the window shrinks to what both sides have, down to the first and the last value themselves: the curve reaches both ends,
+    and is not drawn towards what follows or precedes on a slope.
+    """
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    places = np.arange(len(values))
+    half = np.minimum(np.minimum(places, places[::-1]), (window - 1) // 2)
+    return (sums[places + half + 1] - sums[places - half]) / (2 * half + 1)
+
+
 def _read(path: Path) -> pd.DataFrame:
     history = pd.read_csv(path)
     if not {"step", "loss"} <= set(history) or history["loss"].dropna().empty:
@@ -68,7 +81,7 @@ def _panel(axes: Axes, title: str, lines: list[tuple[str, pd.DataFrame]], window
     values = pd.concat([history["loss"] for _, history in lines])
     for number, (line, history) in enumerate(lines):
         colour = palette.SERIES[number % len(palette.SERIES)]
-        smooth = history["loss"].rolling(window, center=True, min_periods=1).mean()
+        smooth = running_mean(history["loss"].to_numpy(), window)
         axes.plot(history["step"], history["loss"], color=colour, alpha=0.25, linewidth=0.8)
         axes.plot(history["step"], smooth, color=colour, label=line or None, linestyle=("-", "--", "-.", ":")[number % 4])
     if values.min() > 0 and values.max() > 10 * values.min():

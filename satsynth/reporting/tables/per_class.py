@@ -44,6 +44,7 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
         "IoU in percent, from one confusion matrix over the whole validation set. A dash: the class occurs in neither truth nor prediction "
         f"of any seed, and is left out of means{_missing(frame, named)}.",
         *_difference_notes(pairs, cfg),
+        *(_scene_notes(grounds, pairs) if pairs else []),
         *_paper_notes(frame),
         *_occurrence_notes(frame, grounds, groups, named, cfg),
         *notes.ground(grounds),
@@ -146,6 +147,18 @@ def _difference_notes(pairs: list[tuple[Row, Row, list]], cfg: dict) -> list[str
         "has no such interval). The intervals stand in the CSV.",
         *notes.multiplicity(cfg, shown, again, decided),
     ]
+
+
+def _scene_notes(grounds: Mapping, pairs: list[tuple[Row, Row, list]]) -> list[str]:
+    """Where few validation scenes carry the intervals: all of a dataset, or those that hold a class."""
+    whole = {place: len(set(ground.scenes)) for place, ground in grounds.items()}
+    found = {f"{dataset}, {size} px": scenes for (dataset, size), scenes in whole.items()}
+    for row, _, gaps in pairs:
+        place = (row.run.dataset, row.run.size)
+        if whole[place] >= notes.FEW_SCENES:
+            named = zip(grounds[place].space.names, gaps)
+            found |= {f"{name} of {place[0]}, {place[1]} px": scenes.n for name, (_, scenes) in named}
+    return notes.few_scenes(found)
 
 
 def _missing(frame: pd.DataFrame, named: set[str]) -> str:

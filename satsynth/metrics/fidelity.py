@@ -1,0 +1,149 @@
+"""How close synthetic pairs come to real training pairs, by an evaluator's features and by their labels (paper, Table 1a)."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from satsynth.metrics import label_statistics as labels
+from satsynth.metrics.frechet import Sample, frechet_distance
+from satsynth.metrics.inception import inception_score, pixel_inception_score
+from satsynth.metrics.kernel import kernel_distance
+from satsynth.metrics.manifold import density_coverage, precision_recall
+from satsynth.pairs import open_view
+from satsynth.randomness import numpy_stream
+from satsynth.runtime import files
+from satsynth.runtime.errors import StoreError
+
+# A set of pairs: folders of features and of stores, of the same rows.
+Parts = Sequence[tuple[Path, Path]]
+BLOCK = 1024  # rows
+
+
+class Measured:
+    """N pairs of a set, drawn at random, with their features.
+
+    Args:
+        parts: folders of features (see `satsynth.segmentation.features.extract`) and of their stores, which are joined in order.
+        count: N.
+        seed: of the choice.
+        role: what the set is called in that choice, so that two sets draw differently.
+
+    Raises:
+        StoreError: features were made of other pairs, or by different evaluators.
+    """
+
+    def __init__(self, parts: Parts, count: int, seed: int, role: str):
+        self.cards = [_card(features, store) for features, store in parts]
+        self.evaluator = _same([card["evaluator_sha256"] for card in self.cards], parts[0][0])
+        self.view = open_view([store for _, store in parts])
+        rows = numpy_stream(seed, "measured", role).permutation(len(self.view))[:count]
+        self.rows, self.parts = np.sort(rows), parts
+        self._starts = np.cumsum([0] + [card["count"] for card in self.cards])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def features(self, name: str) -> np.ndarray:
+        """The chosen rows of one feature file, such as pooled."""
+        return np.concatenate([np.load(folder / f"{name}.npy", mmap_mode="r")[rows] for folder, _, rows in self._chosen()])
+
+    def sample(self, name: str) -> Sample:
+        """The same as a sample for the Frechet distance, read in blocks."""
+        sample = Sample(name)
+        for folder, _, rows in self._chosen():
+            array = np.load(folder / f"{name}.npy", mmap_mode="r")
+            for first in range(0, len(rows), BLOCK):
+                sample.add(array[rows[first : first + BLOCK]])
+        return sample
+
+    def masks(self) -> list[np.ndarray]:
+        """The chosen masks, (n,H,W) uint8 a store."""
+        stores = dict(zip([folder for folder, _ in self.parts], self.view.stores, strict=True))
+        return [np.asarray(stores[folder].masks[rows]) for folder, _, rows in self._chosen()]
+
+    def index(self) -> pd.DataFrame:
+        """The chosen rows of the stores' indices."""
+        return pd.concat([pd.read_csv(store / "index.csv").iloc[rows] for _, store, rows in self._chosen()])
+
+    def _chosen(self) -> list[tuple[Path, Path, np.ndarray]]:
+        cut = [self.rows[(self.rows >= low) & (self.rows < high)] - low for low, high in zip(self._starts, self._starts[1:])]
+        return [(features, store, rows) for (features, store), rows in zip(self.parts, cut, strict=True) if len(rows)]
+
+
+def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: str) -> dict:
+    """All numbers of one source, against real training pairs.
+
+    Args:
+        reference: folders of features and store of the real training pairs.
+        measured: the same for every store of the source.
+        cfg: pairs (the largest N), splits (of IS), subsets and subset_size (of KID), neighbours (of precision and recall),
+            coverage_neighbours, seed.
+        device: where neighbours are searched.
+
+    Returns:
+        count and reference_count (N of either side: the least of `pairs` and what there is), fid, sfid, kid, kid_se, is, is_se, is_logits
+        (p(y|x) from averaged logits), is_pixels (every pixel a sample), precision, recall, density, coverage, class_js, presence_js,
+        component_distance, invalid, margin, evaluator_sha256. Numbers of labels are null for images without masks.
+
+    Raises:
+        StoreError: features of other pairs or other evaluators.
+        MeasureError: fewer than two pairs, or features that are not finite.
+    """
+    real = Measured([reference], cfg["pairs"], cfg["seed"], "reference")
+    made = Measured(measured, min(cfg["pairs"], len(real)), cfg["seed"], "measured")
+    _same([real.evaluator, made.evaluator], measured[0][0])
+    pooled, other = real.features("pooled"), made.features("pooled")
+    probabilities, entropy = made.features("probabilities"), made.features("entropy")
+    kid, kid_se = kernel_distance(pooled, other, cfg["subsets"], min(cfg["subset_size"], len(pooled), len(other)), cfg["seed"])
+    mean, error = inception_score(probabilities[:, 0], cfg["splits"])
+    precision, recall = precision_recall(pooled, other, cfg["neighbours"], device=device)
+    density, coverage = density_coverage(pooled, other, cfg["coverage_neighbours"], device=device)
+    found = {
+        "count": len(made),
+        "reference_count": len(real),
+        "fid": frechet_distance(real.sample("pooled"), made.sample("pooled")),
+        "sfid": frechet_distance(real.sample("spatial"), made.sample("spatial")),
+        **{"kid": kid, "kid_se": kid_se, "is": mean, "is_se": error},
+        "is_logits": inception_score(probabilities[:, 1], cfg["splits"])[0],
+        "is_pixels": pixel_inception_score(probabilities[:, 0], entropy, cfg["splits"])[0],
+        **{"precision": precision, "recall": recall, "density": density, "coverage": coverage},
+        **_labels(real, made),
+    }
+    return {**{name: _plain(value) for name, value in found.items()}, "evaluator_sha256": real.evaluator}
+
+
+def _labels(real: Measured, made: Measured) -> dict[str, float]:
+    classes = real.view.classes
+    quality = labels.code_quality(made.index())
+    unlabelled = not any(any(store.card["class_pixels"]) for store in made.view.stores)
+    if unlabelled:
+        return {**dict.fromkeys(("class_js", "presence_js", "component_distance"), math.nan), **quality}
+    truth, masks = real.masks(), made.masks()
+    return {
+        "class_js": labels.jensen_shannon(labels.pixel_shares(truth, classes), labels.pixel_shares(masks, classes)),
+        "presence_js": labels.jensen_shannon(labels.presence_shares(truth, classes), labels.presence_shares(masks, classes)),
+        "component_distance": labels.size_distance(labels.component_sizes(truth, classes), labels.component_sizes(masks, classes))[0],
+        **quality,
+    }
+
+
+def _card(features: Path, store: Path) -> dict:
+    card = files.read_json(features / "card.json")
+    if card["store_sha256"] != files.sha256(store / "card.json"):
+        raise StoreError(features, f"these features are not those of the pairs in {store}.", "Extract the features again.")
+    return card
+
+
+def _same(hashes: Sequence[str], place: Path) -> str:
+    if len(set(hashes)) > 1:
+        raise StoreError(place, "features of different evaluators meet.", "Extract all features with one evaluator.")
+    return hashes[0]
+
+
+def _plain(value: float) -> float | int | None:
+    if isinstance(value, int):
+        return value
+    return None if math.isnan(value) else float(value)

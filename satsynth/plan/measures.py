@@ -1,0 +1,97 @@
+"""Paths and slices of the measures: an evaluator's features, the fidelity of a source, and the nearest real patch of every pair."""
+
+from satsynth.plan import layout, names, slices
+from satsynth.plan.layout import Layout
+from satsynth.plan.runs import method_of
+
+VIEW = "fidelity"
+FEATURES = ("pooled.npy", "spatial.npy", "probabilities.npy", "entropy.npy", "card.json")
+NEIGHBOURS = ("neighbours.csv", "card.json")
+REAL = "real"  # real validation patches, measured like a source
+REFERENCE, HELD_OUT = "real-train", layout.HELD_OUT
+
+
+def evaluator(resolved: dict) -> tuple[str, int]:
+    """The segmenter and seed whose features everything is measured by."""
+    return resolved["measures"]["evaluator"], resolved["measures"]["evaluator_seed"]
+
+
+def store_of(dataset: str, size: int | str, pairs: str) -> str:
+    """The store of a measured set; the inverse of `layout.set_of`."""
+    base, part = pairs.split("-", 1)
+    return f"results/{dataset}/{size}px/{base}/{part}"
+
+
+def features_of(dataset: str, size: int | str, segmenter: str, seed: int | str, pairs: str) -> str:
+    """Folder of a set's features."""
+    return f"results/{dataset}/{size}px/features/{segmenter}-{seed}/{pairs}"
+
+
+def fidelity_of(dataset: str, size: int | str, segmenter: str, seed: int | str, measured: str) -> str:
+    """File of the numbers of a source, or of `real`."""
+    return f"results/{dataset}/{size}px/fidelity/{segmenter}-{seed}/{measured}.json"
+
+
+def sets_of(plan: Layout, dataset: str, size: int | str, measured: str) -> list[str]:
+    """The measured sets of a source (one unit of R), or of `real`."""
+    if measured == REAL:
+        return [HELD_OUT]
+    return [layout.set_of(folder) for folder in plan.shards(dataset, size, measured, 1)]
+
+
+def tables(resolved: dict) -> list[str]:
+    """The experiments that measure sources instead of training on them."""
+    return [name for name, stanza in resolved["experiments"].items() if stanza.get("view") == VIEW]
+
+
+def table_rows(resolved: dict, experiment: str) -> list[dict]:
+    """The rows of a fidelity table: for each dataset the real validation patches, then every source, as plain values."""
+    stanza = resolved["experiments"][experiment]
+    return [
+        {"dataset": dataset, "source": source, "method": None if source == REAL else method_of(resolved, source)}
+        for dataset in stanza["datasets"]
+        for source in (REAL, *stanza["sources"])
+    ]
+
+
+def table_files(plan: Layout, experiment: str) -> dict[str, list[str]]:
+    """What a fidelity table is made of, in the order of its rows: fidelity, and the neighbours of every set of a row."""
+    resolved = plan.resolved
+    size, (name, seed) = resolved["experiments"][experiment]["size"], evaluator(resolved)
+    rows = table_rows(resolved, experiment)
+    sets = [(row["dataset"], pairs) for row in rows for pairs in sets_of(plan, row["dataset"], size, row["source"])]
+    folders = [layout.neighbours_of(dataset, size, name, seed, pairs) for dataset, pairs in sets]
+    return {
+        "fidelity": [fidelity_of(row["dataset"], size, name, seed, row["source"]) for row in rows],
+        "neighbours": layout.files_of(folders, "neighbours.csv"),
+        "searched": layout.files_of(folders, "card.json"),
+    }
+
+
+def table(plan: Layout, experiment: str) -> dict:
+    """The slice of the config that a fidelity table depends on."""
+    resolved = plan.resolved
+    stanza = resolved["experiments"][experiment]
+    rows = [
+        {
+            **row,
+            "format": resolved["datasets"][row["dataset"]]["format"],
+            "sets": len(sets_of(plan, row["dataset"], stanza["size"], row["source"])),
+        }
+        for row in table_rows(resolved, experiment)
+    ]
+    kept = {key: stanza[key] for key in ("view", "size", "title")}
+    measures = {key: resolved["measures"][key] for key in ("evaluator", "null_quantile", "neighbours", "coverage_neighbours")}
+    return slices.ordered({**kept, "rows": rows, **measures})
+
+
+def numbers(resolved: dict) -> dict:
+    """The slice of the config that fidelity depends on."""
+    kept = ("pairs", "splits", "subsets", "subset_size", "neighbours", "coverage_neighbours", "seed")
+    return slices.ordered({key: resolved["measures"][key] for key in kept})
+
+
+def set_pattern(sources) -> str:
+    """A wildcard constraint for measured sets."""
+    shards = rf"({names.alternatives(sources)})-shard-[0-9]{{{names.SHARD_DIGITS}}}"
+    return rf"{REFERENCE}|{HELD_OUT}|{shards}"

@@ -1,0 +1,140 @@
+"""How close the pairs of every source come to real training pairs (paper, Table 1a), and whether any is a copy."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from satsynth.metrics.memorisation import calibrated
+from satsynth.reporting import markup, notes, published
+from satsynth.runtime import files
+from satsynth.runtime.errors import StoreError
+
+LEAD = (("Dataset", "dataset"), ("px", "size"))
+REAL = "real"  # the row of the real validation patches: what a perfect generator would reach
+MEASURES = (
+    *("count", "reference_count", "fid", "sfid", "kid", "kid_se", "is", "is_se", "is_logits", "is_pixels"),
+    *("precision", "recall", "density", "coverage", "class_js", "presence_js", "component_distance", "invalid", "margin"),
+)
+COPIES = ("copies_features", "copies_pixels", "copies_expected", "null_count")
+COLUMNS = ("dataset", "size", "source", "method", *MEASURES, *COPIES, "paper_fid", "paper_sfid", "paper_is", "evaluator_sha256")
+HEADER = (
+    *("Pairs", "N", "FID ↓", "sFID ↓", "KID ×10³ ↓", "IS ↑", "Precision ↑", "Recall ↑", "Density ↑", "Coverage ↑"),
+    *("Class JS ↓", "Presence JS ↓", "Component size ↓", "Invalid codes (%)", "Near copies (%)", "Paper FID", "Paper sFID", "Paper IS"),
+)
+
+
+def write(rows: Sequence[Mapping], cfg: Mapping, out: dict[str, str | Path]) -> markup.Table:
+    """Make the table and write it to `out` (keys csv, md, tex); see `tabulate`."""
+    table = tabulate(rows, cfg)
+    markup.write(table, out)
+    return table
+
+
+def tabulate(rows: Sequence[Mapping], cfg: Mapping) -> markup.Table:
+    """A row a source, after the row of the real validation patches of its dataset.
+
+    Near copies: the share of pairs that lie closer to a real training patch than the `null_quantile` of the real validation patches do,
+    by the evaluator's features and by pixels, under the eight flips and turns; a generator that invents has that quantile itself.
+
+    Args:
+        rows: dicts of dataset, source ("real" for the validation patches), method, format, fidelity (JSON of
+            `satsynth.metrics.fidelity.score`) and neighbours (CSV files of `satsynth.segmentation.memorisation.find`).
+        cfg: title, size, null_quantile, neighbours, coverage_neighbours, evaluator (its name).
+
+    Raises:
+        StoreError: rows of one dataset were measured by different evaluators.
+    """
+    nulls = {row["dataset"]: _distances(row["neighbours"]) for row in rows if row["source"] == REAL}
+    frame = pd.DataFrame([_row(row, cfg, nulls[row["dataset"]]) for row in rows]).reindex(columns=COLUMNS)
+    for dataset, part in frame.groupby("dataset"):
+        if part["evaluator_sha256"].nunique() > 1:
+            cause = f"the rows of {dataset} were measured by different evaluators."
+            raise StoreError(rows[0]["fidelity"], cause, "Run the table's rules again.")
+    lead = notes.leading(frame, LEAD)
+    cells = [(*(str(row[key]) for _, key in lead), *_cells(row)) for row in frame.to_dict("records")]
+    header = (*(name for name, _ in lead), *HEADER)
+    shown = [place for place, name in enumerate(header) if not name.startswith("Paper") or any(row[place] != markup.NONE for row in cells)]
+    picked = tuple(tuple(row[place] for place in shown) for row in cells)
+    return markup.Table(notes.title(cfg, frame, LEAD), frame, tuple(header[place] for place in shown), picked, _notes(frame, cfg))
+
+
+def _distances(paths: Sequence[str | Path]) -> dict[str, np.ndarray]:
+    table = pd.concat([pd.read_csv(path, usecols=["feature_distance", "pixel_distance"]) for path in paths])
+    return {"features": table["feature_distance"].to_numpy(), "pixels": table["pixel_distance"].to_numpy()}
+
+
+def _row(row: Mapping, cfg: Mapping, null: Mapping[str, np.ndarray]) -> dict:
+    measured = {name: math.nan if value is None else value for name, value in files.read_json(row["fidelity"]).items()}
+    found = {**measured, "dataset": row["dataset"], "size": cfg["size"], "source": row["source"]}
+    found["method"] = row["method"]
+    found["null_count"] = len(null["features"])
+    if row["source"] != REAL:
+        distances = _distances(row["neighbours"])
+        for name in ("features", "pixels"):
+            calibration = calibrated(distances[name], null[name], cfg["null_quantile"])
+            found |= {f"copies_{name}": calibration.share, "copies_expected": calibration.expected}
+    paper = published.quality(row["format"], cfg["size"], row["method"])
+    if paper is not None:
+        found |= {"paper_fid": paper[0], "paper_sfid": paper[1], "paper_is": paper[2]}
+    return found
+
+
+def _cells(row: Mapping) -> tuple[str, ...]:
+    def text(name: str, digits: int = 2, scale: float = 1) -> str:
+        return markup.number(float(row[name]) * scale, digits=digits)
+
+    name = "real validation patches" if row["source"] == REAL else row["source"]
+    copies = markup.NONE if row["source"] == REAL else f"{text('copies_features', 1, 100)} / {text('copies_pixels', 1, 100)}"
+    return (
+        name,
+        markup.count(row["count"]),
+        *(text("fid"), text("sfid"), markup.plus_minus(1e3 * row["kid"], 1e3 * row["kid_se"]), markup.plus_minus(row["is"], row["is_se"])),
+        *(text(key) for key in ("precision", "recall", "density", "coverage")),
+        *(text(key, 3) for key in ("class_js", "presence_js")),
+        text("component_distance"),
+        text("invalid", 2, 100),
+        copies,
+        *(text(key) for key in ("paper_fid", "paper_sfid", "paper_is")),
+    )
+
+
+def _notes(frame: pd.DataFrame, cfg: Mapping) -> tuple[str, ...]:
+    hashes = markup.listing(
+        [f"{digest[:12]} ({dataset})" for dataset, digest in frame.groupby("dataset")["evaluator_sha256"].first().items()]
+    )
+    said = [
+        f"Measured by the features of one frozen segmenter a dataset, {cfg['evaluator']}, trained on the real training patches (weights "
+        f"{hashes}). Numbers of another evaluator, of Inception above all, do not compare with these.",
+        "Against real training patches. FID: last encoder stage, averaged over the map; sFID: first seven channels of the stage with a map "
+        "of about 16 × 16; IS: spatial mean of the softmax; KID: cubic kernel, mean and standard error over subsets. Precision and recall "
+        f"with k = {cfg['neighbours']}, density and coverage with k = {cfg['coverage_neighbours']}.",
+        "N pairs are measured against as many real training patches, both drawn at random; FID and sFID are biased upwards by a small N, "
+        "so only rows of one N compare." + _unequal(frame),
+        "The row of real validation patches is what a generator that had learned the scenes perfectly, but no more, would get.",
+        "Class JS and presence JS: Jensen–Shannon distance (base 2) of the shares of pixels, and of pairs, that hold each class. Component "
+        "size: Wasserstein distance of the base-2 logarithms of the areas of connected regions, mean over classes. Empty for sources "
+        "without masks.",
+        f"Near copies (features / pixels): pairs nearer a real training patch than the {notes.percent(cfg['null_quantile'])} quantile of "
+        f"the real validation patches, under eight flips and turns. Of pairs that are no copies, {_expected(frame)}.",
+    ]
+    return tuple(said)
+
+
+def _expected(frame: pd.DataFrame) -> str:
+    """What share of pairs lies below the threshold where nothing is copied; it differs where the validation patches are few."""
+    parts = []
+    for dataset, part in frame[frame["source"] != REAL].groupby("dataset"):
+        nulls, share = int(part["null_count"].iloc[0]), 100 * part["copies_expected"].iloc[0]
+        parts.append(
+            f"about {markup.number(share, digits=1)} % is expected on {dataset}, whose {markup.count(nulls)} validation patches set it"
+        )
+    return markup.listing(parts)
+
+
+def _unequal(frame: pd.DataFrame) -> str:
+    made = frame[frame["source"] != REAL]
+    lower = frame.loc[(frame["source"] == REAL) & (frame["count"] < made["count"].max()), "dataset"].unique()
+    return f" There are fewer validation patches than that on {markup.listing(lower)}." if len(lower) else ""

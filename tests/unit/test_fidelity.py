@@ -1,0 +1,143 @@
+"""Fidelity: numbers of equal and of different sets, equal N, labels, and the table that tells them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from reporting_fixtures import SPACE, write_json, write_pairs
+
+from satsynth.metrics.fidelity import Measured, score
+from satsynth.metrics.frechet import Sample, frechet_distance
+from satsynth.metrics.label_statistics import jensen_shannon, pixel_shares
+from satsynth.pairs import StoreWriter
+from satsynth.reporting import markup
+from satsynth.reporting.fidelity import tabulate
+from satsynth.runtime import files
+from satsynth.runtime.errors import MeasureError, StoreError
+
+WIDTH = 6
+CFG = {"pairs": 1000, "splits": 1, "subsets": 8, "subset_size": 20, "neighbours": 3, "coverage_neighbours": 5, "seed": 0}
+TABLE = {"title": "Fidelity", "size": 16, "null_quantile": 0.01, "neighbours": 3, "coverage_neighbours": 5, "evaluator": "unet"}
+
+
+def describe(folder, store, *, shift=0.0, evaluator="e", seed=0):
+    """Features of a store that nobody has to look at: normal ones around `shift`."""
+    stream = np.random.default_rng(seed)
+    card = files.read_json(store / "card.json")
+    count, classes = card["count"], card["classes"]
+    folder.mkdir(parents=True)
+    np.save(folder / "pooled.npy", stream.normal(shift, 1, (count, WIDTH)).astype(np.float32))
+    np.save(folder / "spatial.npy", stream.normal(shift, 2, (count, WIDTH)).astype(np.float32))
+    probabilities = stream.dirichlet(np.ones(classes), (count, 2))
+    np.save(folder / "probabilities.npy", probabilities)
+    np.save(folder / "entropy.npy", -(probabilities[:, 0] * np.log(probabilities[:, 0])).sum(1))
+    write_json(folder / "card.json", {"count": count, "evaluator_sha256": evaluator, "store_sha256": files.sha256(store / "card.json")})
+    return folder
+
+
+def part(folder, name, *, count=40, store_seed=0, **features):
+    store = write_pairs(folder / name / "store", count=count, size=16, seed=store_seed)
+    return describe(folder / name / "features", store, **features), store
+
+
+def test_a_set_against_itself_is_perfect(tmp_path):
+    same = part(tmp_path, "real")
+    found = score(same, [same], CFG, device="cpu")
+    assert found["count"] == found["reference_count"] == 40
+    assert found["fid"] == pytest.approx(0, abs=1e-6) and found["sfid"] == pytest.approx(0, abs=1e-6)
+    assert found["precision"] == found["recall"] == found["coverage"] == 1
+    assert found["class_js"] == found["presence_js"] == found["component_distance"] == 0
+    assert found["invalid"] is None and found["margin"] is None  # real pairs have no codes
+
+
+def test_a_shifted_set_is_as_far_as_its_moments_say(tmp_path):
+    real, near, far = part(tmp_path, "real"), part(tmp_path, "near", seed=1), part(tmp_path, "far", seed=1, shift=3.0, store_seed=5)
+    close, distant = (score(real, [other], CFG, device="cpu") for other in (near, far))
+    assert distant["fid"] > 10 * close["fid"] and distant["kid"] > 10 * abs(close["kid"]) and distant["precision"] < close["precision"]
+    pooled = [Sample().add(np.load(folder / "pooled.npy")) for folder, _ in (real, far)]
+    assert distant["fid"] == pytest.approx(frechet_distance(*pooled))
+    masks = [np.load(store / "masks.npy") for _, store in (real, far)]
+    assert distant["class_js"] == pytest.approx(jensen_shannon(*(pixel_shares(array, SPACE.count) for array in masks)))
+
+
+def test_shards_are_one_set_and_n_is_equal(tmp_path):
+    real = part(tmp_path, "real", count=30)
+    shards = [part(tmp_path, f"shard{number}", seed=number, store_seed=number, count=25) for number in range(3)]
+    found = score(real, shards, CFG, device="cpu")
+    assert found["count"] == found["reference_count"] == 30
+    chosen = Measured(shards, 30, 0, "measured")
+    whole = np.concatenate([np.load(folder / "pooled.npy") for folder, _ in shards])
+    np.testing.assert_array_equal(chosen.features("pooled"), whole[chosen.rows])
+    masks = np.concatenate([np.load(store / "masks.npy") for _, store in shards])
+    np.testing.assert_array_equal(np.concatenate(chosen.masks()), masks[chosen.rows])
+    assert len(set((chosen.rows // 25).tolist())) == 3, "the choice is from all shards"
+    assert score(real, shards, {**CFG, "pairs": 12, "subset_size": 5}, device="cpu")["count"] == 12
+
+
+def test_images_without_masks_have_no_label_numbers(tmp_path):
+    real = part(tmp_path, "real")
+    with StoreWriter(tmp_path / "bare/store", size=16, classes=SPACE.count, facts={}) as writer:
+        for _ in range(20):
+            writer.append(np.zeros((16, 16, 3), np.uint8), np.full((16, 16), 255, np.uint8))
+    bare = describe(tmp_path / "bare/features", tmp_path / "bare/store"), tmp_path / "bare/store"
+    found = score(real, [bare], CFG, device="cpu")
+    assert found["class_js"] is None and found["presence_js"] is None and found["component_distance"] is None
+    assert found["fid"] > 0
+
+
+def test_features_that_do_not_belong_together_are_refused(tmp_path):
+    real = part(tmp_path, "real")
+    with pytest.raises(StoreError, match="different evaluators"):
+        score(real, [part(tmp_path, "other", evaluator="f")], CFG, device="cpu")
+    strange = real[0], part(tmp_path, "third", store_seed=9)[1]
+    with pytest.raises(StoreError, match="not those of the pairs"):
+        score(real, [strange], CFG, device="cpu")
+    with pytest.raises(MeasureError):
+        score(real, [part(tmp_path, "one", count=1)], CFG, device="cpu")
+
+
+def neighbours(path, feature, pixel):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame({"row": range(len(feature)), "feature_distance": feature, "pixel_distance": pixel}).to_csv(path, index=False)
+    return path
+
+
+def rows_of(tmp_path, *, evaluator="e", source_format="demo", method="satsynth"):
+    """The validation patches, and a source of which a tenth are copies by features and none by pixels."""
+    numbers = score(part(tmp_path, "real"), [part(tmp_path, "made", seed=1)], CFG, device="cpu")
+    validation = write_json(tmp_path / "val.json", {**numbers, "fid": 1.5, "count": 30})
+    made = write_json(tmp_path / "made.json", {**numbers, "fid": 7.25, "evaluator_sha256": evaluator})
+    null = neighbours(tmp_path / "null.csv", np.linspace(1, 2, 200), np.linspace(10, 20, 200))
+    near = neighbours(tmp_path / "near.csv", np.r_[np.full(10, 0.1), np.full(40, 1.5)], np.full(50, 15.0))
+    clean = neighbours(tmp_path / "clean.csv", np.full(50, 1.5), np.full(50, 15.0))
+    same = {"dataset": "town", "format": source_format}
+    return [
+        {**same, "source": "real", "method": None, "fidelity": validation, "neighbours": [null]},
+        {**same, "source": "base", "method": method, "fidelity": made, "neighbours": [near, clean]},
+    ]
+
+
+def test_the_table_tells_sources_copies_and_what_is_to_be_expected(tmp_path):
+    table = tabulate(rows_of(tmp_path), TABLE)
+    first, second = table.frame.to_dict("records")
+    assert first["source"] == "real" and math.isnan(first["copies_features"])
+    assert second["copies_features"] == pytest.approx(0.1) and second["copies_pixels"] == 0
+    assert second["copies_expected"] == pytest.approx(2 / 201)
+    cells = dict(zip(table.header, table.rows[1]))
+    assert cells["Pairs"] == "base" and cells["FID ↓"] == "7.25" and cells["Near copies (%)"] == "10.0 / 0.0"
+    assert "Paper FID" not in cells, "the paper has no such numbers of this dataset"
+    said = " ".join(table.notes)
+    assert "about 1.0 % is expected on town, whose 200 validation patches" in said and "fewer validation patches" in said
+    markup.to_latex(table), markup.to_csv(table)
+
+
+def test_the_papers_numbers_stand_beside_ours_at_its_size(tmp_path):
+    table = tabulate(rows_of(tmp_path, source_format="isaid"), {**TABLE, "size": 128})
+    cells = dict(zip(table.header, table.rows[1]))
+    assert (cells["Paper FID"], cells["Paper sFID"], cells["Paper IS"]) == ("8.66", "3.10", "1.17")
+
+
+def test_rows_of_different_evaluators_make_no_table(tmp_path):
+    with pytest.raises(StoreError, match="different evaluators"):
+        tabulate(rows_of(tmp_path, evaluator="f"), TABLE)
