@@ -119,6 +119,9 @@ def registered(folder: str) -> tuple[str, ...]:
     for path in sorted(ROOT.joinpath(*folder.split(".")).glob("*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+        values = {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+        if "NEEDS" in values:  # trained on top of other weights, by a call of its own: no grid can name it
+            continue
         if CONTRACTS[folder] in functions and (folder != "satsynth.diffusion" or "train" in functions):
             found.append(path.stem)
     return tuple(found)

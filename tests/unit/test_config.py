@@ -164,6 +164,7 @@ def test_the_segmentation_pages_examples_resolve():
         ({"experiments": {"gain": {"sources": ["cascade"]}}}, "experiments.gain.sources", "view gain does not read it"),
         ({"experiments": {"fidelity": {"sources": ["base"]}}}, "experiments.fidelity.sources", "makes pairs of 32 px"),
         ({"experiments": {"fidelity": {"sources": ["nobody"]}}}, "experiments.fidelity.sources", "'nobody' is no source"),
+        ({"segmenters": {"semgan": {}}}, "segmenters.semgan.network", "'semgan' is not known"),  # no grid can train it
         ({"measures": {"evaluator": "unet"}}, "measures.evaluator", "no segmenter of this config"),
         ({"measures": {"null_quantile": 1}}, "measures.null_quantile", "1"),
         (

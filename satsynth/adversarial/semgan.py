@@ -1,0 +1,213 @@
+"""SemGAN as a generator of pairs (Li et al. 2021): training, weights, sampling; the functions of `satsynth.diffusion.ddpm`."""
+
+import logging
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+
+from satsynth.adversarial.generator import Generator, check_size, measure_mean_latent
+from satsynth.adversarial.loop import drive
+from satsynth.adversarial.training import COLUMNS, Game, build_generator
+from satsynth.codes import Codes
+from satsynth.diffusion import previews as sheets
+from satsynth.diffusion.stacks import Stacks, decode
+from satsynth.diffusion.training import MILESTONES
+from satsynth.fitting import Recipe, choose_precision
+from satsynth.pairs import open_view
+from satsynth.randomness import torch_stream
+from satsynth.runtime import files
+from satsynth.runtime.errors import ConfigError, WeightsError
+
+log = logging.getLogger(__name__)
+KIND, FORMAT = "semgan", 1
+# The labels are logits of the classes; their real counterparts are one-hot.
+CODES = "onehot"
+
+
+def train(
+    stores: dict[int, Path],
+    cfg: dict,
+    *,
+    weights: Path,
+    card: Path,
+    history: Path,
+    previews: Path,
+    work: Path,
+    device: str,
+    wall_seconds: float | None,
+) -> None:
+    """Train SemGAN on the store of side `cfg["size"]`; an interrupted training goes on from its checkpoint.
+
+    Ignore pixels take the class of the nearest labelled pixel; pairs without any label are left out.
+
+    Args:
+        stores: side in pixels -> folder of the store.
+        cfg: kind, size (a power of two), seed, flips, precision, mixing (probability of two latents in a pair), feature_matching (weight);
+            `network`: latent, mapping_layers, channel_base, max_channels (see `satsynth.adversarial.generator.Generator`), label_width
+            (see `satsynth.adversarial.discriminators.PatchDiscriminator`); `training`: steps, batch, learning_rate, betas (as if no
+            regulariser took steps), log_every, `ema` (decay, warmup), and warmup, decay and power of `satsynth.fitting.Recipe`; `r1`:
+            weight, every; `path_length`: weight, every, decay, shrink (its batch is the batch divided by it); every 0 leaves a
+            regulariser out; `previews`: count, sampler (see `draw`).
+        weights: running average of the generator's parameters and the mean latent, safetensors, float32.
+        card: what `load` and a reader need to know, JSON.
+        history: CSV; see `satsynth.adversarial.training.COLUMNS`; `loss` is the generator's.
+        previews: PNG, uncurated samples at a quarter, half, three quarters and all of the steps.
+        work: folder of the checkpoint and the previews so far.
+        device: "cpu" or "cuda".
+        wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent; None for no limit.
+
+    Raises:
+        TrainingError: a loss or gradient is not finite, or the time budget is spent; the checkpoint is kept.
+        StoreError, ConfigError: data or config that cannot be used.
+    """
+    recipe = _check(cfg)
+    view = open_view([stores[cfg["size"]]])
+    if view.size != cfg["size"]:
+        cause = f"the store {view.stores[0].folder} holds {view.size} px, not {cfg['size']}."
+        raise ConfigError("size", cause, "Name the store of that size.")
+    codes = Codes(CODES, view.classes)
+    stacks = Stacks([view], codes, cfg["flips"], device)
+    game = Game(cfg, stacks, device, choose_precision(cfg["precision"], device) == "bfloat16")
+    milestones = sorted({max(1, round(share * recipe.steps)) for share in MILESTONES})
+    shown = _Previews(cfg, codes, Path(work), device)
+
+    def after_step(done: int) -> None:
+        if done in milestones:
+            with game.average.swap():
+                measure_mean_latent(game.generator, torch_stream(cfg["seed"], "mean latent", device=device))
+                shown.take(game.generator, done)
+
+    parameters = {name: sum(parameter.numel() for parameter in player.parameters()) for name, player in game.players.items()}
+    millions = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in parameters.items())
+    log.info("%s: parameters: %s; %d pairs on %s", KIND, millions, len(stacks), device)
+    table = drive(
+        KIND,
+        game,
+        steps=recipe.steps,
+        batch=recipe.batch,
+        log_every=recipe.log_every,
+        columns=COLUMNS,
+        device=device,
+        work=Path(work),
+        after_step=after_step,
+        wall_seconds=wall_seconds,
+    )
+    sheets.write(previews, shown.rows(milestones), codes.classes)
+    margin, invalid = shown.quality
+    files.write_text(history, table.to_csv(index=False, lineterminator="\n"))
+    tensors = {**game.average.state_dict(), "mean_latent": game.generator.mean_latent}
+    with files.replacing(weights) as partial:
+        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, partial)
+    facts = {
+        "format": FORMAT,
+        "kind": KIND,
+        "size": cfg["size"],
+        "low": None,
+        "codes": codes.kind,
+        "classes": codes.classes,
+        "ignore_word": codes.ignore_word,
+        "network": cfg["network"],
+        "parameters": parameters["generator"],
+        "parameters_of_discriminators": [parameters["images"], parameters["labels"]],
+        "steps": recipe.steps,
+        "images_seen": recipe.steps * recipe.batch,
+        "pairs": len(stacks),
+        "pairs_left_out": len(view) - len(stacks),
+        "seed": cfg["seed"],
+        "data": {str(view.size): files.sha256(view.stores[0].folder / "card.json")},
+        "margin": margin,
+        "invalid": invalid,
+        "weights_sha256": files.sha256(weights),
+    }
+    files.write_json(card, facts)
+
+
+def load(weights: Path, card: dict, device: str | torch.device) -> Generator:
+    """The averaged generator in evaluation mode, without gradients.
+
+    Raises:
+        WeightsError: the file is missing, is not the one that the card describes, or does not fit the card's network.
+    """
+    weights = Path(weights)
+    again = "Delete weights and card and train again."
+    if not weights.is_file():
+        raise WeightsError(weights, "there is no such file.", "Train the generator first.")
+    if card.get("kind") != KIND or card.get("format") != FORMAT:
+        raise WeightsError(weights, f"its card says {card.get('kind')} of format {card.get('format')}, not {KIND} of {FORMAT}.", again)
+    if files.sha256(weights) != card["weights_sha256"]:
+        raise WeightsError(weights, "the content is not what its card says.", again)
+    generator = build_generator(card, card["classes"])
+    try:
+        generator.load_state_dict(load_file(weights, device="cpu"))
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        raise WeightsError(weights, f"they do not fit the network of their card ({error}).", again) from error
+    return generator.to(device).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def draw(generator: Generator, sampler: dict, count: int, stream: torch.Generator, low: torch.Tensor | None = None) -> torch.Tensor:
+    """Sample `count` pairs in one evaluation of the network.
+
+    Args:
+        generator: see `load`.
+        sampler: truncation: styles move to the mean latent until this share of their distance is left (Karras et al. 2019); 1 for none.
+        count: N.
+        stream: all randomness comes from it.
+        low: not used.
+
+    Returns:
+        (N,3+K,S,S) float32: colours clipped to [-1,1], and label logits, whose largest is the nearest one-hot word.
+
+    Raises:
+        ConfigError: truncation is not in [0, 1].
+    """
+    share = sampler["truncation"]
+    if not 0 <= share <= 1:
+        raise ConfigError("sampler.truncation", f"{share} is no share.", "Give 0 to 1; 1 truncates nothing.")
+    z = torch.randn((count, generator.latent), generator=stream, device=stream.device)
+    styles = generator.mean_latent.lerp(generator.map(z), share)
+    image, logits = generator(styles, generator.draw_noise(count, stream))
+    return torch.cat([image.clamp(-1, 1), logits], 1)
+
+
+def _check(cfg: dict) -> Recipe:
+    """The recipe of a config that can be used."""
+    check_size(cfg["size"])
+    recipe = Recipe.of(cfg["training"])
+    if recipe.steps < 1:
+        raise ConfigError("training.steps", f"{recipe.steps} steps train nothing.", "Give at least 1.")
+    if recipe.accumulate != 1:
+        raise ConfigError("training.accumulate", "discriminators look at whole batches.", "Set it to 1 and lower training.batch.")
+    if recipe.clip is not None:
+        raise ConfigError("training.clip", "the gradients of adversarial training are not clipped.", "Set it to null.")
+    if not 0 <= cfg["mixing"] <= 1:
+        raise ConfigError("mixing", f"{cfg['mixing']} is no probability.", "Give 0 to 1.")
+    for section in ("r1", "path_length"):
+        if cfg[section]["every"] < 0:
+            raise ConfigError(f"{section}.every", f"{cfg[section]['every']} is no number of steps.", "Give 0 (never) or more.")
+    if cfg["path_length"]["shrink"] < 1:
+        raise ConfigError("path_length.shrink", f"a batch cannot be divided by {cfg['path_length']['shrink']}.", "Give 1 or more.")
+    return recipe
+
+
+class _Previews:
+    """Samples of the same latents at every milestone; kept in files, so that a resumed training shows the early ones too."""
+
+    def __init__(self, cfg: dict, codes: Codes, work: Path, device: str):
+        self.settings, self.seed, self.codes, self.work, self.device = cfg["previews"], cfg["seed"], codes, work, device
+        self.quality = None
+
+    def _path(self, step: int) -> Path:
+        return self.work / f"preview-{step}.npz"
+
+    def take(self, generator: Generator, step: int) -> None:
+        stream = torch_stream(self.seed, "previews", device=self.device)
+        stacks = draw(generator, self.settings["sampler"], self.settings["count"], stream)
+        images, masks, margins, invalid = decode(stacks, self.codes)
+        self.quality = float(margins.mean()), float(invalid.mean())
+        sheets.save(self._path(step), images, masks)
+
+    def rows(self, steps: list[int]) -> list:
+        return [sheets.load(self._path(step)) for step in steps if self._path(step).is_file()]

@@ -1,0 +1,95 @@
+"""SemGAN finds the labels of its sixteen training pairs by search in its own latent space."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from satsynth.adversarial import semgan
+from satsynth.pairs import StoreWriter
+from satsynth.segmentation.prediction import evaluate
+from satsynth.segmentation.semgan_training import train_encoder
+from satsynth.segmentation.training import train
+
+SIZE, PAIRS, CLASSES = 32, 16, 3
+COLOURS = np.array([[70, 110, 60], [40, 50, 110], [190, 180, 170]])
+TRAINING = {"optimizer": "adamw", "learning_rate": 2.0e-3, "betas": [0.9, 0.99], "weight_decay": 0.0, "batch": 16, "accumulate": 1}
+RECIPE = {**TRAINING, "warmup": 10, "decay": "cosine", "power": 1.0, "clip": 5.0, "log_every": 50}
+SEGMENTER = {"encoder": "resnet18", "encoder_weights": "none", "precision": "float32", "head_rate": 1.0, "exposures": 1.0}
+GENERATOR = {
+    "kind": "semgan",
+    "size": SIZE,
+    "network": {"latent": 64, "mapping_layers": 4, "channel_base": 768, "max_channels": 48, "label_width": 8},
+    "r1": {"weight": 5.0, "every": 16},  # StyleGAN2's 10 is for large images; in proportion to the pixels it would be far less
+    "path_length": {"weight": 2.0, "every": 8, "decay": 0.01, "shrink": 2},
+    "feature_matching": 2.0,
+    "mixing": 0.9,
+    "flips": "d4",
+    "precision": "float32",
+    "seed": 1,
+    "previews": {"count": 8, "sampler": {"truncation": 1.0}},
+    "training": {
+        "steps": 600,
+        "batch": 16,
+        "learning_rate": 2.0e-3,
+        "betas": [0.0, 0.99],
+        "log_every": 50,
+        "ema": {"decay": 0.98, "warmup": False},
+    },
+}
+ENCODER = {
+    **SEGMENTER,
+    "network": "semgan",
+    "style_width": 64,
+    # A generator this young makes any image with any labels: the search must stay near styles that the encoder knows.
+    "search": {"steps": 30, "learning_rate": 0.02, "pixels": 0.1, "noise": 100.0, "consistency": 1.0, "seed": 0},
+    "loss": {"perceptual": 10.0, "labels": 1.0, "skip_first": False},
+    "training": {**RECIPE, "steps": 450, "learning_rate": 3.0e-3},
+}
+
+
+def write_pairs(folder):
+    """Fields with straight borders: every pixel has the class of the nearest of three sites, which lie apart."""
+    numbers = np.random.default_rng(0)
+    grid = np.stack(np.mgrid[:SIZE, :SIZE], -1)
+    with StoreWriter(folder, size=SIZE, classes=CLASSES) as writer:
+        for _ in range(PAIRS):
+            angles = numbers.uniform(0, 2 * np.pi) + np.array([0.0, 2.1, 4.2])
+            sites = SIZE / 2 + SIZE / 3 * np.stack([np.sin(angles), np.cos(angles)], -1) + numbers.normal(0, 2, (3, 2))
+            distances = ((grid[:, :, None] - sites) ** 2).sum(-1)
+            mask = numbers.permutation(CLASSES)[distances.argmin(-1)].astype(np.uint8)
+            image = COLOURS[mask] + numbers.normal(0, 10, 3) + numbers.normal(0, 4, (SIZE, SIZE, 3))
+            writer.append(image.clip(0, 255).astype(np.uint8), mask)
+    return folder
+
+
+def outputs(folder) -> dict:
+    names = {"weights": "weights.safetensors", "card": "card.json", "history": "history.csv", "work": "work"}
+    return {key: folder / name for key, name in names.items()}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Sums in one order, whatever the machine: the score of so small a game moves with the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_semgan_segments_its_sixteen_training_pairs(tmp_path):
+    store = write_pairs(tmp_path / "store")
+    files = {name: outputs(tmp_path / name) for name in ("evaluator", "generator", "encoder")}
+    common = {"device": "cpu", "wall_seconds": None}
+    previews = tmp_path / "previews.png"
+    train([store], [], {**SEGMENTER, "network": "unet", "training": {**RECIPE, "steps": 60}}, 0, **files["evaluator"], **common)
+    semgan.train({SIZE: store}, GENERATOR, **files["generator"], previews=previews, **common)
+    frozen = {name: (files[name]["weights"], files[name]["card"]) for name in ("generator", "evaluator")}
+    train_encoder([store], [], ENCODER, 0, **frozen, **files["encoder"], **common)
+    weights, card = (files["encoder"][name] for name in ("weights", "card"))
+    scores = {"metrics": tmp_path / "metrics.json", "confusion": tmp_path / "confusion.npy", "device": "cpu"}
+    found = evaluate(weights, card, store, **scores, batch=16, mode="patches", overlap=None)
+    assert found["miou"] >= 0.9 and not found["absent"]
+    with Image.open(previews) as sheet:
+        assert np.array(sheet).std() > 20
