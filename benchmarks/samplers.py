@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/samplers.py
 
-The denoiser is the posterior mean of a mixture of Gaussians with +-1 bits, so what samples lack is the solver's fault alone. Printed for every
-sampler: evaluations of the network, sliced Wasserstein-1 distance from the mixture (mean over sets of 2,000 samples), its ratio to that of
-1000 ancestral steps with the standard error, and the standard deviation within a mode (ideally 1). Aim: 50 times fewer evaluations at a
-ratio of 1 within its error.
+The denoiser is the posterior mean of a mixture of Gaussians with +-1 bits, so what samples lack is the solver's fault alone. Printed for
+every sampler: evaluations of the network, sliced Wasserstein-1 distance from the mixture (mean over sets of 2,000 samples), its ratio to
+that of 1000 ancestral steps with the standard error, and the standard deviation within a mode (ideally 1). Aim: 50 times fewer evaluations
+at a ratio of 1 within its error.
 """
 
 import sys

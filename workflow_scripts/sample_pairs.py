@@ -9,14 +9,15 @@ def work(task: Task) -> None:
     from satsynth.pairs import bounds
     from satsynth.runtime.files import read_json
 
-    count = read_json(task.input["real"])["count"]
-    first, last = bounds(int(task.wildcards["shard"]), task.cfg["shards"], count)
+    real = read_json(task.input["real"])
+    first, last = bounds(int(task.wildcards["shard"]), task.cfg["shards"], real["count"])
     stages = [
         {"weights": weights, "card": read_json(card), "sampler": sampler}
         for weights, card, sampler in zip(task.input["weights"], task.input["cards"], task.cfg["samplers"], strict=True)
     ]
     folder, seed, block = task.output["card"].parent, task.cfg["seed"], task.cfg["block"]
-    sample_shard(stages, folder=folder, seed=seed, block=block, first=first, last=last, device=task.device)
+    pairs = {"seed": seed, "block": block, "first": first, "last": last, "classes": real["classes"]}
+    sample_shard(stages, folder=folder, **pairs, device=task.device)
 
 
 if __name__ == "__main__":

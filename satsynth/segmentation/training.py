@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
-from satsynth.pairs import open_view
+from satsynth.pairs import check_one_origin, open_view
 from satsynth.randomness import derive
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
@@ -59,7 +59,10 @@ def train(
         ConfigError, StoreError, WeightsError: what was given cannot be used.
         TrainingError: the loss is not finite, or the time budget is spent.
     """
-    mixture = Mixture(open_view(real) if real else None, open_view(synthetic) if synthetic else None, device)
+    views = [open_view(folders) if folders else None for folders in (real, synthetic)]
+    if views[1] is not None:
+        check_one_origin(views[1].stores)
+    mixture = Mixture(*views, device)
     training = {**cfg["training"], "steps": round(cfg["exposures"] * cfg["training"]["steps"])}
     recipe = Recipe.of(training)
     precision = choose_precision(cfg["precision"], device)
