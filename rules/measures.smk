@@ -1,32 +1,3 @@
-def measured(file):
-    """One file of the store of a measured set, as an input function."""
-    return lambda wildcards: f"{measures.store_of(wildcards.dataset, wildcards.size, wildcards.pairs)}/{file}"
-
-
-def evaluator_network(wildcards):
-    """The module of the evaluator's network."""
-    return module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)
-
-
-def evaluator_file(file):
-    """One file of the trained evaluator: a segmenter of the real training pairs."""
-    return f"results/{{dataset}}/{{size}}px/segmentation/real/{{segmenter}}/seed-{{seed}}/{file}"
-
-
-def fidelity_inputs(wildcards):
-    """Features and stores of the reference, then of all sets of what is measured."""
-    place, by = (wildcards.dataset, wildcards.size), (wildcards.segmenter, wildcards.seed)
-    sets = [measures.REFERENCE, *measures.sets_of(LAYOUT, *place, wildcards.measured)]
-    features = [measures.features_of(*place, *by, pairs) for pairs in sets]
-    stores = [measures.store_of(*place, pairs) for pairs in sets]
-    return {
-        "arrays": ancient(layout.files_of(features, *measures.FEATURES[:-1])),
-        "features": layout.files_of(features, "card.json"),
-        "pairs": ancient(layout.files_of(stores, "masks.npy", "index.csv")),
-        "stores": layout.files_of(stores, "card.json"),
-    }
-
-
 rule extract_features:
     input:
         weights=ancient(evaluator_file("weights.safetensors")),
