@@ -84,7 +84,7 @@ def figure_inputs(wildcards):
     """A figure's files by role; the stores of a role as four lists of files."""
     files, stores = LAYOUT.figure_inputs(wildcards.figure)
     # Arrays count through the metrics or cards beside them, which bear their hashes.
-    files = {name: ancient(paths) if name in ("confusions", "masks") else paths for name, paths in files.items()}
+    files = {name: ancient(paths) if name in ("confusions", "masks", "null", "neighbours") else paths for name, paths in files.items()}
     for role, folders in stores.items():
         parts = [tracked_store(folder, f"{role}_") for folder in folders]
         files |= {name: [part[name] for part in parts] for name in parts[0]}

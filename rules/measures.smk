@@ -83,7 +83,9 @@ rule score_fidelity:
 
 rule tabulate_fidelity:
     input:
-        unpack(lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)),
+        fidelity=lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)["fidelity"],
+        neighbours=ancient(lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)["neighbours"]),
+        searched=lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)["searched"],
     output:
         csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
         md="results/tables/{experiment}.md",

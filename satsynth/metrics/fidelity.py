@@ -12,7 +12,7 @@ from satsynth.metrics.frechet import Sample, frechet_distance
 from satsynth.metrics.inception import inception_score, pixel_inception_score
 from satsynth.metrics.kernel import kernel_distance
 from satsynth.metrics.manifold import density_coverage, precision_recall
-from satsynth.pairs import open_view
+from satsynth.pairs import check_one_origin, open_view
 from satsynth.randomness import numpy_stream
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
@@ -32,13 +32,14 @@ class Measured:
         role: what the set is called in that choice, so that two sets draw differently.
 
     Raises:
-        StoreError: features were made of other pairs, or by different evaluators.
+        StoreError: features were made of other pairs, or by different evaluators, or shards by different weights.
     """
 
     def __init__(self, parts: Parts, count: int, seed: int, role: str):
         self.cards = [_card(features, store) for features, store in parts]
         self.evaluator = _same([card["evaluator_sha256"] for card in self.cards], parts[0][0])
         self.view = open_view([store for _, store in parts])
+        check_one_origin(self.view.stores)
         rows = numpy_stream(seed, "measured", role).permutation(len(self.view))[:count]
         self.rows, self.parts = np.sort(rows), parts
         self._starts = np.cumsum([0] + [card["count"] for card in self.cards])
@@ -96,7 +97,9 @@ def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: s
     made = Measured(measured, min(cfg["pairs"], len(real)), cfg["seed"], "measured")
     _same([real.evaluator, made.evaluator], measured[0][0])
     pooled, other = real.features("pooled"), made.features("pooled")
-    probabilities, entropy = made.features("probabilities"), made.features("entropy")
+    # The score's splits are consecutive rows, which are neighbours in a scene: in another order they are alike.
+    order = numpy_stream(cfg["seed"], "splits").permutation(len(made))
+    probabilities, entropy = made.features("probabilities")[order], made.features("entropy")[order]
     kid, kid_se = kernel_distance(pooled, other, cfg["subsets"], min(cfg["subset_size"], len(pooled), len(other)), cfg["seed"])
     mean, error = inception_score(probabilities[:, 0], cfg["splits"])
     precision, recall = precision_recall(pooled, other, cfg["neighbours"], device=device)

@@ -96,6 +96,9 @@ def _check_source(name: str, resolved: dict) -> None:
                 f"'{source['then']}' enlarges pairs of {second.get('low')} px, but '{source['generator']}' makes {first['size']} px.",
                 "Chain generators whose sizes meet.",
             )
+        if second["codes"] != first["codes"]:
+            cause = f"'{source['then']}' reads {second['codes']}, but '{source['generator']}' makes {first['codes']}."
+            raise ConfigError(f"{where}.then", cause, "Chain generators of the same codes.")
 
 
 def _check_experiment(name: str, resolved: dict, config: dict) -> None:
@@ -122,6 +125,8 @@ def _check_experiment(name: str, resolved: dict, config: dict) -> None:
 def _check_measured(where: str, experiment: dict, resolved: dict) -> None:
     """The evaluator of a fidelity table, and its sources."""
     _check_evaluator(resolved)
+    if experiment["base"] != "real":
+        raise ConfigError(f"{where}.base", "a table of view fidelity compares with train and val.", "Leave it out.")
     for source in experiment["sources"]:
         _known(f"{where}.sources", source, resolved["sources"], "source")
         _check_made(f"{where}.sources", source, experiment, resolved)
@@ -267,12 +272,20 @@ def _check_plotted(where: str, figure: dict, resolved: dict, config: dict) -> No
 def _check_sources(where: str, figure: dict, resolved: dict) -> None:
     """That the sources of a figure fit its view."""
     view = figure["view"]
+    for role in ("source", "low", "first", "second"):
+        if figure.get(role) and "dataset" in figure:
+            size = source_size(resolved, figure[role])
+            _check_made(f"{where}.{role}", figure[role], {"datasets": [figure["dataset"]], "size": size}, resolved)
+    if view == "class_distribution" and any(
+        resolved["generators"][stage].get("codes") == "none" for stage in stages_of(resolved["sources"][figure["source"]])
+    ):
+        raise ConfigError(f"{where}.source", f"'{figure['source']}' makes images without masks.", "Name a source of pairs.")
     if view == "contrast" and len({source_size(resolved, figure[role]) for role in ("first", "second")}) > 1:
         cause = f"'{figure['first']}' and '{figure['second']}' make pairs of different sizes."
         raise ConfigError(f"{where}.second", cause, "Compare sources of one size.")
     stages = stages_of(resolved["sources"][figure["source"]]) if view == "methods" else []
-    if view == "methods" and not (stages and all("schedule" in resolved["generators"][name] for name in stages)):
-        raise ConfigError(f"{where}.source", f"'{figure['source']}' is no diffusion model.", "Name a source that samples one.")
+    if view == "methods" and not (stages and all(resolved["generators"][name].get("codes") == "bits" for name in stages)):
+        raise ConfigError(f"{where}.source", f"'{figure['source']}' samples no diffusion model of bit codes.", "Name a source that does.")
     if view == "memorisation":
         _check_evaluator(resolved)
 

@@ -144,7 +144,7 @@ class Layout:
         return [dataset for dataset in self.resolved["datasets"] if dataset in named]
 
     def report_generators(self) -> list[str]:
-        """Cards of the generators behind the tables."""
+        """Cards of the generators behind the tables and figures."""
         trained = [
             (run.dataset, source)
             for experiment in self.experiments()
@@ -153,7 +153,10 @@ class Layout:
         ]
         stanzas = [self.resolved["experiments"][experiment] for experiment in self.experiments()]
         measured = [(dataset, source) for stanza in stanzas for dataset in stanza["datasets"] for source in stanza["sources"]]
-        return sorted({f"{folder}/card.json" for pair in (*trained, *measured) for folder in self.stages(*pair)})
+        figures = [self.resolved["figures"][figure] for figure in self.figures()]
+        roles = ("source", "low", "first", "second")
+        drawn = [(figure["dataset"], figure[role]) for figure in figures for role in roles if figure.get(role)]
+        return sorted({f"{folder}/card.json" for pair in (*trained, *measured, *drawn) for folder in self.stages(*pair)})
 
     def figure_inputs(self, name: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """What a figure shows: plain files by role, and stores (role -> folders, which are one store when joined in order)."""
@@ -177,9 +180,11 @@ class Layout:
             size = source_size(self.resolved, figure["source"])
             shards = self.shards(dataset, size, figure["source"], 1)
             by = (self.resolved["measures"]["evaluator"], self.resolved["measures"]["evaluator_seed"])
-            found = [f"{neighbours_of(dataset, size, *by, pairs)}/neighbours.csv" for pairs in (HELD_OUT, *map(set_of, shards))]
+            folders = [neighbours_of(dataset, size, *by, pairs) for pairs in (HELD_OUT, *map(set_of, shards))]
+            found = files_of(folders, "neighbours.csv")
             stores = {"synthetic": shards, "train": [real(dataset, size)]}
-            return {"classes": [classes(dataset)], "null": found[:1], "neighbours": found[1:]}, stores
+            searched = {"null": found[:1], "neighbours": found[1:], "searched": files_of(folders, "card.json")}
+            return {"classes": [classes(dataset)], **searched}, stores
         if view == "contrast":
             size = source_size(self.resolved, figure["first"])
             made = {role: self.shards(dataset, size, figure[role], 1) for role in ("first", "second")}

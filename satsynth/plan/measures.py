@@ -6,7 +6,6 @@ from satsynth.plan.runs import method_of
 
 VIEW = "fidelity"
 FEATURES = ("pooled.npy", "spatial.npy", "probabilities.npy", "entropy.npy", "card.json")
-NEIGHBOURS = ("neighbours.csv", "card.json")
 REAL = "real"  # real validation patches, measured like a source
 REFERENCE, HELD_OUT = "real-train", layout.HELD_OUT
 

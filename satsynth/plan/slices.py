@@ -142,7 +142,8 @@ def _derived(resolved: dict, stanza: dict) -> dict:
         return {"names": {role: stanza[role] for role in ("first", "second")}}
     if stanza["view"] == "methods":
         first, *then = [resolved["generators"][name] for name in stages(resolved, stanza["source"])]
-        return {"low": first["size"], "high": then[0]["size"] if then else None, "timesteps": first["schedule"]["steps"]}
+        high = then[0]["size"] if then else None
+        return {"low": first["size"], "high": high, "timesteps": first["schedule"]["steps"], "prediction": first["prediction"]}
     return {}
 
 

@@ -114,5 +114,6 @@ def _segmenter(entry: Mapping) -> str:
     seeds = listing([str(seed) for seed in entry["seeds"]])
     return (
         f"Segmenter {entry['name']}{size}: {_many(entry['runs'], 'run')} of {steps} optimiser steps, "
-        f"seed{'' if len(entry['seeds']) == 1 else 's'} {seeds}; the last weights are scored."
+        f"seed{'' if len(entry['seeds']) == 1 else 's'} {seeds}; the weights after the last step are scored "
+        "(their running average where the network keeps one)."
     )

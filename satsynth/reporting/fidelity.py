@@ -111,11 +111,11 @@ def _notes(frame: pd.DataFrame, cfg: Mapping) -> tuple[str, ...]:
         "Against real training patches. FID: last encoder stage, averaged over the map; sFID: first seven channels of the stage with a map "
         "of about 16 × 16; IS: spatial mean of the softmax; KID: cubic kernel, mean and standard error over subsets. Precision and recall "
         f"with k = {cfg['neighbours']}, density and coverage with k = {cfg['coverage_neighbours']}.",
-        "N pairs are measured against as many real training patches, both drawn at random; FID and sFID are biased upwards by a small N, "
-        "so only rows of one N compare." + _unequal(frame),
+        f"N pairs are measured against {_references(frame)} real training patches, both drawn at random; FID and sFID are biased upwards "
+        "by a small N, so only rows of one N compare." + _unequal(frame),
         "The row of real validation patches is what a generator that had learned the scenes perfectly, but no more, would get.",
         "Class JS and presence JS: Jensen–Shannon distance (base 2) of the shares of pixels, and of pairs, that hold each class. Component "
-        "size: Wasserstein distance of the base-2 logarithms of the areas of connected regions, mean over classes. Empty for sources "
+        "size: Wasserstein distance of the base-2 logarithms of the areas of connected regions, all classes pooled. Empty for sources "
         "without masks.",
         f"Near copies (features / pixels): pairs nearer a real training patch than the {notes.percent(cfg['null_quantile'])} quantile of "
         f"the real validation patches, under eight flips and turns. Of pairs that are no copies, {_expected(frame)}.",
@@ -134,7 +134,17 @@ def _expected(frame: pd.DataFrame) -> str:
     return markup.listing(parts)
 
 
+def _references(frame: pd.DataFrame) -> str:
+    counts = frame.groupby("dataset")["reference_count"].first()
+    if counts.nunique() == 1:
+        return markup.count(counts.iloc[0])
+    return markup.listing([f"{markup.count(value)} ({dataset})" for dataset, value in counts.items()])
+
+
 def _unequal(frame: pd.DataFrame) -> str:
-    made = frame[frame["source"] != REAL]
-    lower = frame.loc[(frame["source"] == REAL) & (frame["count"] < made["count"].max()), "dataset"].unique()
-    return f" There are fewer validation patches than that on {markup.listing(lower)}." if len(lower) else ""
+    made = frame[frame["source"] != REAL].groupby("dataset")["count"].max()
+    real = frame[frame["source"] == REAL].set_index("dataset")["count"]
+    lower = [dataset for dataset in made.index if real[dataset] < made[dataset]]
+    if not lower:
+        return ""
+    return f" On {markup.listing(lower)} there are fewer validation patches: with more of them, that row's FID and sFID would be lower."

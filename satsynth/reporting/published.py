@@ -1,8 +1,9 @@
-"""The paper's own numbers, to stand beside those of a run: IoU and F1 in percent, as printed in its tables.
+"""The paper's own numbers, to stand beside those of a run: IoU and F1 in percent, and Table 1a's FID, sFID and IS, as printed.
 
 A number is found by dataset format, size, network, method and R, and by nothing less: `score` and `class_iou` give None for
 everything that the paper did not report. Methods are those of a run: None (D alone), satsynth, satsynth_onehot and satsynth_x0 (Table 3),
-satsynth_direct (DDPM at 256 px without super-resolution, Table 4), cutout, cutmix and copy_paste (Table 5).
+satsynth_direct (DDPM at 256 px without super-resolution, Table 4), semgan and image_only (Table 1a), cutout, cutmix and copy_paste
+(Table 5).
 """
 
 import math

@@ -166,13 +166,25 @@ def test_the_segmentation_pages_examples_resolve():
         ({"experiments": {"fidelity": {"sources": ["nobody"]}}}, "experiments.fidelity.sources", "'nobody' is no source"),
         ({"segmenters": {"semgan": {}}}, "segmenters.semgan.network", "'semgan' is not known"),  # no grid can train it
         ({"measures": {"evaluator": "unet"}}, "measures.evaluator", "no segmenter of this config"),
+        ({"experiments": {"fidelity": {"base": "fit"}}}, "experiments.fidelity.base", "train and val"),
+        ({"generators": {"satsynth": {"codes": "onehot"}}}, "sources.cascade.then", "reads bits"),
+        (
+            {
+                "generators": {"bare": {"extends": "satsynth", "codes": "none"}},
+                "sources": {"bare": {"generator": "bare"}},
+                "figures": {"class_distribution": {"source": "bare"}},
+            },
+            "figures.class_distribution.source",
+            "images without masks",
+        ),
+        ({"segmenters": {"fpn": {"training": {"ema": {"decay": 0.9}}}}}, "segmenters.fpn.training.ema", "does not read this key"),
         ({"measures": {"null_quantile": 1}}, "measures.null_quantile", "1"),
         (
             {"run": ["contrast"], "figures": {"contrast": {"view": "contrast", "first": "base", "second": "cascade"}}},
             "figures.contrast.second",
             "different sizes",
         ),
-        ({"figures": {"methods": {"source": "cutout"}}}, "figures.methods.source", "no diffusion model"),
+        ({"figures": {"methods": {"source": "cutout"}}}, "figures.methods.source", "samples no diffusion model"),
         (
             {
                 "generators": {"satsynth": {"codes": "none"}, "upscaler": {"codes": "none"}},

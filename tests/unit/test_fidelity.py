@@ -128,8 +128,9 @@ def test_the_table_tells_sources_copies_and_what_is_to_be_expected(tmp_path):
     assert cells["Pairs"] == "base" and cells["FID ↓"] == "7.25" and cells["Near copies (%)"] == "10.0 / 0.0"
     assert "Paper FID" not in cells, "the paper has no such numbers of this dataset"
     said = " ".join(table.notes)
-    assert "about 1.0 % is expected on town, whose 200 validation patches" in said and "fewer validation patches" in said
-    markup.to_latex(table), markup.to_csv(table)
+    assert "about 1.0 % is expected on town, whose 200 validation patches" in said and "On town there are fewer validation patches" in said
+    assert "against 40 real training patches" in said
+    assert markup.to_latex(table).replace("\u202f", "").isascii() and markup.to_csv(table)
 
 
 def test_the_papers_numbers_stand_beside_ours_at_its_size(tmp_path):

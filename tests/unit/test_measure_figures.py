@@ -59,7 +59,7 @@ def world(root):
             },
             {"classes": [classes], "real": [stores["train"]], "first": [stores["a"]], "second": synthetic},
         ),
-        "methods": ({"title": "Method", "low": 128, "high": 256, "timesteps": 1000}, {"classes": [classes]}),
+        "methods": ({"title": "Method", "low": 128, "high": 256, "timesteps": 1000, "prediction": "epsilon"}, {"classes": [classes]}),
     }
 
 

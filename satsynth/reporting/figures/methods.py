@@ -27,7 +27,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
 
     Args:
         cfg: title (str); low (side of G's pairs in px); high (side of G_SR's pairs in px, or None where there is no cascade); timesteps
-            (T of the diffusion).
+            (T of the diffusion); prediction (epsilon, x0, v or edm: what G learns to give back).
         inputs: classes (one classes.json), from which K, the number n of bits and the colours follow.
 
     Raises:
@@ -38,14 +38,22 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
         raise ConfigError("high", f"no cascade leads from {low} px to {high} px.", "Give a high that is larger than low, or none.")
     space = LabelSpace.from_json(files.read_json(inputs["classes"][0]))
     board = Board(cfg["title"], WIDE, TALL)
-    _learn(board, space, low, high, cfg["timesteps"])
+    _learn(board, space, low, high, *_words(cfg["prediction"], cfg["timesteps"]))
     _code(board, space)
     _sample(board, space, low, high)
     _use(board, space, high or low)
     return board.figure
 
 
-def _learn(board: Board, space: LabelSpace, low: int, high: int | None, timesteps: int) -> None:
+def _words(prediction: str, timesteps: int) -> tuple[str, str]:
+    """How much noise is added, and what the network then predicts."""
+    if prediction == "edm":
+        return "noised to a\nrandom level", "the clean stack"
+    targets = {"epsilon": "the noise", "x0": "the clean stack", "v": "v, noise and stack"}
+    return f"noised to a random step\nt of T = {count(timesteps)}", targets[prediction]
+
+
+def _learn(board: Board, space: LabelSpace, low: int, high: int | None, noised_to: str, target: str) -> None:
     board.panel(30, 80, 1130, 330, "1   Learn image and mask together")
     y, scene = 165, Scene.made_up(space, REAL[0]).coarse(2 if high else 1)
     middle, planes = y + SIDE / 2, scene.planes(space.count)
@@ -56,10 +64,10 @@ def _learn(board: Board, space: LabelSpace, low: int, high: int | None, timestep
     board.label(382 + STACK / 2, y + BELOW, f"stack of 3 colours\nand n = {_channels(space)}")
     board.arrow((598, middle), (674, middle), "+ noise")
     board.stack(690, y, SIDE, noised(planes, 0.4, 1))
-    board.label(690 + STACK / 2, y + BELOW, f"noised to a random step\nt of T = {count(timesteps)}")
+    board.label(690 + STACK / 2, y + BELOW, noised_to)
     board.arrow((906, middle), (966, middle))
     board.network(982, y - 10, 140, SIDE + 20, "G", GENERATOR)
-    board.label(1052, y + BELOW, "U-Net learns to\npredict the noise")
+    board.label(1052, y + BELOW, f"U-Net learns to\npredict {target}")
     if high:
         board.text(60, 358, f"G_SR learns likewise at {high} px, and also sees the same pair at {low} px.")
 
