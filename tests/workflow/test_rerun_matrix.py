@@ -131,6 +131,7 @@ ROWS = [
     # Segmenters
     ("segmenters.*.network", None, "elsewhere"),
     ("segmenters.fpn.exposures", None, "elsewhere"),
+    ("segmenters.pspnet_exposures.*", "other", NOTHING),  # a control of `augmentations`, which is not in this `run`
     ("segmenters.*.evaluation.*", "other", EVALUATION),
     ("segmenters.fpn.*", "other", RUNS | SHOWN | MEASURES),
     ("segmenters.*", "other", RUNS),
@@ -351,7 +352,7 @@ def test_the_words_of_names(checkout):
     """What a name means: a figure of another source is drawn again, a source of another generator is sampled again."""
     second = {"generators": {"second": {"extends": "satsynth", "seed": 5}}}
     cases = [
-        ({**second, "sources": {"cascade": {"generator": "second"}}}, {"train_generator"} | SHARDS | SHOWN),
+        ({**second, "sources": {"cascade": {"generator": "second"}}}, {"train_generator"} | SHARDS | SHOWN | MEASURES),
         ({"figures": {"class_distribution": {"source": "base"}}}, {"sample_pairs"} | FIGURE),
         (
             {
