@@ -96,6 +96,9 @@ def _check_source(name: str, resolved: dict) -> None:
                 f"'{source['then']}' enlarges pairs of {second.get('low')} px, but '{source['generator']}' makes {first['size']} px.",
                 "Chain generators whose sizes meet.",
             )
+        if second["codes"] != first["codes"]:
+            cause = f"'{source['then']}' reads {second['codes']}, but '{source['generator']}' makes {first['codes']}."
+            raise ConfigError(f"{where}.then", cause, "Chain generators of the same codes.")
 
 
 def _check_experiment(name: str, resolved: dict, config: dict) -> None:

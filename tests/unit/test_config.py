@@ -167,6 +167,7 @@ def test_the_segmentation_pages_examples_resolve():
         ({"segmenters": {"semgan": {}}}, "segmenters.semgan.network", "'semgan' is not known"),  # no grid can train it
         ({"measures": {"evaluator": "unet"}}, "measures.evaluator", "no segmenter of this config"),
         ({"experiments": {"fidelity": {"base": "fit"}}}, "experiments.fidelity.base", "train and val"),
+        ({"generators": {"satsynth": {"codes": "onehot"}}}, "sources.cascade.then", "reads bits"),
         (
             {
                 "generators": {"bare": {"extends": "satsynth", "codes": "none"}},

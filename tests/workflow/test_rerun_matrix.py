@@ -288,6 +288,10 @@ def changed(path, value, row):
     overlay = wanted
     for key in reversed(path):
         overlay = {key: overlay}
+    if path[-1] == "codes":  # the stages of a cascade share them, and the methods figure draws bits alone
+        stages = {entry[1] for entry in LEAVES if entry[0] == "generators"}
+        shown = [name for name in matrix_config()["run"] if name != "methods"]
+        overlay = {"generators": {name: {"codes": wanted} for name in stages}, "run": shown}
     return overlay, rules
 
 
