@@ -11,7 +11,7 @@ from satsynth.metrics import label_statistics as labels
 from satsynth.metrics.frechet import Sample, frechet_distance
 from satsynth.metrics.inception import inception_score, pixel_inception_score
 from satsynth.metrics.kernel import kernel_distance
-from satsynth.metrics.manifold import density_coverage, precision_recall
+from satsynth.metrics.manifold import Manifold, density_coverage, precision_recall
 from satsynth.pairs import check_one_origin, open_view
 from satsynth.randomness import numpy_stream
 from satsynth.runtime import files
@@ -19,7 +19,6 @@ from satsynth.runtime.errors import StoreError
 
 # A set of pairs: folders of features and of stores, of the same rows.
 Parts = Sequence[tuple[Path, Path]]
-BLOCK = 1024  # rows
 
 
 class Measured:
@@ -50,15 +49,6 @@ class Measured:
     def features(self, name: str) -> np.ndarray:
         """The chosen rows of one feature file, such as pooled."""
         return np.concatenate([np.load(folder / f"{name}.npy", mmap_mode="r")[rows] for folder, _, rows in self._chosen()])
-
-    def sample(self, name: str) -> Sample:
-        """The same as a sample for the Frechet distance, read in blocks."""
-        sample = Sample(name)
-        for folder, _, rows in self._chosen():
-            array = np.load(folder / f"{name}.npy", mmap_mode="r")
-            for first in range(0, len(rows), BLOCK):
-                sample.add(array[rows[first : first + BLOCK]])
-        return sample
 
     def masks(self) -> list[np.ndarray]:
         """The chosen masks, (n,H,W) uint8 a store."""
@@ -102,13 +92,15 @@ def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: s
     probabilities, entropy = made.features("probabilities")[order], made.features("entropy")[order]
     kid, kid_se = kernel_distance(pooled, other, cfg["subsets"], min(cfg["subset_size"], len(pooled), len(other)), cfg["seed"])
     mean, error = inception_score(probabilities[:, 0], cfg["splits"])
-    precision, recall = precision_recall(pooled, other, cfg["neighbours"], device=device)
-    density, coverage = density_coverage(pooled, other, cfg["coverage_neighbours"], device=device)
+    manifold = Manifold(pooled, max(cfg["neighbours"], cfg["coverage_neighbours"]), device)
+    samples = Manifold(other, cfg["neighbours"], device)
+    precision, recall = precision_recall(manifold, samples, cfg["neighbours"])
+    density, coverage = density_coverage(manifold, samples, cfg["coverage_neighbours"])
     found = {
         "count": len(made),
         "reference_count": len(real),
-        "fid": frechet_distance(real.sample("pooled"), made.sample("pooled")),
-        "sfid": frechet_distance(real.sample("spatial"), made.sample("spatial")),
+        "fid": _frechet("pooled", pooled, other),
+        "sfid": _frechet("spatial", real.features("spatial"), made.features("spatial")),
         **{"kid": kid, "kid_se": kid_se, "is": mean, "is_se": error},
         "is_logits": inception_score(probabilities[:, 1], cfg["splits"])[0],
         "is_pixels": pixel_inception_score(probabilities[:, 0], entropy, cfg["splits"])[0],
@@ -116,6 +108,10 @@ def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: s
         **_labels(real, made),
     }
     return {**{name: _plain(value) for name, value in found.items()}, "evaluator_sha256": real.evaluator}
+
+
+def _frechet(name: str, *sides: np.ndarray) -> float:
+    return frechet_distance(*(Sample(name).add(features) for features in sides))
 
 
 def _labels(real: Measured, made: Measured) -> dict[str, float]:
