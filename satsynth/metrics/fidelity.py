@@ -124,7 +124,7 @@ def _labels(real: Measured, made: Measured) -> dict[str, float]:
     return {
         "class_js": labels.jensen_shannon(labels.pixel_shares(truth, classes), labels.pixel_shares(masks, classes)),
         "presence_js": labels.jensen_shannon(labels.presence_shares(truth, classes), labels.presence_shares(masks, classes)),
-        "component_distance": labels.size_distance(labels.component_sizes(truth, classes), labels.component_sizes(masks, classes))[0],
+        "component_distance": labels.size_distance(labels.component_sizes(truth, classes), labels.component_sizes(masks, classes)),
         **quality,
     }
 

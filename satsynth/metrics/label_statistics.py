@@ -88,35 +88,12 @@ def component_sizes(masks: Masks, classes: int) -> list[np.ndarray]:
     return [np.concatenate([np.zeros(0, np.int64), *parts]) for parts in found]
 
 
-def component_summary(sizes: Sequence[np.ndarray], pairs: int) -> dict[str, np.ndarray]:
-    """Per class, (K,) float64: `median` and `mean` size in pixels, NaN for a class without components, and `per_pair`, components a pair.
-
-    Args:
-        sizes: what `component_sizes` returned.
-        pairs: how many masks these came from.
-
-    Raises:
-        MeasureError: there is no pair.
-    """
-    if pairs < 1:
-        raise MeasureError("masks", "there is no pair.", "Measure at least one pair.")
-    return {
-        "median": np.array([np.median(part) if len(part) else np.nan for part in sizes]),
-        "mean": np.array([part.mean() if len(part) else np.nan for part in sizes]),
-        "per_pair": np.array([len(part) / pairs for part in sizes]),
-    }
-
-
-def size_distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[float, np.ndarray]:
-    """Wasserstein-1 distance between the distributions of log2 component sizes: 1 means that components are twice as large.
+def size_distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
+    """Wasserstein-1 distance between the distributions of log2 component sizes, all classes pooled: 1 where components are twice as large.
 
     Args:
         a: what `component_sizes` returned for one set.
         b: the same for the other, over the same classes.
-
-    Returns:
-        The distance with the components of all classes pooled; and that of each class, (K,) float64, NaN where either set has no component
-        of it.
 
     Raises:
         MeasureError: the sets differ in classes, or one has no component at all.
@@ -126,8 +103,7 @@ def size_distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[flo
     pooled = [np.concatenate([np.zeros(0, np.int64), *sizes]) for sizes in (a, b)]
     if not all(map(len, pooled)):
         raise MeasureError("components", "a set has no component.", "Measure pairs that hold labels.")
-    each = [wasserstein_distance(np.log2(one), np.log2(other)) if len(one) and len(other) else np.nan for one, other in zip(a, b)]
-    return float(wasserstein_distance(*map(np.log2, pooled))), np.array(each)
+    return float(wasserstein_distance(*map(np.log2, pooled)))
 
 
 def code_quality(index: pd.DataFrame) -> dict[str, float]:
