@@ -2,7 +2,7 @@
 
 from satsynth.plan.closure import registered
 from satsynth.plan.runs import method_of
-from satsynth.plan.stanzas import NETWORKS, class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
+from satsynth.plan.stanzas import NETWORKS, ROLES, class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
 from satsynth.runtime.errors import ConfigError
 
 
@@ -174,10 +174,14 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
     for source in [name for listed in entry["sources"] for name in replicas(listed)]:
         _known(f"{here}.sources", source, resolved["sources"], "source")
         _check_made(f"{here}.sources", source, experiment, resolved)
-        for stage in stages_of(resolved["sources"][source]):
-            if resolved["generators"][stage].get("codes") == "none":
-                cause = f"'{source}' makes images without masks, and nothing can be trained on them."
-                raise ConfigError(f"{here}.sources", cause, "Measure it in a table of view fidelity.")
+        if "none" in _codes(source, resolved):
+            cause = f"'{source}' makes images without masks, and nothing can be trained on them."
+            raise ConfigError(f"{here}.sources", cause, "Measure it in a table of view fidelity.")
+
+
+def _codes(source: str, resolved: dict) -> set[str | None]:
+    """The codes of the generators that a source chains; None is that of one without a diffusion model."""
+    return {resolved["generators"][stage].get("codes") for stage in stages_of(resolved["sources"][source])}
 
 
 def _check_evaluator(resolved: dict) -> None:
@@ -235,10 +239,7 @@ def _check_figure(where: str, figure: dict, resolved: dict) -> None:
             raise ConfigError(f"{where}.{key}", "this key is missing.", f"A figure of this view needs {', '.join(('view', *needed))}.")
     sections = (
         ("dataset", "datasets"),
-        ("source", "sources"),
-        ("low", "sources"),
-        ("first", "sources"),
-        ("second", "sources"),
+        *((role, "sources") for role in ROLES),
         ("experiment", "experiments"),
         ("segmenter", "segmenters"),
     )
@@ -272,19 +273,16 @@ def _check_plotted(where: str, figure: dict, resolved: dict, config: dict) -> No
 def _check_sources(where: str, figure: dict, resolved: dict) -> None:
     """That the sources of a figure fit its view."""
     view = figure["view"]
-    for role in ("source", "low", "first", "second"):
+    for role in ROLES:
         if figure.get(role) and "dataset" in figure:
             size = source_size(resolved, figure[role])
             _check_made(f"{where}.{role}", figure[role], {"datasets": [figure["dataset"]], "size": size}, resolved)
-    if view == "class_distribution" and any(
-        resolved["generators"][stage].get("codes") == "none" for stage in stages_of(resolved["sources"][figure["source"]])
-    ):
+    if view == "class_distribution" and "none" in _codes(figure["source"], resolved):
         raise ConfigError(f"{where}.source", f"'{figure['source']}' makes images without masks.", "Name a source of pairs.")
     if view == "contrast" and len({source_size(resolved, figure[role]) for role in ("first", "second")}) > 1:
         cause = f"'{figure['first']}' and '{figure['second']}' make pairs of different sizes."
         raise ConfigError(f"{where}.second", cause, "Compare sources of one size.")
-    stages = stages_of(resolved["sources"][figure["source"]]) if view == "methods" else []
-    if view == "methods" and not (stages and all(resolved["generators"][name].get("codes") == "bits" for name in stages)):
+    if view == "methods" and _codes(figure["source"], resolved) != {"bits"}:
         raise ConfigError(f"{where}.source", f"'{figure['source']}' samples no diffusion model of bit codes.", "Name a source that does.")
     if view == "memorisation":
         _check_evaluator(resolved)

@@ -27,22 +27,18 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     plots of `STATISTICS`, with quartiles (bar), the 5 % to 95 % range (line), and the median (dot, and in figures at the right).
 
     Args:
-        cfg: title (str); names (dict: first and second -> how the two sources are called); rows, columns (images of a block); cell (side
-            of an image in pixels of the sheet, met to the nearest whole multiple of it); count (images of each kind that the statistics
-            take, at most as many as there are); seed (int).
+        cfg: title (str); first, second (names of the two sources); rows, columns (images of a block); cell (side of an image in pixels
+            of the sheet, met to the nearest whole multiple of it); count (images of each kind that the statistics take, at most as many
+            as there are); seed (int).
         inputs: real, first and second (store folders, joined in order).
 
     Raises:
-        ConfigError: a source has no name or holds no pair, or nothing is to be shown or measured.
+        ConfigError: a source holds no pair, or nothing is to be shown or measured.
         StoreError: the stores differ in size or classes.
     """
     if min(cfg["rows"], cfg["columns"], cfg["count"]) < 1:
         raise ConfigError("count", "rows, columns and count must be at least 1.", "Show and measure at least one image.")
-    headings = {"real": "real"}
-    for role in ("first", "second"):
-        if not cfg["names"].get(role):
-            raise ConfigError(f"names.{role}", "the source has no name.", "Name both sources of the figure.")
-        headings[role] = cfg["names"][role]
+    headings = {"real": "real", "first": cfg["first"], "second": cfg["second"]}
     views = {role: open_view(inputs[role]) for role in headings}
     View(tuple(store for view in views.values() for store in view.stores))  # refuses sizes that differ: contrast depends on the size
     canvases, values = {}, {}
