@@ -171,11 +171,6 @@ def measured(file):
     return lambda wildcards: f"{layout.store_of(wildcards.dataset, wildcards.size, wildcards.pairs)}/{file}"
 
 
-def evaluator_network(wildcards):
-    """The module of the evaluator's network."""
-    return module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)
-
-
 def evaluator_file(file):
     """One file of the trained evaluator: a segmenter of the real training pairs."""
     return f"results/{{dataset}}/{{size}}px/segmentation/real/{{segmenter}}/seed-{{seed}}/{file}"
@@ -198,6 +193,11 @@ def fidelity_inputs(wildcards):
 def code(script, *modules):
     """Digests of everything that a rule's script runs."""
     return digests(f"workflow_scripts/{script}.py", modules)
+
+
+def network(wildcards):
+    """The module of a segmenter's network."""
+    return module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)
 
 
 def kinds(*generators):
