@@ -15,7 +15,6 @@ from satsynth.runtime.errors import ConfigError
 
 COLOURS = {"real": palette.REAL, "first": palette.SYNTHETIC, "second": palette.ALONE}
 STATISTICS = ("Saturation", "Brightness", "RMS contrast")
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 BLOCK = 64  # images
 # Pixels: the least frame of a plot, what stands to its right (medians) and below it, and what parts blocks of images.
 PLOT = (320, 210)
@@ -64,7 +63,7 @@ def appearance(view: View, rows: np.ndarray) -> np.ndarray:
         images = view.gather(rows[start : start + BLOCK])[0].astype(np.float32) / 255
         most, least = images.max(-1), images.min(-1)
         saturation = np.divide(most - least, most, out=np.zeros_like(most), where=most > 0)
-        luma = (images @ np.asarray(LUMA, np.float32)).astype(np.float64)
+        luma = (images @ np.asarray(palette.LUMA, np.float32)).astype(np.float64)
         found.append(np.stack([saturation.mean((1, 2), np.float64), luma.mean((1, 2)), luma.std((1, 2))], 1))
     return np.concatenate(found)
 
