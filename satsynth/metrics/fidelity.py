@@ -35,33 +35,28 @@ class Measured:
     """
 
     def __init__(self, parts: Parts, count: int, seed: int, role: str):
-        self.cards = [_card(features, store) for features, store in parts]
-        self.evaluator = _same([card["evaluator_sha256"] for card in self.cards], parts[0][0])
+        self.evaluator = _same([_evaluator(features, store) for features, store in parts], parts[0][0])
         self.view = open_view([store for _, store in parts])
         check_one_origin(self.view.stores)
-        rows = numpy_stream(seed, "measured", role).permutation(len(self.view))[:count]
-        self.rows, self.parts = np.sort(rows), parts
-        self._starts = np.cumsum([0] + [card["count"] for card in self.cards])
+        self.rows = np.sort(numpy_stream(seed, "measured", role).permutation(len(self.view))[:count])
+        starts = np.cumsum([0, *map(len, self.view.stores)])
+        cut = np.split(self.rows, np.searchsorted(self.rows, starts[1:-1]))
+        self._chosen = [(folder, store, rows - start) for (folder, _), store, rows, start in zip(parts, self.view.stores, cut, starts)]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def features(self, name: str) -> np.ndarray:
         """The chosen rows of one feature file, such as pooled."""
-        return np.concatenate([np.load(folder / f"{name}.npy", mmap_mode="r")[rows] for folder, _, rows in self._chosen()])
+        return np.concatenate([np.load(folder / f"{name}.npy", mmap_mode="r")[rows] for folder, _, rows in self._chosen])
 
     def masks(self) -> list[np.ndarray]:
         """The chosen masks, (n,H,W) uint8 a store."""
-        stores = dict(zip([folder for folder, _ in self.parts], self.view.stores, strict=True))
-        return [np.asarray(stores[folder].masks[rows]) for folder, _, rows in self._chosen()]
+        return [np.asarray(store.masks[rows]) for _, store, rows in self._chosen]
 
     def index(self) -> pd.DataFrame:
         """The chosen rows of the stores' indices."""
-        return pd.concat([pd.read_csv(store / "index.csv").iloc[rows] for _, store, rows in self._chosen()])
-
-    def _chosen(self) -> list[tuple[Path, Path, np.ndarray]]:
-        cut = [self.rows[(self.rows >= low) & (self.rows < high)] - low for low, high in zip(self._starts, self._starts[1:])]
-        return [(features, store, rows) for (features, store), rows in zip(self.parts, cut, strict=True) if len(rows)]
+        return pd.concat([store.index.iloc[rows] for _, store, rows in self._chosen])
 
 
 def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: str) -> dict:
@@ -129,11 +124,11 @@ def _labels(real: Measured, made: Measured) -> dict[str, float]:
     }
 
 
-def _card(features: Path, store: Path) -> dict:
+def _evaluator(features: Path, store: Path) -> str:
     card = files.read_json(features / "card.json")
     if card["store_sha256"] != files.sha256(store / "card.json"):
         raise StoreError(features, f"these features are not those of the pairs in {store}.", "Extract the features again.")
-    return card
+    return card["evaluator_sha256"]
 
 
 def _same(hashes: Sequence[str], place: Path) -> str:
