@@ -110,16 +110,15 @@ def _frechet(name: str, *sides: np.ndarray) -> float:
 
 
 def _labels(real: Measured, made: Measured) -> dict[str, float]:
-    classes = real.view.classes
     quality = labels.code_quality(made.index())
     unlabelled = not any(any(store.card["class_pixels"]) for store in made.view.stores)
     if unlabelled:
         return {**dict.fromkeys(("class_js", "presence_js", "component_distance"), math.nan), **quality}
-    truth, masks = real.masks(), made.masks()
+    truth, found = (labels.describe(side.masks(), real.view.classes) for side in (real, made))
     return {
-        "class_js": labels.jensen_shannon(labels.pixel_shares(truth, classes), labels.pixel_shares(masks, classes)),
-        "presence_js": labels.jensen_shannon(labels.presence_shares(truth, classes), labels.presence_shares(masks, classes)),
-        "component_distance": labels.size_distance(labels.component_sizes(truth, classes), labels.component_sizes(masks, classes)),
+        "class_js": labels.jensen_shannon(truth.pixel_shares, found.pixel_shares),
+        "presence_js": labels.jensen_shannon(truth.presence_shares, found.presence_shares),
+        "component_distance": labels.size_distance(truth.component_sizes, found.component_sizes),
         **quality,
     }
 
