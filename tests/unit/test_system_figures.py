@@ -4,13 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from figure_checks import check_legible, check_repeatable, compose
+from figure_checks import check_legible, check_repeatable, compose, pixels, places_of
 from matplotlib.text import Text
-from PIL import Image
 from reporting_fixtures import SPACE, blur, write_classes, write_json, write_pairs
 
 from satsynth.pairs import LabelSpace, Store
-from satsynth.reporting import figures
 from satsynth.reporting.captions import CAPTIONS
 from satsynth.reporting.figures.systems import heading
 from satsynth.runtime.errors import ConfigError, StoreError
@@ -164,24 +162,18 @@ def test_bad_confusions_and_systems_are_named(world, tmp_path):
 
 def test_predictions_stand_beside_their_pair_pixel_by_pixel(world, tmp_path):
     cfg, inputs = world["predictions"]
-    figures.draw("predictions", cfg, inputs, tmp_path / "p.png", tmp_path / "p.pdf")
-    drawn = np.asarray(Image.open(tmp_path / "p.png").convert("RGB"))
+    drawn = pixels("predictions", cfg, inputs, tmp_path)
     store = Store.open(inputs["val"][0])
     lines = []
     for line, row in enumerate((4, 1)):
         cells = [store.images[row], SPACE.paint(np.asarray(store.masks[row]))]
         cells += [SPACE.paint(np.load(path)[line]) for path in inputs["masks"]]
-        lines.append([place_of(drawn, cell.repeat(10, 0).repeat(10, 1)) for cell in cells])
+        lines.append([places_of(drawn, cell.repeat(10, 0).repeat(10, 1)) for cell in cells])
     places = np.array(lines)
+    assert places.shape == (2, 4, 1, 2)
+    places = places[:, :, 0]
     assert (places[:, :, 0] == places[:, :1, 0]).all() and (places[:, :, 1] == places[:1, :, 1]).all()
     assert (np.diff(places[:, :, 1]) >= 160).all() and (np.diff(places[:, :, 0], axis=0) >= 160).all()
-
-
-def place_of(drawn, cell):
-    corners = np.argwhere((drawn[: 1 - len(cell), : 1 - len(cell)] == cell[0, 0]).all(-1))
-    found = [(y, x) for y, x in corners if (drawn[y : y + len(cell), x : x + len(cell)] == cell).all()]
-    assert len(found) == 1
-    return found[0]
 
 
 def test_predictions_of_several_seeds_say_which(world):
