@@ -7,15 +7,13 @@ sqrtm so are the covariances. Aims: 8 and 40 times the distances per CPU second,
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before numpy, whose BLAS starts its threads as it is imported
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.interleaved import measure, say, single_thread
+from benchmarks.interleaved import measure, say
 
-single_thread()
+# isort: split
 
 import numpy as np
 from scipy import linalg

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.interleaved import measure, rounds, say, single_thread
+from benchmarks.interleaved import measure, rounds, say
 
-single_thread()
+# isort: split
 
 import numpy as np
 import torch

@@ -1,16 +1,17 @@
-"""Ratios of CPU time, measured in turns within one process so that a noisy machine hits every side alike."""
+"""Ratios of CPU time, measured in turns within one process so that a noisy machine hits every side alike.
+
+Import it before numpy and torch: it gives every numeric library one thread, so that CPU time means work and not waiting.
+"""
 
 import argparse
 import os
 import time
 from collections.abc import Callable, Mapping
 
+# These libraries read it as they are loaded, numpy's BLAS the first of them.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
 import numpy as np
-
-
-def single_thread() -> None:
-    """One thread for every numeric library: call before torch is imported, so that CPU time means work and not waiting."""
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 
 def rounds(default: int) -> int:

@@ -12,14 +12,14 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.interleaved import measure, rounds, say, single_thread
+from benchmarks.interleaved import measure, rounds, say
 
-single_thread()
+# isort: split
 
 import numpy as np
 import torch
 
-from satsynth.metrics.neighbours import BLOCK, nearest
+from satsynth.metrics.neighbours import BLOCK, Bank
 
 QUERIES, ROWS, WIDTH, K = 2048, 8192, 2048, 2
 COPIES = 100
@@ -50,7 +50,7 @@ def main() -> None:
         return torch.cdist(*whole).topk(K, largest=False).values.numpy()
 
     def blocked() -> np.ndarray:
-        return nearest(queries, bank, K)[0]
+        return np.sqrt(Bank(bank).search(queries, K)[0])
 
     before = peak()
     found = {"blocked and exact": blocked()}

@@ -13,9 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/unit")]
-from benchmarks.interleaved import rounds, single_thread
+from benchmarks.interleaved import rounds
 
-single_thread()
+# isort: split
 
 import numpy as np
 from exact_mixture import ANCESTRAL, Mixture, ratio

@@ -14,9 +14,9 @@ from pathlib import Path
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.interleaved import measure, say, single_thread
+from benchmarks.interleaved import measure, say
 
-single_thread()
+# isort: split
 
 import numpy as np
 import torch

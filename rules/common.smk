@@ -168,12 +168,7 @@ def augmented_file(file):
 
 def measured(file):
     """One file of the store of a measured set, as an input function."""
-    return lambda wildcards: f"{measures.store_of(wildcards.dataset, wildcards.size, wildcards.pairs)}/{file}"
-
-
-def evaluator_network(wildcards):
-    """The module of the evaluator's network."""
-    return module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)
+    return lambda wildcards: f"{layout.store_of(wildcards.dataset, wildcards.size, wildcards.pairs)}/{file}"
 
 
 def evaluator_file(file):
@@ -186,7 +181,7 @@ def fidelity_inputs(wildcards):
     place, by = (wildcards.dataset, wildcards.size), (wildcards.segmenter, wildcards.seed)
     sets = [measures.REFERENCE, *measures.sets_of(LAYOUT, *place, wildcards.measured)]
     features = [measures.features_of(*place, *by, pairs) for pairs in sets]
-    stores = [measures.store_of(*place, pairs) for pairs in sets]
+    stores = [layout.store_of(*place, pairs) for pairs in sets]
     return {
         "arrays": ancient(layout.files_of(features, *measures.FEATURES[:-1])),
         "features": layout.files_of(features, "card.json"),
@@ -198,6 +193,11 @@ def fidelity_inputs(wildcards):
 def code(script, *modules):
     """Digests of everything that a rule's script runs."""
     return digests(f"workflow_scripts/{script}.py", modules)
+
+
+def network(wildcards):
+    """The module of a segmenter's network."""
+    return module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)
 
 
 def kinds(*generators):

@@ -19,6 +19,6 @@ rule train_segmenter:
         gpu=1,
     params:
         cfg=lambda wildcards: slices.segmenter(CONFIG["segmenters"][wildcards.segmenter]),
-        code=lambda wildcards: code("train_segmenter", module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)),
+        code=lambda wildcards: code("train_segmenter", network(wildcards)),
     script:
         "../workflow_scripts/train_segmenter.py"

@@ -11,7 +11,7 @@ from satsynth.metrics import label_statistics as labels
 from satsynth.metrics.frechet import Sample, frechet_distance
 from satsynth.metrics.inception import inception_score, pixel_inception_score
 from satsynth.metrics.kernel import kernel_distance
-from satsynth.metrics.manifold import density_coverage, precision_recall
+from satsynth.metrics.manifold import Manifold, density_coverage, precision_recall
 from satsynth.pairs import check_one_origin, open_view
 from satsynth.randomness import numpy_stream
 from satsynth.runtime import files
@@ -19,7 +19,6 @@ from satsynth.runtime.errors import StoreError
 
 # A set of pairs: folders of features and of stores, of the same rows.
 Parts = Sequence[tuple[Path, Path]]
-BLOCK = 1024  # rows
 
 
 class Measured:
@@ -36,42 +35,28 @@ class Measured:
     """
 
     def __init__(self, parts: Parts, count: int, seed: int, role: str):
-        self.cards = [_card(features, store) for features, store in parts]
-        self.evaluator = _same([card["evaluator_sha256"] for card in self.cards], parts[0][0])
+        self.evaluator = _same([_evaluator(features, store) for features, store in parts], parts[0][0])
         self.view = open_view([store for _, store in parts])
         check_one_origin(self.view.stores)
-        rows = numpy_stream(seed, "measured", role).permutation(len(self.view))[:count]
-        self.rows, self.parts = np.sort(rows), parts
-        self._starts = np.cumsum([0] + [card["count"] for card in self.cards])
+        self.rows = np.sort(numpy_stream(seed, "measured", role).permutation(len(self.view))[:count])
+        starts = np.cumsum([0, *map(len, self.view.stores)])
+        cut = np.split(self.rows, np.searchsorted(self.rows, starts[1:-1]))
+        self._chosen = [(folder, store, rows - start) for (folder, _), store, rows, start in zip(parts, self.view.stores, cut, starts)]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def features(self, name: str) -> np.ndarray:
         """The chosen rows of one feature file, such as pooled."""
-        return np.concatenate([np.load(folder / f"{name}.npy", mmap_mode="r")[rows] for folder, _, rows in self._chosen()])
-
-    def sample(self, name: str) -> Sample:
-        """The same as a sample for the Frechet distance, read in blocks."""
-        sample = Sample(name)
-        for folder, _, rows in self._chosen():
-            array = np.load(folder / f"{name}.npy", mmap_mode="r")
-            for first in range(0, len(rows), BLOCK):
-                sample.add(array[rows[first : first + BLOCK]])
-        return sample
+        return np.concatenate([np.load(folder / f"{name}.npy", mmap_mode="r")[rows] for folder, _, rows in self._chosen])
 
     def masks(self) -> list[np.ndarray]:
         """The chosen masks, (n,H,W) uint8 a store."""
-        stores = dict(zip([folder for folder, _ in self.parts], self.view.stores, strict=True))
-        return [np.asarray(stores[folder].masks[rows]) for folder, _, rows in self._chosen()]
+        return [np.asarray(store.masks[rows]) for _, store, rows in self._chosen]
 
     def index(self) -> pd.DataFrame:
         """The chosen rows of the stores' indices."""
-        return pd.concat([pd.read_csv(store / "index.csv").iloc[rows] for _, store, rows in self._chosen()])
-
-    def _chosen(self) -> list[tuple[Path, Path, np.ndarray]]:
-        cut = [self.rows[(self.rows >= low) & (self.rows < high)] - low for low, high in zip(self._starts, self._starts[1:])]
-        return [(features, store, rows) for (features, store), rows in zip(self.parts, cut, strict=True) if len(rows)]
+        return pd.concat([store.index.iloc[rows] for _, store, rows in self._chosen])
 
 
 def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: str) -> dict:
@@ -102,13 +87,15 @@ def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: s
     probabilities, entropy = made.features("probabilities")[order], made.features("entropy")[order]
     kid, kid_se = kernel_distance(pooled, other, cfg["subsets"], min(cfg["subset_size"], len(pooled), len(other)), cfg["seed"])
     mean, error = inception_score(probabilities[:, 0], cfg["splits"])
-    precision, recall = precision_recall(pooled, other, cfg["neighbours"], device=device)
-    density, coverage = density_coverage(pooled, other, cfg["coverage_neighbours"], device=device)
+    manifold = Manifold(pooled, max(cfg["neighbours"], cfg["coverage_neighbours"]), device)
+    samples = Manifold(other, cfg["neighbours"], device)
+    precision, recall = precision_recall(manifold, samples, cfg["neighbours"])
+    density, coverage = density_coverage(manifold, samples, cfg["coverage_neighbours"])
     found = {
         "count": len(made),
         "reference_count": len(real),
-        "fid": frechet_distance(real.sample("pooled"), made.sample("pooled")),
-        "sfid": frechet_distance(real.sample("spatial"), made.sample("spatial")),
+        "fid": _frechet("pooled", pooled, other),
+        "sfid": _frechet("spatial", real.features("spatial"), made.features("spatial")),
         **{"kid": kid, "kid_se": kid_se, "is": mean, "is_se": error},
         "is_logits": inception_score(probabilities[:, 1], cfg["splits"])[0],
         "is_pixels": pixel_inception_score(probabilities[:, 0], entropy, cfg["splits"])[0],
@@ -118,26 +105,29 @@ def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: s
     return {**{name: _plain(value) for name, value in found.items()}, "evaluator_sha256": real.evaluator}
 
 
+def _frechet(name: str, *sides: np.ndarray) -> float:
+    return frechet_distance(*(Sample(name).add(features) for features in sides))
+
+
 def _labels(real: Measured, made: Measured) -> dict[str, float]:
-    classes = real.view.classes
     quality = labels.code_quality(made.index())
     unlabelled = not any(any(store.card["class_pixels"]) for store in made.view.stores)
     if unlabelled:
         return {**dict.fromkeys(("class_js", "presence_js", "component_distance"), math.nan), **quality}
-    truth, masks = real.masks(), made.masks()
+    truth, found = (labels.describe(side.masks(), real.view.classes) for side in (real, made))
     return {
-        "class_js": labels.jensen_shannon(labels.pixel_shares(truth, classes), labels.pixel_shares(masks, classes)),
-        "presence_js": labels.jensen_shannon(labels.presence_shares(truth, classes), labels.presence_shares(masks, classes)),
-        "component_distance": labels.size_distance(labels.component_sizes(truth, classes), labels.component_sizes(masks, classes))[0],
+        "class_js": labels.jensen_shannon(truth.pixel_shares, found.pixel_shares),
+        "presence_js": labels.jensen_shannon(truth.presence_shares, found.presence_shares),
+        "component_distance": labels.size_distance(truth.component_sizes, found.component_sizes),
         **quality,
     }
 
 
-def _card(features: Path, store: Path) -> dict:
+def _evaluator(features: Path, store: Path) -> str:
     card = files.read_json(features / "card.json")
     if card["store_sha256"] != files.sha256(store / "card.json"):
         raise StoreError(features, f"these features are not those of the pairs in {store}.", "Extract the features again.")
-    return card
+    return card["evaluator_sha256"]
 
 
 def _same(hashes: Sequence[str], place: Path) -> str:

@@ -5,6 +5,7 @@ are read a few images at a time.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,30 +21,37 @@ EIGHT_CONNECTED = np.ones((3, 3), bool)
 Masks = np.ndarray | Sequence[np.ndarray]
 
 
-def pixel_shares(masks: Masks, classes: int) -> np.ndarray:
-    """Share of the labelled pixels that each class has: (K,) float64, adding up to 1; 0 for a class that never occurs.
+class LabelStatistics(NamedTuple):
+    """Of a set of pairs with K classes.
+
+    `pixel_shares` (K,) float64: the share of the labelled pixels that each class has, adding up to 1. `presence_shares` (K,) float64: the
+    share of the pairs that contain each class, 0 to 1 (paper, Fig. 2c); a pair may count for several. `component_sizes`: areas in pixels
+    of the 8-connected components of each class, K arrays of int64 in reading order. Components end at the edge of their mask, and ignored
+    pixels separate. A class that never occurs has shares of 0 and no component.
+    """
+
+    pixel_shares: np.ndarray
+    presence_shares: np.ndarray
+    component_sizes: list[np.ndarray]
+
+
+def describe(masks: Masks, classes: int) -> LabelStatistics:
+    """All statistics of a set, in one pass over its masks.
 
     Raises:
         MeasureError: no pixel is labelled, or a mask holds a value that is no class.
     """
-    pixels = sum(counts.sum(0) for _, counts in _blocks(masks, classes))
-    if not np.any(pixels):
+    pixels, present, pairs = np.zeros(classes, np.int64), np.zeros(classes, np.int64), 0
+    sizes: list[list[np.ndarray]] = [[] for _ in range(classes)]
+    for block, counts in _blocks(masks, classes):
+        pixels += counts.sum(0)
+        present += (counts > 0).sum(0)
+        pairs += len(block)
+        for number in np.flatnonzero(counts.any(0)):
+            sizes[number].append(_component_sizes(block[counts[:, number] > 0] == number))
+    if not pixels.any():
         raise MeasureError("masks", "no pixel is labelled.", "Measure pairs that hold labels.")
-    return pixels / pixels.sum()
-
-
-def presence_shares(masks: Masks, classes: int) -> np.ndarray:
-    """Share of the pairs that contain each class (paper, Fig. 2c): (K,) float64 in [0, 1]; a pair may count for several classes.
-
-    Raises:
-        MeasureError: there is no pair, or a mask holds a value that is no class.
-    """
-    present, pairs = 0, 0
-    for _, counts in _blocks(masks, classes):
-        present, pairs = present + (counts > 0).sum(0), pairs + len(counts)
-    if pairs == 0:
-        raise MeasureError("masks", "there is no pair.", "Measure at least one pair.")
-    return present / pairs
+    return LabelStatistics(pixels / pixels.sum(), present / pairs, [np.concatenate([np.zeros(0, np.int64), *parts]) for parts in sizes])
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
@@ -69,65 +77,19 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.sqrt(np.clip(divergence, 0, 1)))  # equal histograms give -1e-17 at times
 
 
-def component_sizes(masks: Masks, classes: int) -> list[np.ndarray]:
-    """Areas in pixels of the 8-connected components of each class: K arrays of int64, in reading order, empty for a class without any.
-
-    Components end at the edge of their mask, and ignored pixels separate.
-
-    Raises:
-        MeasureError: a mask holds a value that is no class.
-    """
-    found: list[list[np.ndarray]] = [[] for _ in range(classes)]
-    for block, counts in _blocks(masks, classes):
-        for number in np.flatnonzero(counts.any(0)):
-            hits = block[counts[:, number] > 0] == number
-            # One tall image with an empty line below every mask: one call for all of them.
-            tall = np.pad(hits, ((0, 0), (0, 1), (0, 0))).reshape(-1, block.shape[2])
-            labels, _ = ndimage.label(tall, EIGHT_CONNECTED)
-            found[number].append(np.bincount(labels.ravel())[1:])
-    return [np.concatenate([np.zeros(0, np.int64), *parts]) for parts in found]
-
-
-def component_summary(sizes: Sequence[np.ndarray], pairs: int) -> dict[str, np.ndarray]:
-    """Per class, (K,) float64: `median` and `mean` size in pixels, NaN for a class without components, and `per_pair`, components a pair.
+def size_distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> float:
+    """Wasserstein-1 distance between the distributions of log2 component sizes, all classes pooled: 1 where components are twice as large.
 
     Args:
-        sizes: what `component_sizes` returned.
-        pairs: how many masks these came from.
-
-    Raises:
-        MeasureError: there is no pair.
-    """
-    if pairs < 1:
-        raise MeasureError("masks", "there is no pair.", "Measure at least one pair.")
-    return {
-        "median": np.array([np.median(part) if len(part) else np.nan for part in sizes]),
-        "mean": np.array([part.mean() if len(part) else np.nan for part in sizes]),
-        "per_pair": np.array([len(part) / pairs for part in sizes]),
-    }
-
-
-def size_distance(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[float, np.ndarray]:
-    """Wasserstein-1 distance between the distributions of log2 component sizes: 1 means that components are twice as large.
-
-    Args:
-        a: what `component_sizes` returned for one set.
+        a: `component_sizes` of one set.
         b: the same for the other, over the same classes.
 
-    Returns:
-        The distance with the components of all classes pooled; and that of each class, (K,) float64, NaN where either set has no component
-        of it.
-
     Raises:
-        MeasureError: the sets differ in classes, or one has no component at all.
+        MeasureError: the sets differ in classes.
     """
     if len(a) != len(b):
         raise MeasureError("components", f"{len(a)} and {len(b)} classes do not compare.", "Compare sets of one label space.")
-    pooled = [np.concatenate([np.zeros(0, np.int64), *sizes]) for sizes in (a, b)]
-    if not all(map(len, pooled)):
-        raise MeasureError("components", "a set has no component.", "Measure pairs that hold labels.")
-    each = [wasserstein_distance(np.log2(one), np.log2(other)) if len(one) and len(other) else np.nan for one, other in zip(a, b)]
-    return float(wasserstein_distance(*map(np.log2, pooled))), np.array(each)
+    return float(wasserstein_distance(*(np.log2(np.concatenate(sizes)) for sizes in (a, b))))
 
 
 def code_quality(index: pd.DataFrame) -> dict[str, float]:
@@ -141,6 +103,14 @@ def code_quality(index: pd.DataFrame) -> dict[str, float]:
     if len(index) == 0:
         raise MeasureError("index", "it has no row.", "Measure at least one pair.")
     return {column: float(index[column].mean()) if column in index else float("nan") for column in ("invalid", "margin")}
+
+
+def _component_sizes(hits: np.ndarray) -> np.ndarray:
+    """Areas of the components of masks (B,H,W) bool, none of which reaches from one mask to the next."""
+    # One tall image with an empty line below every mask: one call for all of them.
+    tall = np.pad(hits, ((0, 0), (0, 1), (0, 0))).reshape(-1, hits.shape[2])
+    labels, _ = ndimage.label(tall, EIGHT_CONNECTED)
+    return np.bincount(labels.ravel())[1:]
 
 
 def _blocks(masks: Masks, classes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -178,28 +178,6 @@ class Bank:
         return queries
 
 
-def nearest(
-    queries: np.ndarray, bank: np.ndarray, k: int = 1, device: str | torch.device = "cpu", block: int = BLOCK
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest vectors of a bank for every query, by Euclidean distance, nearest first; exact, ties to the lowest row.
-
-    Args:
-        queries: (M,D) float32, an array or a memory map.
-        bank: (N,D) float32, an array or a memory map.
-        k: 1 to N.
-        device: where matrix products are computed.
-        block: vectors at a time on either side; changes speed and memory only.
-
-    Returns:
-        Distances (M,k) float32 and rows of the bank (M,k) int64.
-
-    Raises:
-        MeasureError: the sets do not fit together, hold NaN or Inf, or there are fewer than k vectors.
-    """
-    squared, rows = Bank(bank, device, block).search(queries, k)
-    return np.sqrt(squared).astype(np.float32), rows
-
-
 def _squared(left: torch.Tensor, left_norms: torch.Tensor, right: torch.Tensor, right_norms: torch.Tensor) -> torch.Tensor:
     return torch.addmm(right_norms, left, right.T, alpha=-2).add_(left_norms[:, None])
 

@@ -2,7 +2,7 @@
 
 from satsynth.plan.closure import registered
 from satsynth.plan.runs import method_of
-from satsynth.plan.stanzas import NETWORKS, class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
+from satsynth.plan.stanzas import NETWORKS, ROLES, class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
 from satsynth.runtime.errors import ConfigError
 
 
@@ -128,8 +128,7 @@ def _check_measured(where: str, experiment: dict, resolved: dict) -> None:
     if experiment["base"] != "real":
         raise ConfigError(f"{where}.base", "a table of view fidelity compares with train and val.", "Leave it out.")
     for source in experiment["sources"]:
-        _known(f"{where}.sources", source, resolved["sources"], "source")
-        _check_made(f"{where}.sources", source, experiment, resolved)
+        _check_used(f"{where}.sources", source, experiment, resolved)
 
 
 def _check_replicas(where: str, experiment: dict, resolved: dict) -> None:
@@ -172,12 +171,15 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
     if max(entry["ratios"]) == 0 and experiment["view"] == "summary":
         raise ConfigError(f"{here}.ratios", "a summary is about gains, and there is no R above 0.", "Add 1 to the ratios.")
     for source in [name for listed in entry["sources"] for name in replicas(listed)]:
-        _known(f"{here}.sources", source, resolved["sources"], "source")
-        _check_made(f"{here}.sources", source, experiment, resolved)
-        for stage in stages_of(resolved["sources"][source]):
-            if resolved["generators"][stage].get("codes") == "none":
-                cause = f"'{source}' makes images without masks, and nothing can be trained on them."
-                raise ConfigError(f"{here}.sources", cause, "Measure it in a table of view fidelity.")
+        _check_used(f"{here}.sources", source, experiment, resolved)
+        if "none" in _codes(source, resolved):
+            cause = f"'{source}' makes images without masks, and nothing can be trained on them."
+            raise ConfigError(f"{here}.sources", cause, "Measure it in a table of view fidelity.")
+
+
+def _codes(source: str, resolved: dict) -> set[str | None]:
+    """The codes of the generators that a source chains; None is that of one without a diffusion model."""
+    return {resolved["generators"][stage].get("codes") for stage in stages_of(resolved["sources"][source])}
 
 
 def _check_evaluator(resolved: dict) -> None:
@@ -187,24 +189,25 @@ def _check_evaluator(resolved: dict) -> None:
         raise ConfigError("measures.evaluator", cause, f"Add segmenters: {{{evaluator}: {{}}}}, or name another.")
 
 
-def _check_made(where: str, source: str, experiment: dict, resolved: dict) -> None:
-    """That a source can be made from every dataset of an experiment, at its size."""
+def _check_used(where: str, source: str, experiment: dict, resolved: dict) -> None:
+    """That there is a source, and that it can be made from every dataset of an experiment, at its size."""
+    _known(where, source, resolved["sources"], "source")
+    _check_made(where, source, experiment["datasets"], resolved)
+    size = source_size(resolved, source)
+    if size != experiment["size"]:
+        cause = f"'{source}' makes pairs of {size} px, the experiment is at {experiment['size']} px."
+        raise ConfigError(where, cause, "Use a source of the experiment's size.")
+
+
+def _check_made(where: str, source: str, datasets: list[str], resolved: dict) -> None:
+    """That the generators of a source can be trained on every one of these datasets."""
     for stage in stages_of(resolved["sources"][source]):
         size = resolved["generators"][stage]["size"]
-        for dataset in experiment["datasets"]:
+        for dataset in datasets:
             known = sizes_of(resolved["datasets"][dataset])
             if size not in known:
-                raise ConfigError(
-                    where,
-                    f"'{stage}' is trained on {size} px, which '{dataset}' does not have.",
-                    f"It has {known} (datasets.{dataset}.patches).",
-                )
-    if source_size(resolved, source) != experiment["size"]:
-        raise ConfigError(
-            where,
-            f"'{source}' makes pairs of {source_size(resolved, source)} px, the experiment is at {experiment['size']} px.",
-            "Use a source of the experiment's size.",
-        )
+                cause = f"'{stage}' is trained on {size} px, which '{dataset}' does not have."
+                raise ConfigError(where, cause, f"It has {known} (datasets.{dataset}.patches).")
 
 
 # Table view -> what its rows are made of, where that is not a grid of trainings.
@@ -235,10 +238,7 @@ def _check_figure(where: str, figure: dict, resolved: dict) -> None:
             raise ConfigError(f"{where}.{key}", "this key is missing.", f"A figure of this view needs {', '.join(('view', *needed))}.")
     sections = (
         ("dataset", "datasets"),
-        ("source", "sources"),
-        ("low", "sources"),
-        ("first", "sources"),
-        ("second", "sources"),
+        *((role, "sources") for role in ROLES),
         ("experiment", "experiments"),
         ("segmenter", "segmenters"),
     )
@@ -272,19 +272,15 @@ def _check_plotted(where: str, figure: dict, resolved: dict, config: dict) -> No
 def _check_sources(where: str, figure: dict, resolved: dict) -> None:
     """That the sources of a figure fit its view."""
     view = figure["view"]
-    for role in ("source", "low", "first", "second"):
+    for role in ROLES:
         if figure.get(role) and "dataset" in figure:
-            size = source_size(resolved, figure[role])
-            _check_made(f"{where}.{role}", figure[role], {"datasets": [figure["dataset"]], "size": size}, resolved)
-    if view == "class_distribution" and any(
-        resolved["generators"][stage].get("codes") == "none" for stage in stages_of(resolved["sources"][figure["source"]])
-    ):
+            _check_made(f"{where}.{role}", figure[role], [figure["dataset"]], resolved)
+    if view == "class_distribution" and "none" in _codes(figure["source"], resolved):
         raise ConfigError(f"{where}.source", f"'{figure['source']}' makes images without masks.", "Name a source of pairs.")
     if view == "contrast" and len({source_size(resolved, figure[role]) for role in ("first", "second")}) > 1:
         cause = f"'{figure['first']}' and '{figure['second']}' make pairs of different sizes."
         raise ConfigError(f"{where}.second", cause, "Compare sources of one size.")
-    stages = stages_of(resolved["sources"][figure["source"]]) if view == "methods" else []
-    if view == "methods" and not (stages and all(resolved["generators"][name].get("codes") == "bits" for name in stages)):
+    if view == "methods" and _codes(figure["source"], resolved) != {"bits"}:
         raise ConfigError(f"{where}.source", f"'{figure['source']}' samples no diffusion model of bit codes.", "Name a source that does.")
     if view == "memorisation":
         _check_evaluator(resolved)

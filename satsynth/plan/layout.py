@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from satsynth.plan import names, slices
 from satsynth.plan.runs import Run, runs_of
-from satsynth.plan.stanzas import source_size
+from satsynth.plan.stanzas import ROLES, source_size
 from satsynth.runtime.errors import ConfigError
 
 HELD_OUT = "real-val"  # the measured set that says what distances are to be expected
@@ -39,6 +39,17 @@ def generator(dataset: str, name: str) -> str:
 def set_of(folder: str) -> str:
     """A store as a measured set: `real-val`, or `SOURCE-shard-0000`."""
     return "-".join(folder.split("/")[3:])
+
+
+def store_of(dataset: str, size: int | str, pairs: str) -> str:
+    """The store of a measured set; the inverse of `set_of`."""
+    base, part = pairs.split("-", 1)
+    return f"results/{dataset}/{size}px/{base}/{part}"
+
+
+def evaluator(resolved: dict) -> tuple[str, int]:
+    """The segmenter and seed whose features everything is measured by."""
+    return resolved["measures"]["evaluator"], resolved["measures"]["evaluator_seed"]
 
 
 def neighbours_of(dataset: str, size: int | str, segmenter: str, seed: int | str, pairs: str) -> str:
@@ -154,8 +165,7 @@ class Layout:
         stanzas = [self.resolved["experiments"][experiment] for experiment in self.experiments()]
         measured = [(dataset, source) for stanza in stanzas for dataset in stanza["datasets"] for source in stanza["sources"]]
         figures = [self.resolved["figures"][figure] for figure in self.figures()]
-        roles = ("source", "low", "first", "second")
-        drawn = [(figure["dataset"], figure[role]) for figure in figures for role in roles if figure.get(role)]
+        drawn = [(figure["dataset"], figure[role]) for figure in figures for role in ROLES if figure.get(role)]
         return sorted({f"{folder}/card.json" for pair in (*trained, *measured, *drawn) for folder in self.stages(*pair)})
 
     def figure_inputs(self, name: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -163,36 +173,34 @@ class Layout:
         figure = self.resolved["figures"][name]
         view, dataset = figure["view"], figure.get("dataset")
 
-        def first_shard(source: str) -> list[str]:
-            return self.shards(dataset, source_size(self.resolved, source), source, 1)[:1]
+        def size(role: str) -> int:
+            return source_size(self.resolved, figure[role])
+
+        def shards(role: str) -> list[str]:
+            # All of R = 1: a draw from the first alone would leave most pairs no chance.
+            return self.shards(dataset, size(role), figure[role], 1)
+
+        def beside(role: str) -> list[str]:
+            return [real(dataset, size(role))]
 
         if view == "class_distribution":
-            size = source_size(self.resolved, figure["source"])
-            shards = self.shards(dataset, size, figure["source"], 1)
-            cards = {"real": [f"{real(dataset, size)}/card.json"], "synthetic": files_of(shards, "card.json")}
+            cards = {"real": files_of(beside("source"), "card.json"), "synthetic": files_of(shards("source"), "card.json")}
             return {"classes": [classes(dataset)], **cards}, {}
         if view == "pairs":
-            size = source_size(self.resolved, figure["source"])
-            beside = {"real": [real(dataset, size)]} if figure["real"] else {}
-            # All shards of R = 1: a draw from the first alone would leave most pairs no chance.
-            return {"classes": [classes(dataset)]}, beside | {"synthetic": self.shards(dataset, size, figure["source"], 1)}
+            own = {"real": beside("source")} if figure["real"] else {}
+            return {"classes": [classes(dataset)]}, {**own, "synthetic": shards("source")}
         if view == "memorisation":
-            size = source_size(self.resolved, figure["source"])
-            shards = self.shards(dataset, size, figure["source"], 1)
-            by = (self.resolved["measures"]["evaluator"], self.resolved["measures"]["evaluator_seed"])
-            folders = [neighbours_of(dataset, size, *by, pairs) for pairs in (HELD_OUT, *map(set_of, shards))]
+            place, made = (dataset, size("source"), *evaluator(self.resolved)), shards("source")
+            folders = [neighbours_of(*place, pairs) for pairs in (HELD_OUT, *map(set_of, made))]
             found = files_of(folders, "neighbours.csv")
-            stores = {"synthetic": shards, "train": [real(dataset, size)]}
             searched = {"null": found[:1], "neighbours": found[1:], "searched": files_of(folders, "card.json")}
-            return {"classes": [classes(dataset)], **searched}, stores
+            return {"classes": [classes(dataset)], **searched}, {"synthetic": made, "train": beside("source")}
         if view == "contrast":
-            size = source_size(self.resolved, figure["first"])
-            made = {role: self.shards(dataset, size, figure[role], 1) for role in ("first", "second")}
-            return {"classes": [classes(dataset)]}, {"real": [real(dataset, size)], **made}
+            return {"classes": [classes(dataset)]}, {"real": beside("first"), "first": shards("first"), "second": shards("second")}
         if view == "methods":
             return {"classes": [classes(dataset)]}, {}
         if view == "upscaling":
-            return {"classes": [classes(dataset)]}, {"low": first_shard(figure["low"]), "high": first_shard(figure["source"])}
+            return {"classes": [classes(dataset)]}, {"low": shards("low")[:1], "high": shards("source")[:1]}
         if view in ("ratio_curve", "occurrence", "class_forest"):
             return {"table": [f"results/tables/{figure['experiment']}.csv"]}, {}
         systems = self.systems(name)

@@ -1,24 +1,13 @@
 """Paths and slices of the measures: an evaluator's features, the fidelity of a source, and the nearest real patch of every pair."""
 
 from satsynth.plan import layout, names, slices
-from satsynth.plan.layout import Layout
+from satsynth.plan.layout import Layout, evaluator
 from satsynth.plan.runs import method_of
 
 VIEW = "fidelity"
 FEATURES = ("pooled.npy", "spatial.npy", "probabilities.npy", "entropy.npy", "card.json")
 REAL = "real"  # real validation patches, measured like a source
 REFERENCE, HELD_OUT = "real-train", layout.HELD_OUT
-
-
-def evaluator(resolved: dict) -> tuple[str, int]:
-    """The segmenter and seed whose features everything is measured by."""
-    return resolved["measures"]["evaluator"], resolved["measures"]["evaluator_seed"]
-
-
-def store_of(dataset: str, size: int | str, pairs: str) -> str:
-    """The store of a measured set; the inverse of `layout.set_of`."""
-    base, part = pairs.split("-", 1)
-    return f"results/{dataset}/{size}px/{base}/{part}"
 
 
 def features_of(dataset: str, size: int | str, segmenter: str, seed: int | str, pairs: str) -> str:

@@ -138,8 +138,6 @@ def _derived(resolved: dict, stanza: dict) -> dict:
     """What a figure shows that stands elsewhere in the config."""
     if stanza["view"] == "memorisation":
         return {"quantile": resolved["measures"]["null_quantile"]}
-    if stanza["view"] == "contrast":
-        return {"names": {role: stanza[role] for role in ("first", "second")}}
     if stanza["view"] == "methods":
         first, *then = [resolved["generators"][name] for name in stages(resolved, stanza["source"])]
         high = then[0]["size"] if then else None

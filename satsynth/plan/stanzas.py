@@ -10,6 +10,7 @@ FORMATS = "satsynth.datasets"
 GENERATORS = ("satsynth.diffusion",)
 NETWORKS = "satsynth.segmentation.networks"
 AUGMENTATIONS = "satsynth.augmentation"
+ROLES = ("source", "low", "first", "second")  # keys of a figure that name sources
 
 
 def nearest(word: str, known) -> str:

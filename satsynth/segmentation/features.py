@@ -31,7 +31,16 @@ class Features(NamedTuple):
 
 
 def open_evaluator(weights: Path, card: Path, store: Path, device: str | torch.device) -> tuple[Segmenter, Store, dict]:
-    """The evaluator in evaluation mode, the store that it shall describe, and the evaluator's card.
+    """The evaluator in evaluation mode, the store that it shall describe, and what the card of a description says of both.
+
+    Args:
+        weights: safetensors file of the evaluator.
+        card: its card.
+        store: folder of the pairs; only their images are looked at.
+        device: "cpu" or "cuda".
+
+    Returns:
+        Evaluator, store and {count, evaluator_sha256 (of the weights), store_sha256 (of the store's card)}.
 
     Raises:
         WeightsError: the weights cannot be read, or are made for another number of classes or another size than the store's: features at
@@ -41,17 +50,22 @@ def open_evaluator(weights: Path, card: Path, store: Path, device: str | torch.d
     """
     segmenter, facts = load(weights, card, device)
     pairs = Store.open(store)
-    for key, held, remedy in (
-        ("classes", pairs.classes, "Use the evaluator that was trained on this dataset."),
-        ("size", pairs.size, "Use the evaluator that was trained at this size."),
-    ):
-        if facts[key] != held:
-            unit = "classes" if key == "classes" else "px"
-            raise WeightsError(weights, f"the evaluator was trained on {facts[key]} {unit}, but {store} has {held}.", remedy)
+    for known, held, unit in ((facts["classes"], pairs.classes, "classes"), (facts["size"], pairs.size, "px")):
+        if known != held:
+            cause = f"the evaluator was trained on {known} {unit}, but {store} has {held}."
+            raise WeightsError(weights, cause, "Use the evaluator that was trained on this dataset at this size.")
     if not len(pairs):
         raise StoreError(store, "there are no pairs to describe.", "Name a store that holds pairs.")
     _check_encoder(segmenter, facts["segmenter"]["network"])
-    return segmenter, pairs, facts
+    hashes = {"evaluator_sha256": facts["weights_sha256"], "store_sha256": files.sha256(pairs.folder / "card.json")}
+    return segmenter, pairs, {"count": len(pairs), **hashes}
+
+
+def batches(store: Store, batch: int, device: str | torch.device, first: int = 0, last: int | None = None) -> Iterator[torch.Tensor]:
+    """Images (B,H,W,3) uint8 on the device, `batch` at a time: the store's rows from `first` up to `last`, which is left out."""
+    images = store.images[first:last]
+    for start in range(0, len(images), batch):
+        yield torch.from_numpy(np.array(images[start : start + batch])).to(device)
 
 
 @torch.inference_mode()
@@ -113,9 +127,7 @@ def extract(
     """Write an evaluator's features of every image of a store, in its order; batch by batch, so that memory does not grow with the store.
 
     Args:
-        weights: safetensors file of the evaluator.
-        card: its card.
-        store: folder of the pairs; masks are not looked at.
+        weights, card, store, device: see `open_evaluator`.
         pooled: npy file to write, (N,D) float32: the last encoder stage averaged over its map (ResNet-50: D = 2048), for FID, KID and
             neighbours.
         spatial: npy file to write, (N,S) float32: the first 7 channels of the stage that `choose_stage` names, as (channel, row, column),
@@ -123,10 +135,9 @@ def extract(
         probabilities: npy file to write, (N,2,K) float64, for the Inception score: [:, 0] the mean over pixels of their class
             probabilities, [:, 1] the class probabilities of the logits' mean over pixels.
         entropy: npy file to write, (N,) float64: the mean over pixels of the entropy of their class probabilities, in nats.
-        card_out: JSON file to write, last: count, classes, size, evaluator_sha256 (weights), store_sha256 (of the store's card),
-            pooled_width, spatial_width, spatial_stage (from 1 for the finest), sha256 of the arrays by name. Content only.
+        card_out: JSON file to write, last: what `open_evaluator` says, classes, size, pooled_width, spatial_width, spatial_stage (from 1
+            for the finest), sha256 of the arrays by name. Content only.
         batch: images at a time; changes speed and memory only.
-        device: "cpu" or "cuda".
 
     Returns:
         What was written to `card_out`.
@@ -134,13 +145,12 @@ def extract(
     Raises:
         ConfigError, StoreError, WeightsError: see `open_evaluator`; WeightsError also where a feature is NaN or Inf.
     """
-    segmenter, pairs, facts = open_evaluator(weights, card, store, device)
+    segmenter, pairs, origin = open_evaluator(weights, card, store, device)
     paths = dict(zip(Features._fields, (pooled, spatial, probabilities, entropy)))
     progress = Progress("features", len(pairs), "images")
     with contextlib.ExitStack() as stack:
         append: dict[str, Callable[[np.ndarray], object]] = {}
-        for first in range(0, len(pairs), batch):
-            images = torch.from_numpy(np.array(pairs.images[first : first + batch])).to(device)
+        for first, images in zip(range(0, len(pairs), batch), batches(pairs, batch, device)):
             found = describe(segmenter, images)._asdict()
             for name, values in found.items():
                 if not values.isfinite().all():
@@ -153,11 +163,9 @@ def extract(
             progress.update(first + len(images))
     sides = [stage.shape[2] for stage in encode(segmenter, images[:1])]
     values = {
-        "count": len(pairs),
+        **origin,
         "classes": pairs.classes,
         "size": pairs.size,
-        "evaluator_sha256": facts["weights_sha256"],
-        "store_sha256": files.sha256(Path(store) / "card.json"),
         "pooled_width": found["pooled"].shape[1],
         "spatial_width": found["spatial"].shape[1],
         "spatial_stage": choose_stage(sides, pairs.size) + 1,

@@ -33,9 +33,13 @@ class PerceptualDistance(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None] * 2 - 1, persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None] * 2, persistent=False)
 
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (N,3,H,W) in [-1,1] by ImageNet's statistics."""
+        return (images - self.mean) / self.std
+
     def features(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Images (N,3,H,W) in [-1,1] -> maps (N,C,h,w) of unit length in every pixel."""
-        maps = self.encoder((images - self.mean) / self.std)
+        maps = self.encoder(self.normalised(images))
         return [functional.normalize(found.float(), dim=1, eps=1e-6) for found in maps[1:] if found.shape[1]]
 
     def forward(self, known: list[torch.Tensor], images: torch.Tensor) -> torch.Tensor:

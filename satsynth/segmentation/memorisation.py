@@ -11,7 +11,6 @@ their file.
 
 import io
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from satsynth.pairs import Store
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
 from satsynth.runtime.logs import Progress
-from satsynth.segmentation.features import BATCH, encode, open_evaluator, pool
+from satsynth.segmentation.features import BATCH, batches, encode, open_evaluator, pool
 from satsynth.segmentation.segmenter import Segmenter
 
 TURNS = torch.tensor(SYMMETRIES["d4"])
@@ -49,9 +48,7 @@ def find(
     """Find the nearest training patch of every pair under the eight flips and rotations, in features and in pixels; exact.
 
     Args:
-        weights: safetensors file of the evaluator.
-        card: its card.
-        store: folder of the pairs that ask; only their images are looked at.
+        weights, card, store, device: see `satsynth.segmentation.features.open_evaluator`; `store` holds the pairs that ask.
         train_store: folder of the real training pairs.
         train_features_folder: pooled.npy and card.json that satsynth.segmentation.features.extract wrote of `train_store` with this
             evaluator. Features of the turned queries are never stored.
@@ -61,10 +58,9 @@ def find(
             nearest patch, each under its own best turn: 0 for the copy of one patch, 1 where two are as near. `pixel_distance`,
             `pixel_row`, `pixel_turn` and `pixel_ratio` are the same in pixels: the root mean square difference, on the scale 0 to 255,
             over pixels and colour channels of images that were reduced to `pixels` x `pixels` by area means.
-        card_out: JSON file to write, last: count, train_count, pixels (the side that was compared), evaluator_sha256, store_sha256 and
-            train_store_sha256 (of the stores' cards), sha256 of the CSV file. Content only.
+        card_out: JSON file to write, last: what `open_evaluator` says, train_count, train_store_sha256 (of the store's card), pixels (the
+            side that was compared), sha256 of the CSV file. Content only.
         batch: images that the network takes at a time; changes speed and memory only.
-        device: "cpu" or "cuda".
         pixels: side of the reduced images; smaller stores are compared as they are.
 
     Returns:
@@ -78,19 +74,19 @@ def find(
     """
     if pixels < 1:
         raise ConfigError("measures.pixels", f"images of {pixels} px cannot be compared.", "Give 1 or more.")
-    segmenter, pairs, facts = open_evaluator(weights, card, store, device)
-    train, hashes = _open_train(pairs, train_store)
-    bank = Bank(_train_features(Path(train_features_folder), facts["weights_sha256"], hashes["train_store_sha256"], len(train)), device)
+    segmenter, pairs, origin = open_evaluator(weights, card, store, device)
+    train, train_hash = _open_train(pairs, train_store, origin["store_sha256"])
+    bank = Bank(_train_features(Path(train_features_folder), origin["evaluator_sha256"], train_hash, len(train)), device)
     side = min(pixels, train.size)
     width = 3 * side**2
-    small = np.concatenate([_reduce(images, side).flatten(1).cpu().numpy() for images in _batches(train, batch, device)])
+    small = np.concatenate([_reduce(images, side).flatten(1).cpu().numpy() for images in batches(train, batch, device)])
     pixel_bank = Bank(small, device)
     progress = Progress("nearest training patches", len(pairs), "pairs")
     parts = []
     # As many pairs at a time as fill a block of queries with their turns.
     step = BLOCK // len(TURNS)
     for first in range(0, len(pairs), step):
-        chosen = _batches(pairs, max(1, batch // len(TURNS)), device, first, first + step)
+        chosen = batches(pairs, max(1, batch // len(TURNS)), device, first, first + step)
         described = [(_features(segmenter, images), _pixels(images, side)) for images in chosen]
         features, colours = (np.concatenate(queries) for queries in zip(*described))
         parts.append({**_nearest(bank, features, 1.0, "feature"), **_nearest(pixel_bank, colours, width, "pixel")})
@@ -100,31 +96,26 @@ def find(
     text = io.StringIO()
     table.to_csv(text, index=False, float_format="%.7g", lineterminator="\n")
     files.write_text(out_csv, text.getvalue())
-    values = {
-        "count": len(pairs),
-        "train_count": len(train),
-        "pixels": side,
-        "evaluator_sha256": facts["weights_sha256"],
-        **hashes,
-        "sha256": files.sha256(out_csv),
-    }
+    facts = {"train_count": len(train), "train_store_sha256": train_hash, "pixels": side}
+    values = {**origin, **facts, "sha256": files.sha256(out_csv)}
     files.write_json(card_out, values)
     log.info("%s: median distance to the nearest of %d training patches: %s", store, len(train), _medians(table))
     return values
 
 
-def _open_train(pairs: Store, train_store: Path) -> tuple[Store, dict[str, str]]:
+def _open_train(pairs: Store, train_store: Path, store_hash: str) -> tuple[Store, str]:
+    """The training set and the hash of its card."""
     train = Store.open(train_store)
     if (train.size, train.classes) != (pairs.size, pairs.classes):
         cause = f"{train.size} px and {train.classes} classes do not fit {pairs.folder} ({pairs.size} px, {pairs.classes})."
         raise StoreError(train_store, cause, "Compare stores of one dataset and size only.")
     if len(train) < 2:
         raise StoreError(train_store, f"{len(train)} training patch has no second nearest.", "Tile more of the imagery.")
-    hashes = {name: files.sha256(store.folder / "card.json") for name, store in (("store_sha256", pairs), ("train_store_sha256", train))}
-    if hashes["store_sha256"] == hashes["train_store_sha256"]:
+    train_hash = files.sha256(train.folder / "card.json")
+    if train_hash == store_hash:
         cause = "these are the training patches themselves: each is its own nearest."
         raise ConfigError(f"store {pairs.folder}", cause, "Ask with synthetic or held-out pairs.")
-    return train, hashes
+    return train, train_hash
 
 
 def _train_features(folder: Path, evaluator: str, store: str, count: int) -> np.ndarray:
@@ -142,13 +133,6 @@ def _train_features(folder: Path, evaluator: str, store: str, count: int) -> np.
     if pooled.shape != known or pooled.dtype != np.float32:
         raise StoreError(folder / "pooled.npy", f"an array of {pooled.shape} {pooled.dtype} is not what the card says.", again)
     return pooled
-
-
-def _batches(store: Store, batch: int, device: str | torch.device, first: int = 0, last: int | None = None) -> Iterator[torch.Tensor]:
-    """Images (B,H,W,3) uint8 on the device, rows `first` to `last`."""
-    images = store.images[first:last]
-    for start in range(0, len(images), batch):
-        yield torch.from_numpy(np.array(images[start : start + batch])).to(device)
 
 
 def _turned(images: torch.Tensor) -> torch.Tensor:

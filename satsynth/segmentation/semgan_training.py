@@ -15,8 +15,6 @@ def train_encoder(
     *,
     generator: tuple[Path, Path],
     evaluator: tuple[Path, Path],
-    weights: Path,
-    card: Path,
     **options: object,
 ) -> dict:
     """Train the encoder that finds images in the latent space of a frozen SemGAN.
@@ -30,9 +28,8 @@ def train_encoder(
         seed: of initial weights, order, flips and noise.
         generator: weights and card of a SemGAN that was trained on the dataset, at the stores' size.
         evaluator: weights and card of a segmenter whose encoder measures the perceptual distance.
-        weights: safetensors file to write; generator and evaluator's encoder are in it, too.
-        card: JSON file to write, last; that of a segmenter, with generator_sha256 and evaluator_sha256.
-        options: history, work, device and wall_seconds, see `satsynth.segmentation.training.train`.
+        options: weights (generator and evaluator's encoder are in them, too), card (with generator_sha256 and evaluator_sha256 besides),
+            history, work, device and wall_seconds, see `satsynth.segmentation.training.train`.
 
     Returns:
         The card.
@@ -47,10 +44,8 @@ def train_encoder(
         "evaluator": judged_by["segmenter"],
         "frozen": {"generator": (generator[0], made_by), "evaluator": evaluator},
     }
-    facts = train(real, synthetic, filled, seed, weights=weights, card=card, **options)
     hashes = {"generator_sha256": made_by["weights_sha256"], "evaluator_sha256": judged_by["weights_sha256"]}
-    files.write_json(card, facts | hashes)
-    return facts | hashes
+    return train(real, synthetic, filled, seed, origins=hashes, **options)
 
 
 def _read(card: Path) -> dict:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ def train(
     work: Path,
     device: str | torch.device,
     wall_seconds: float | None = None,
+    origins: Mapping[str, str] | None = None,
 ) -> dict:
     """Train one segmenter and write its weights, history and card.
 
@@ -51,6 +53,7 @@ def train(
         work: folder of the checkpoint; a checkpoint found there is continued.
         device: "cpu" or "cuda".
         wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent.
+        origins: what the card says besides, such as hashes of other weights that the training rests on.
 
     Returns:
         The card.
@@ -109,6 +112,7 @@ def train(
             "synthetic": [files.sha256(Path(folder) / "card.json") for folder in synthetic],
         },
         "weights_sha256": save(segmenter, weights),
+        **(origins or {}),
     }
     text = io.StringIO()
     rows.to_csv(text, index=False, lineterminator="\n")

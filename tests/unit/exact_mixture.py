@@ -4,24 +4,13 @@ import functools
 
 import numpy as np
 import torch
+from diffusion_fixtures import LINEAR, SAMPLER
 
 from satsynth.diffusion.samplers import sample
 from satsynth.diffusion.schedule import make_schedule
 from satsynth.randomness import torch_stream
 
-LINEAR = {"kind": "linear", "steps": 1000, "beta_start": 1e-4, "beta_end": 2e-2, "rescale": False, "zero_terminal_snr": False}
-ANCESTRAL = {
-    "method": "ancestral",
-    "steps": 1000,
-    "spacing": "uniform",
-    "rho": 7.0,
-    "sigma_min": None,
-    "sigma_max": None,
-    "eta": 0.0,
-    "variance": "fixed_small",
-    "clip": False,
-}
-
+ANCESTRAL = {**SAMPLER, "clip": False}
 DIRECTIONS = torch.nn.functional.normalize(torch.randn(6, 64, generator=torch_stream(0, "directions")), dim=0)
 
 

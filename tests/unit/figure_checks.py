@@ -3,6 +3,7 @@
 import importlib
 
 import matplotlib
+import numpy as np
 from PIL import Image
 
 from satsynth.reporting import figures
@@ -14,6 +15,20 @@ def compose(view, cfg, inputs):
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(figures.STYLE)
         return importlib.import_module(f"satsynth.reporting.figures.{view}").compose(cfg, inputs)
+
+
+def pixels(view, cfg, inputs, folder):
+    """What is drawn, (H,W,3) uint8."""
+    figures.draw(view, cfg, inputs, folder / "p.png", folder / "p.pdf")
+    with Image.open(folder / "p.png") as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def places_of(drawn, cell):
+    """The upper left corners (y, x) at which a square cell stands in a drawing, pixel by pixel."""
+    side = len(cell)
+    corners = np.argwhere((drawn[: 1 - side, : 1 - side] == cell[0, 0]).all(-1))
+    return [(y, x) for y, x in corners if (drawn[y : y + side, x : x + side] == cell).all()]
 
 
 def check_repeatable(view, cfg, inputs, folder):

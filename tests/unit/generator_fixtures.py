@@ -1,11 +1,11 @@
 """A generator's config, stores and outputs at toy size."""
 
 import numpy as np
+from diffusion_fixtures import LINEAR as SCHEDULE
 
 from satsynth.pairs import IGNORE, StoreWriter
 from satsynth.runtime import files
 
-SCHEDULE = {"kind": "linear", "steps": 1000, "beta_start": 1.0e-4, "beta_end": 2.0e-2, "rescale": False, "zero_terminal_snr": False}
 SAMPLER = {
     "method": "dpmpp_2m",
     "steps": 4,

@@ -4,6 +4,7 @@ import numpy as np
 
 from satsynth.pairs import IGNORE, StoreWriter
 from satsynth.runtime import files
+from satsynth.segmentation.features import Features, extract
 from satsynth.segmentation.prediction import evaluate
 from satsynth.segmentation.training import train
 
@@ -78,3 +79,9 @@ def score(folder, store, **changes):
     outputs = {"metrics": folder / "metrics.json", "confusion": folder / "confusion.npy"}
     options = {**outputs, "device": "cpu", "batch": 4, "mode": "patches", "overlap": None}
     return evaluate(folder / "weights.safetensors", folder / "card.json", store, **{**options, **changes})
+
+
+def write_features(folder, weights, card, store, **options):
+    """The card of an evaluator's features of a store, which are written to a folder."""
+    arrays = {name: folder / f"{name}.npy" for name in Features._fields}
+    return extract(weights, card, store, **arrays, card_out=folder / "card.json", **{"device": "cpu", **options})

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from diffusion_fixtures import LINEAR
 from torch import nn
 
 from satsynth.diffusion.denoiser import PREDICTIONS, Denoiser, build_denoiser
@@ -7,13 +8,12 @@ from satsynth.diffusion.ema import Ema
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError
 
-SCHEDULE = {"kind": "linear", "steps": 1000, "beta_start": 1e-4, "beta_end": 2e-2, "rescale": False, "zero_terminal_snr": False}
 EDM = {"sigma_data": 0.6, "p_mean": -1.2, "p_std": 1.2}
 NETWORK = {"channels": 16, "multipliers": [1, 2], "blocks": 1, "attention": [4], "dropout": 0.0, "unshuffle": 1, "norm_groups": 8}
 
 
 def config(prediction, **changes):
-    return {"prediction": prediction, "schedule": SCHEDULE, "min_snr": None, "edm": EDM, "network": NETWORK, **changes}
+    return {"prediction": prediction, "schedule": LINEAR, "min_snr": None, "edm": EDM, "network": NETWORK, **changes}
 
 
 class Scripted(nn.Module):
@@ -214,8 +214,8 @@ def test_a_small_network_learns_one_picture(prediction):
     [
         (config("noise"), "float32", "prediction"),
         (config("v"), "float16", "precision"),
-        (config("epsilon", schedule={**SCHEDULE, "zero_terminal_snr": True}), "float32", "schedule.zero_terminal_snr"),
-        (config("v", schedule={**SCHEDULE, "zero_terminal_snr": True}, min_snr=5), "float32", "min_snr"),
+        (config("epsilon", schedule={**LINEAR, "zero_terminal_snr": True}), "float32", "schedule.zero_terminal_snr"),
+        (config("v", schedule={**LINEAR, "zero_terminal_snr": True}, min_snr=5), "float32", "min_snr"),
         (config("edm", min_snr=5), "float32", "min_snr"),
     ],
 )

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from segmentation_fixtures import CLASSES, make_store, run
+from segmentation_fixtures import CLASSES, make_store, run, write_features
 
 from satsynth.pairs import StoreWriter
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
-from satsynth.segmentation.features import choose_stage, describe, encode, extract, pool
+from satsynth.segmentation.features import Features, choose_stage, describe, encode, pool
 from satsynth.segmentation.networks import unet
 from satsynth.segmentation.segmenter import Segmenter, load, pad, save
 
-ARRAYS = ("pooled", "spatial", "probabilities", "entropy")
+ARRAYS = Features._fields
 
 
 def make_evaluator(folder, store, **changes):
@@ -32,11 +32,9 @@ def made(tmp_path_factory):
 
 
 def describe_store(folder, weights, card, store, **changes):
-    outputs = {name: folder / f"{name}.npy" for name in ARRAYS}
-    options = {"card_out": folder / "card.json", "batch": 3, "device": "cpu", **changes}
-    values = extract(weights, card, store, **outputs, **options)
+    values = write_features(folder, weights, card, store, **{"batch": 3, **changes})
     assert values == files.read_json(folder / "card.json")
-    return values, {name: np.load(path) for name, path in outputs.items()}
+    return values, {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
 
 
 def images_of(store):

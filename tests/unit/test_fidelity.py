@@ -9,7 +9,8 @@ from reporting_fixtures import SPACE, write_json, write_pairs
 
 from satsynth.metrics.fidelity import Measured, score
 from satsynth.metrics.frechet import Sample, frechet_distance
-from satsynth.metrics.label_statistics import jensen_shannon, pixel_shares
+from satsynth.metrics.label_statistics import describe as describe_labels
+from satsynth.metrics.label_statistics import jensen_shannon
 from satsynth.pairs import StoreWriter
 from satsynth.reporting import markup
 from satsynth.reporting.fidelity import tabulate
@@ -58,7 +59,7 @@ def test_a_shifted_set_is_as_far_as_its_moments_say(tmp_path):
     pooled = [Sample().add(np.load(folder / "pooled.npy")) for folder, _ in (real, far)]
     assert distant["fid"] == pytest.approx(frechet_distance(*pooled))
     masks = [np.load(store / "masks.npy") for _, store in (real, far)]
-    assert distant["class_js"] == pytest.approx(jensen_shannon(*(pixel_shares(array, SPACE.count) for array in masks)))
+    assert distant["class_js"] == pytest.approx(jensen_shannon(*(describe_labels(array, SPACE.count).pixel_shares for array in masks)))
 
 
 def test_shards_are_one_set_and_n_is_equal(tmp_path):

@@ -3,8 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from figure_checks import check_legible, check_repeatable, compose
-from PIL import Image
+from figure_checks import check_legible, check_repeatable, compose, pixels, places_of
 from reporting_fixtures import SPACE, write_classes, write_demo, write_pairs
 
 from satsynth.pairs import Store, StoreWriter
@@ -65,22 +64,18 @@ def test_no_text_leaves_the_figure_or_covers_another(world, tmp_path, view):
 
 def test_pixels_of_patches_stay_crisp(world, tmp_path):
     cfg, inputs = world["pairs"]
-    figures.draw("pairs", cfg, inputs, tmp_path / "p.png", tmp_path / "p.pdf")
-    sheet = np.asarray(Image.open(tmp_path / "p.png").convert("RGB"))
+    drawn = pixels("pairs", cfg, inputs, tmp_path)
     store = Store.open(inputs["real"][0])
     row = np.random.Generator(np.random.Philox(0)).permutation(len(store))[0]
     for cell in (store.images[row], SPACE.paint(np.asarray(store.masks[row]))):
-        large = cell.repeat(2, 0).repeat(2, 1)
-        corners = np.argwhere((sheet[: -len(large), : -len(large)] == large[0, 0]).all(-1))
-        assert any((sheet[y : y + len(large), x : x + len(large)] == large).all() for y, x in corners)
+        assert places_of(drawn, cell.repeat(2, 0).repeat(2, 1))
 
 
 def drawn_pairs(inputs, tmp_path, **changes):
     """Which pairs of the synthetic stores a sheet shows, told from images that are all of one colour each."""
     cfg = {"title": "Pairs", "rows": 2, "columns": 3, "cell": 16, "seed": 0} | changes
-    figures.draw("pairs", cfg, inputs, tmp_path / "p.png", tmp_path / "p.pdf")
-    sheet = np.asarray(Image.open(tmp_path / "p.png").convert("RGB"))
-    return {int(number) for red, number, blue in np.unique(sheet.reshape(-1, 3), axis=0) if (red, blue) == (77, 123)}
+    drawn = pixels("pairs", cfg, inputs, tmp_path).reshape(-1, 3)
+    return {int(number) for red, number, blue in np.unique(drawn, axis=0) if (red, blue) == (77, 123)}
 
 
 def shards_of(root, sizes):

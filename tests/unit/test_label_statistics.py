@@ -7,15 +7,7 @@ from scipy import ndimage
 from scipy.spatial import distance
 
 from satsynth.metrics import label_statistics
-from satsynth.metrics.label_statistics import (
-    code_quality,
-    component_sizes,
-    component_summary,
-    jensen_shannon,
-    pixel_shares,
-    presence_shares,
-    size_distance,
-)
+from satsynth.metrics.label_statistics import code_quality, describe, jensen_shannon, size_distance
 from satsynth.runtime.errors import MeasureError
 
 
@@ -35,27 +27,28 @@ def random_masks(count=40, size=24, classes=5, seed=0):
 
 def test_pixel_shares_leave_out_ignored_pixels():
     masks = masks_of("0012 .... ....", "1111 .... 0..3")
-    np.testing.assert_allclose(pixel_shares(masks, 5), [3 / 10, 5 / 10, 1 / 10, 1 / 10, 0])
+    np.testing.assert_allclose(describe(masks, 5).pixel_shares, [3 / 10, 5 / 10, 1 / 10, 1 / 10, 0])
 
 
 def test_presence_counts_pairs_not_pixels():
     masks = masks_of("0000 0001", "1111 1111", ".... ....", "0... ....")
-    np.testing.assert_allclose(presence_shares(masks, 3), [2 / 4, 2 / 4, 0])
+    np.testing.assert_allclose(describe(masks, 3).presence_shares, [2 / 4, 2 / 4, 0])
 
 
 def test_shards_blocks_and_memory_maps_change_nothing(tmp_path, monkeypatch):
     masks = random_masks()
     np.save(tmp_path / "masks.npy", masks)
     mapped = np.load(tmp_path / "masks.npy", mmap_mode="r")
-    whole = pixel_shares(masks, 5), presence_shares(masks, 5), component_sizes(masks, 5)
-    np.testing.assert_allclose(whole[0], np.bincount(masks[masks != 255], minlength=5) / (masks != 255).sum())
-    np.testing.assert_allclose(whole[1], [(masks == number).any((1, 2)).mean() for number in range(5)])
+    whole = describe(masks, 5)
+    np.testing.assert_allclose(whole.pixel_shares, np.bincount(masks[masks != 255], minlength=5) / (masks != 255).sum())
+    np.testing.assert_allclose(whole.presence_shares, [(masks == number).any((1, 2)).mean() for number in range(5)])
     monkeypatch.setattr(label_statistics, "BLOCK_PIXELS", 3 * 24 * 24 + 5)  # blocks of three masks
     for given in (mapped, [masks[:7], mapped[7:8], masks[8:8], masks[8:]], masks.astype(np.int64)):
-        np.testing.assert_array_equal(pixel_shares(given, 5), whole[0])
-        np.testing.assert_array_equal(presence_shares(given, 5), whole[1])
-        for found, expected in zip(component_sizes(given, 5), whole[2]):
-            np.testing.assert_array_equal(found, expected)
+        found = describe(given, 5)
+        np.testing.assert_array_equal(found.pixel_shares, whole.pixel_shares)
+        np.testing.assert_array_equal(found.presence_shares, whole.presence_shares)
+        for sizes, expected in zip(found.component_sizes, whole.component_sizes):
+            np.testing.assert_array_equal(sizes, expected)
 
 
 def test_scipy_agrees_on_jensen_shannon():
@@ -86,13 +79,13 @@ def test_components_touch_by_corners_within_one_mask_of_one_class():
         "1000 0100 0022 1.22",  # the 1s of the diagonal are one component, that of the last row another
         "0022 0111 1.00 1100",  # its 2s do not join those of the mask above
     )
-    ones, twos = component_sizes(masks, 3)[1:]
-    assert sorted(ones) == [1, 2, 6] and sorted(twos) == [2, 4]
+    _, ones, twos, threes = describe(masks, 4).component_sizes
+    assert sorted(ones) == [1, 2, 6] and sorted(twos) == [2, 4] and not len(threes)
 
 
 def test_components_equal_those_of_each_mask_alone():
     masks = random_masks(12)
-    for number, found in enumerate(component_sizes(masks, 5)):
+    for number, found in enumerate(describe(masks, 5).component_sizes):
         expected = []
         for mask in masks:
             labels, count = ndimage.label(mask == number, np.ones((3, 3)))
@@ -100,24 +93,13 @@ def test_components_equal_those_of_each_mask_alone():
         assert found.tolist() == expected and found.dtype == np.int64
 
 
-def test_a_class_without_components_is_nan_and_counts_zero():
-    sizes = component_sizes(masks_of("11 00", "00 00"), 3)
-    found = component_summary(sizes, 2)
-    np.testing.assert_array_equal(found["median"], [3, 2, np.nan])
-    np.testing.assert_array_equal(found["mean"], [3, 2, np.nan])
-    np.testing.assert_array_equal(found["per_pair"], [1, 0.5, 0])
-
-
 def test_components_twice_as_large_are_one_apart():
     stream = np.random.default_rng(0)
     sizes = [stream.integers(1, 500, 30), stream.integers(1, 9, 50), np.zeros(0, np.int64)]
-    pooled, each = size_distance(sizes, [2 * part for part in sizes])
-    assert pooled == pytest.approx(1)
-    np.testing.assert_allclose(each, [1, 1, np.nan])
-    assert size_distance(sizes, sizes)[0] == 0
-    # A class that one set lacks has no distance of its own, but its components are among the pooled ones.
-    pooled, each = size_distance(sizes, [sizes[0], sizes[2], sizes[2]])
-    assert pooled > 0 and each[0] == 0 and np.isnan(each[1:]).all()
+    assert size_distance(sizes, [2 * part for part in sizes]) == pytest.approx(1)
+    assert size_distance(sizes, sizes) == 0
+    # Components of a class that one set lacks count like all others.
+    assert size_distance(sizes, [sizes[0], sizes[2], sizes[2]]) > 0
 
 
 def test_code_quality_is_a_mean_over_pairs_or_nan():
@@ -130,28 +112,18 @@ def test_code_quality_is_a_mean_over_pairs_or_nan():
 
 def test_bad_masks_and_histograms_are_errors():
     unlabelled = np.full((3, 4, 4), 255, np.uint8)
-    with pytest.raises(MeasureError, match="no pixel is labelled"):
-        pixel_shares(unlabelled, 3)
-    assert presence_shares(unlabelled, 3).tolist() == [0, 0, 0]
-    with pytest.raises(MeasureError, match="no pixel is labelled"):
-        pixel_shares(unlabelled[:0], 3)
-    with pytest.raises(MeasureError, match="no pair"):
-        presence_shares([], 3)
-    with pytest.raises(MeasureError, match="no pair"):
-        component_summary([], 0)
-    for measure in (pixel_shares, presence_shares, component_sizes):
-        with pytest.raises(MeasureError, match="the value 3, and there are 3 classes"):
-            measure(masks_of("01 23"), 3)
+    for nothing in (unlabelled, unlabelled[:0], []):
+        with pytest.raises(MeasureError, match="no pixel is labelled"):
+            describe(nothing, 3)
+    with pytest.raises(MeasureError, match="the value 3, and there are 3 classes"):
+        describe(masks_of("01 23"), 3)
+    for wrong in (np.zeros((2, 4, 4), np.float32), np.zeros((4, 4), np.uint8)):
         with pytest.raises(MeasureError, match="holds no masks"):
-            measure(np.zeros((2, 4, 4), np.float32), 3)
-        with pytest.raises(MeasureError, match="holds no masks"):
-            measure(np.zeros((4, 4), np.uint8), 3)
+            describe(wrong, 3)
     for wrong in ([0, 0], [1, -1], [1, np.nan]):
         with pytest.raises(MeasureError, match="histograms"):
             jensen_shannon([1, 1], wrong)
     with pytest.raises(MeasureError, match="do not compare"):
         jensen_shannon([1, 1], [1, 1, 1])
-    with pytest.raises(MeasureError, match="no component"):
-        size_distance(component_sizes(unlabelled, 3), component_sizes(masks_of("01"), 3))
     with pytest.raises(MeasureError, match="3 and 2 classes"):
-        size_distance(component_sizes(unlabelled, 3), component_sizes(masks_of("01"), 2))
+        size_distance(*(describe(masks_of("01"), classes).component_sizes for classes in (3, 2)))

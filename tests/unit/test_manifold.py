@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from satsynth.metrics.manifold import density_coverage, precision_recall
+from satsynth.metrics.manifold import Manifold, density_coverage, precision_recall
 from satsynth.runtime.errors import MeasureError
 
 
@@ -29,55 +29,63 @@ def by_definition(real, fake, k, coverage_k):
     return precision, recall, inside.sum() / (coverage_k * len(fake)), inside.any(0).mean()
 
 
+def manifolds(*sets, k=5, **options):
+    return [Manifold(points, k, **options) for points in sets]
+
+
 @pytest.mark.parametrize("block", [16, 4096])
 @pytest.mark.parametrize("shift, scale", [(0.0, 1.0), (0.7, 0.5), (0.3, 2.0), (100.0, 1.0)])
 def test_the_four_measures_agree_with_their_definitions(block, shift, scale):
     real, fake = vectors(90), vectors(70, seed=1, shift=shift, scale=scale)
-    ours = precision_recall(real, fake, 3, block=block) + density_coverage(real, fake, 5, block=block)
+    pair = manifolds(real, fake, block=block)
+    ours = precision_recall(*pair, 3) + density_coverage(*pair, 5)
     np.testing.assert_allclose(ours, by_definition(real, fake, 3, 5), rtol=1e-12)
 
 
 def test_a_set_compared_with_itself_is_precise_and_covered():
-    real = vectors(60)
-    assert precision_recall(real, real[::-1]) == (1, 1)
-    assert density_coverage(real, real[::-1]) == (pytest.approx(6 / 5), 1)
+    pair = manifolds(vectors(60), vectors(60)[::-1])
+    assert precision_recall(*pair) == (1, 1)
+    assert density_coverage(*pair) == (pytest.approx(6 / 5), 1)
 
 
 def test_sets_far_apart_share_nothing():
-    assert precision_recall(vectors(30), vectors(30, shift=50)) == (0, 0)
-    assert density_coverage(vectors(30), vectors(30, shift=50)) == (0, 0)
+    pair = manifolds(vectors(30), vectors(30, shift=50))
+    assert precision_recall(*pair) == density_coverage(*pair) == (0, 0)
 
 
 def test_one_mode_of_two_has_full_precision_and_half_the_recall():
     real = np.concatenate([vectors(200, 2, seed=1), vectors(200, 2, seed=2, shift=40)])
     fake = vectors(400, 2, seed=3, scale=0.5)
-    precision, recall = precision_recall(real, fake)
-    density, coverage = density_coverage(real, fake)
+    pair = manifolds(real, fake)
+    precision, recall = precision_recall(*pair)
+    density, coverage = density_coverage(*pair)
     assert precision > 0.97 and recall < 0.5
     assert density > 1 and 0.2 < coverage < 0.5
 
 
 def test_equal_vectors_are_a_manifold_of_one_point():
-    point, others = np.full((9, 4), 7.3, np.float32), vectors(9, 4)
+    point, others = manifolds(np.full((9, 4), 7.3, np.float32), vectors(9, 4))
     assert precision_recall(point, point) == (1, 1)
     assert density_coverage(point, point) == (pytest.approx(9 / 5), 1)
     assert precision_recall(point, others)[0] == 0 and precision_recall(others, point)[1] == 0
 
 
 def test_two_samples_of_one_distribution_have_density_one_and_nearly_full_coverage():
-    density, coverage = density_coverage(vectors(1500, 4), vectors(1500, 4, seed=1))
+    density, coverage = density_coverage(*manifolds(vectors(1500, 4), vectors(1500, 4, seed=1)))
     assert density == pytest.approx(1, abs=0.05) and coverage == pytest.approx(1 - 2**-5, abs=0.02)
 
 
-def test_sets_too_small_for_k_are_refused():
-    with pytest.raises(MeasureError, match="3-th nearest neighbour in a set of 3"):
-        precision_recall(vectors(3), vectors(20))
-    with pytest.raises(MeasureError, match="in a set of 3"):
-        precision_recall(vectors(20), vectors(3))
-    with pytest.raises(MeasureError, match="in a set of 5"):
-        density_coverage(vectors(5), vectors(1))
+@pytest.mark.parametrize("count, k", [(3, 3), (5, 5), (1, 3)])
+def test_sets_too_small_for_k_are_refused(count, k):
+    with pytest.raises(MeasureError, match=f"{k}-th nearest neighbour in a set of {count}"):
+        Manifold(vectors(count), k)
+
+
+def test_balls_of_the_fake_set_do_not_count_for_density_and_coverage():
+    real, fake = Manifold(vectors(40), 5), vectors(30, seed=1)
+    assert density_coverage(real, Manifold(fake, 1)) == density_coverage(real, Manifold(fake, 20))
 
 
 def test_what_is_not_finite_is_refused():
     with pytest.raises(MeasureError, match="NaN, Inf"):
-        precision_recall(vectors(20), np.full((9, 8), np.nan, np.float32))
+        Manifold(np.full((9, 8), np.nan, np.float32), 3)

@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from segmentation_fixtures import CLASSES, make_store, run
+from segmentation_fixtures import CLASSES, make_store, run, write_features
 
 from satsynth.metrics.memorisation import calibrated
 from satsynth.pairs import StoreWriter
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, MeasureError, StoreError, WeightsError
-from satsynth.segmentation.features import extract
 from satsynth.segmentation.memorisation import find
 
 SIZE, TRAIN, HELD, COPIES = 32, 120, 160, 20
@@ -59,8 +58,7 @@ def made(tmp_path_factory):
     train = write(folder / "train", textures(TRAIN, 0))
     run(folder / "evaluator", [train], [], network="unet", training={"steps": 1})
     evaluator = folder / "evaluator" / "weights.safetensors", folder / "evaluator" / "card.json"
-    outputs = {name: folder / "features" / f"{name}.npy" for name in ("pooled", "spatial", "probabilities", "entropy")}
-    extract(*evaluator, train, **outputs, card_out=folder / "features" / "card.json", device="cpu")
+    write_features(folder / "features", *evaluator, train)
     made = {"folder": folder, "train": train, "evaluator": evaluator, "features": folder / "features"}
     planted = textures(TRAIN, 0)[5 : 5 + COPIES]
     for kind in KINDS:
@@ -148,8 +146,7 @@ def test_columns_and_card_are_as_promised(made):
 def test_a_patch_that_stands_twice_in_the_training_set_has_the_ratio_of_no_single_copy(made, tmp_path):
     images = textures(5, 4)
     train = write(tmp_path / "train", np.concatenate([images, images[:1]]))
-    outputs = {name: tmp_path / "features" / f"{name}.npy" for name in ("pooled", "spatial", "probabilities", "entropy")}
-    extract(*made["evaluator"], train, **outputs, card_out=tmp_path / "features" / "card.json", device="cpu")
+    write_features(tmp_path / "features", *made["evaluator"], train)
     options = {"train_store": train, "train_features_folder": tmp_path / "features"}
     found = search(made, tmp_path, write(tmp_path / "store", images[:2]), **options)
     assert found["pixel_ratio"].tolist() == [1, 0] and found["pixel_row"].tolist() == [0, 1]

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from satsynth.metrics.neighbours import Bank, nearest
+from satsynth.metrics.neighbours import BLOCK, Bank
 from satsynth.runtime.errors import MeasureError
+
+
+def nearest(queries, bank, k=1, block=BLOCK):
+    """Distances and rows of the k nearest vectors."""
+    squared, rows = Bank(bank, block=block).search(queries, k)
+    return np.sqrt(squared), rows
 
 
 def vectors(count, width=40, seed=0, offset=0.0):
@@ -23,7 +29,7 @@ def check(queries, bank, k, **options):
     order = np.argsort(truth, 1, kind="stable")[:, :k]
     np.testing.assert_array_equal(rows, order)
     np.testing.assert_allclose(distances, np.sqrt(np.take_along_axis(truth, order, 1)), rtol=1e-6, atol=0)
-    assert distances.dtype == np.float32 and rows.dtype == np.int64
+    assert distances.dtype == np.float64 and rows.dtype == np.int64
 
 
 @pytest.mark.parametrize("block", [7, 32, 4096])

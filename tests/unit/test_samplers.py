@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from diffusion_fixtures import LINEAR, SAMPLER
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -20,19 +21,6 @@ from satsynth.diffusion.samplers import (
 from satsynth.diffusion.schedule import make_schedule
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError
-
-LINEAR = {"kind": "linear", "steps": 1000, "beta_start": 1e-4, "beta_end": 2e-2, "rescale": False, "zero_terminal_snr": False}
-SAMPLER = {
-    "method": "ancestral",
-    "steps": 1000,
-    "spacing": "uniform",
-    "rho": 7.0,
-    "sigma_min": None,
-    "sigma_max": None,
-    "eta": 0.0,
-    "variance": "fixed_small",
-    "clip": True,
-}
 
 
 class Curve(nn.Module):

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
+from diffusion_fixtures import LINEAR
 from pytest import approx
 
 from satsynth.diffusion.schedule import make_schedule
 from satsynth.runtime.errors import ConfigError
-
-LINEAR = {"kind": "linear", "steps": 1000, "beta_start": 1e-4, "beta_end": 2e-2, "rescale": False, "zero_terminal_snr": False}
 
 
 def test_published_values_of_the_linear_schedule():

@@ -113,7 +113,7 @@ def _panel(axes: Axes, share: np.ndarray, limit: float, difference: bool) -> Axe
         for (row, column), value in np.ndenumerate(share):
             hit = row == column and not difference
             if not np.isnan(value) and (hit or round(abs(value), int(few)) > 0):
-                dark = np.dot(image.to_rgba(goodness[row, column])[:3], (0.299, 0.587, 0.114)) < 0.55
+                dark = np.dot(image.to_rgba(goodness[row, column])[:3], palette.LUMA) < 0.55
                 text = number(value, digits=int(few), sign=difference)
                 axes.text(column, row, text, ha="center", va="center", fontsize=9 if few else 7.5, color="white" if dark else "black")
     for row in np.flatnonzero(np.isnan(share).all(1)) if classes <= NAMED else ():

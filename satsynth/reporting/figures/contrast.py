@@ -15,7 +15,6 @@ from satsynth.runtime.errors import ConfigError
 
 COLOURS = {"real": palette.REAL, "first": palette.SYNTHETIC, "second": palette.ALONE}
 STATISTICS = ("Saturation", "Brightness", "RMS contrast")
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 BLOCK = 64  # images
 # Pixels: the least frame of a plot, what stands to its right (medians) and below it, and what parts blocks of images.
 PLOT = (320, 210)
@@ -27,22 +26,18 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     plots of `STATISTICS`, with quartiles (bar), the 5 % to 95 % range (line), and the median (dot, and in figures at the right).
 
     Args:
-        cfg: title (str); names (dict: first and second -> how the two sources are called); rows, columns (images of a block); cell (side
-            of an image in pixels of the sheet, met to the nearest whole multiple of it); count (images of each kind that the statistics
-            take, at most as many as there are); seed (int).
+        cfg: title (str); first, second (names of the two sources); rows, columns (images of a block); cell (side of an image in pixels
+            of the sheet, met to the nearest whole multiple of it); count (images of each kind that the statistics take, at most as many
+            as there are); seed (int).
         inputs: real, first and second (store folders, joined in order).
 
     Raises:
-        ConfigError: a source has no name or holds no pair, or nothing is to be shown or measured.
+        ConfigError: a source holds no pair, or nothing is to be shown or measured.
         StoreError: the stores differ in size or classes.
     """
     if min(cfg["rows"], cfg["columns"], cfg["count"]) < 1:
         raise ConfigError("count", "rows, columns and count must be at least 1.", "Show and measure at least one image.")
-    headings = {"real": "real"}
-    for role in ("first", "second"):
-        if not cfg["names"].get(role):
-            raise ConfigError(f"names.{role}", "the source has no name.", "Name both sources of the figure.")
-        headings[role] = cfg["names"][role]
+    headings = {"real": "real", "first": cfg["first"], "second": cfg["second"]}
     views = {role: open_view(inputs[role]) for role in headings}
     View(tuple(store for view in views.values() for store in view.stores))  # refuses sizes that differ: contrast depends on the size
     canvases, values = {}, {}
@@ -68,7 +63,7 @@ def appearance(view: View, rows: np.ndarray) -> np.ndarray:
         images = view.gather(rows[start : start + BLOCK])[0].astype(np.float32) / 255
         most, least = images.max(-1), images.min(-1)
         saturation = np.divide(most - least, most, out=np.zeros_like(most), where=most > 0)
-        luma = (images @ np.asarray(LUMA, np.float32)).astype(np.float64)
+        luma = (images @ np.asarray(palette.LUMA, np.float32)).astype(np.float64)
         found.append(np.stack([saturation.mean((1, 2), np.float64), luma.mean((1, 2)), luma.std((1, 2))], 1))
     return np.concatenate(found)
 

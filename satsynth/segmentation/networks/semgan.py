@@ -43,11 +43,12 @@ class SemGAN(nn.Module):
         styles: the last four of them -> styles.
         generator: see `satsynth.adversarial.semgan.load`; frozen here.
         distance: frozen here.
+        search: settings, see `satsynth.segmentation.latent_search.search`.
     """
 
-    def __init__(self, encoder: nn.Module, styles: StyleHead, generator: Generator, distance: PerceptualDistance):
+    def __init__(self, encoder: nn.Module, styles: StyleHead, generator: Generator, distance: PerceptualDistance, search: dict):
         super().__init__()
-        self.encoder, self.styles, self.generator, self.distance = encoder, styles, generator, distance
+        self.encoder, self.styles, self.generator, self.distance, self.search = encoder, styles, generator, distance, search
         for part in (generator, distance):
             part.requires_grad_(False)
 
@@ -64,7 +65,7 @@ class SemGAN(nn.Module):
         if images.shape[2:] != (side, side):
             cause = f"SemGAN makes pairs of {side} px, the images are {tuple(images.shape[2:])}."
             raise ConfigError("size", cause, "Use a generator of the images' size, and square images.")
-        maps = self.encoder((images - self.distance.mean) / self.distance.std)
+        maps = self.encoder(self.distance.normalised(images))
         return self.generator.mean_latent + self.styles(maps[-4:]).float()
 
 
@@ -77,22 +78,16 @@ class LatentSearch(Segmenter):
         network: a `SemGAN`.
         multiple: not used: the generator has one size.
         precision: of the encoder and the generator in training; the search is float32.
-        settings: see `satsynth.segmentation.latent_search.search`.
     """
 
     network: SemGAN
-    settings: dict
-
-    def __init__(self, network: SemGAN, multiple: int, precision: str):
-        super().__init__(network, multiple, precision)
-        self.settings = network.search
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of every pixel; see the class."""
         network = self.network
         # The search needs gradients, and tensors that were made for inference can never have them: all is made anew outside of it.
         with torch.inference_mode(False):
-            _, logits = search(network.generator, network, network.distance, centred(images.clone()), self.settings)
+            _, logits = search(network.generator, network, network.distance, centred(images.clone()), network.search)
         return logits
 
     def training_loss(self, images: torch.Tensor, masks: torch.Tensor, step: int, weights: dict) -> torch.Tensor:
@@ -110,7 +105,7 @@ class LatentSearch(Segmenter):
         network, wanted = self.network, centred(images)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.half):
             styles = network(wanted)
-            noise = network.generator.draw_noise(len(images), torch_stream(self.settings["seed"], "noise", step, device=images.device))
+            noise = network.generator.draw_noise(len(images), torch_stream(network.search["seed"], "noise", step, device=images.device))
             made, logits = network.generator(styles, noise)
             far = network.distance(network.distance.features(wanted), made).mean()
         loss = functional.mse_loss(made.float(), wanted) + weights["perceptual"] * far
@@ -167,9 +162,7 @@ def build(cfg: dict, classes: int) -> SemGAN:
     with naming(cfg["encoder"], "SemGAN"):
         encoder = smp.encoders.get_encoder(cfg["encoder"], weights=None)
     head = StyleHead(list(encoder.out_channels[-4:]), generator.size, generator.styles, generator.latent, cfg["style_width"])
-    network = SemGAN(encoder, head, generator, PerceptualDistance(evaluator))
-    network.search = dict(cfg["search"])
-    return network
+    return SemGAN(encoder, head, generator, PerceptualDistance(evaluator), cfg["search"])
 
 
 def _frozen_parts(cfg: dict, classes: int) -> tuple[Generator, nn.Module]:
