@@ -16,7 +16,7 @@ CAPTIONS = {
     "upscaling": "Synthetic pairs at the low resolution (left) and, in the same places, after super-resolution (right), pixels enlarged; "
     "drawn at random from all pairs of R = 1, none chosen by hand.",
     "denoising": "Pairs on their way from noise (left) to what G makes of it (right), evenly in steps of the sampler: the first pairs of "
-    "the source, none chosen by hand. Images are the noisy states as the U-Net sees them, scaled to x_t = √ᾱ x₀ + √(1−ᾱ) ε and cut to the "
+    "the source, none chosen by hand. Images are the noisy states that the U-Net is given, scaled to x_t = √ᾱ x₀ + √(1−ᾱ) ε and cut to the "
     "range of colours; masks are the noisy label channels of the same states, each pixel read as the class with the nearest code word, so "
     "pure noise gives any class. The last column is the pair itself. The signal-to-noise ratio is that of the sampler's level, log SNR = "
     "ln(ᾱ / (1−ᾱ)).",

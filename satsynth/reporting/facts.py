@@ -24,7 +24,8 @@ def collect(
         evaluators: likewise, of the segmenters whose features synthetic pairs are measured by.
 
     Returns:
-        datasets, generators, training_sets, segmenters, evaluators (lists of dicts) and digests (name -> hexadecimal SHA-256): plain values.
+        datasets, generators, training_sets, segmenters, evaluators (lists of dicts) and digests (name -> hexadecimal SHA-256): plain
+        values.
     """
     datasets: dict[tuple[str, str], dict] = {}
     digests = {}

@@ -119,8 +119,8 @@ def write(
 def write_run(task: Task) -> None:
     """Write the page of a whole run, from the files that the job was given.
 
-    Of `task`: input tables (CSV), printed (Markdown, in the same order), figures (PNG), generators, runs, evaluators and
-    real (see `satsynth.reporting.facts.collect`); cfg title, run (names in the order in which they are shown), views (figure -> view), licences
+    Of `task`: input tables (CSV), printed (Markdown, in the same order), figures (PNG), generators, runs, evaluators and real (see
+    `satsynth.reporting.facts.collect`); cfg title, run (names in the order in which they are shown), views (figure -> view), licences
     (dataset -> licence of its raw data); output page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
     """
     place = {name: number for number, name in enumerate(task.cfg["run"])}

@@ -39,8 +39,8 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     for pair in range(len(images)):
         for part in (images[pair], space.paint(masks[pair]))[: 1 + labelled]:
             cells.append([sheet.enlarge(cell, cfg["cell"]) for cell in part])
-            gaps.append(FOLD)
-        gaps[-1] = APART
+            gaps.append(max(FOLD, LINE - 6 - cells[-1][0].shape[0]))  # a word stands beside every line
+        gaps[-1] += APART - FOLD
     side = cells[0][0].shape[0]
     steps, levels = [count(step) for step in card["steps"]], [_level(sigma) for sigma in card["sigmas"]]
     gap = max(GAP, letters(max(steps + levels, key=len)) + GAP - side)  # numbers below small states need more room
@@ -59,9 +59,10 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
         page.write(left - 10, top + side / 2, heads[line % (1 + labelled)], ha="right", va="center")
         top += side + following
     for line, (head, values) in enumerate(zip(heads[-2:], (steps, levels))):
-        page.write(left - 10, below + line * NUMBERS, head, ha="right")
+        base = below + 16 + line * NUMBERS
+        page.write(left - 10, base, head, ha="right", va="baseline")
         for place, value in enumerate(values):
-            page.write(left + place * (side + gap) + side / 2, below + line * NUMBERS, value, ha="center")
+            page.write(left + place * (side + gap) + side / 2, base, value, ha="center", va="baseline")
     if labelled:
         page.legend(below + 2 * NUMBERS + 16, space, masks)
     return page.figure
