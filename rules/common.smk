@@ -84,7 +84,7 @@ def figure_inputs(wildcards):
     """A figure's files by role; the stores of a role as four lists of files."""
     files, stores = LAYOUT.figure_inputs(wildcards.figure)
     # Arrays count through the metrics or cards beside them, which bear their hashes.
-    files = {name: ancient(paths) if name in ("confusions", "masks", "null", "neighbours") else paths for name, paths in files.items()}
+    files = {name: ancient(paths) if name in ("confusions", "images", "masks", "null", "neighbours") else paths for name, paths in files.items()}
     for role, folders in stores.items():
         parts = [tracked_store(folder, f"{role}_") for folder in folders]
         files |= {name: [part[name] for part in parts] for name in parts[0]}
@@ -154,6 +154,11 @@ def stage_files(file):
         return layout.files_of(LAYOUT.stages(wildcards.dataset, wildcards.source), file)
 
     return files
+
+
+def first_stage(file):
+    """One file of the generator that the source of a figure begins with, as an input function."""
+    return lambda wildcards: f"{LAYOUT.stages(wildcards.dataset, CONFIG['figures'][wildcards.figure]['source'])[0]}/{file}"
 
 
 def augmented_file(file):

@@ -50,6 +50,30 @@ rule sample_pairs:
         "../workflow_scripts/sample_pairs.py"
 
 
+rule trace_denoising:
+    input:
+        weights=ancient(first_stage("weights.safetensors")),
+        card=first_stage("card.json"),
+    output:
+        images="results/{dataset}/denoising/{figure}/images.npy",
+        masks="results/{dataset}/denoising/{figure}/masks.npy",
+        card="results/{dataset}/denoising/{figure}/card.json",
+    log:
+        "results/logs/trace_denoising/{dataset}-{figure}.log",
+    benchmark:
+        "results/benchmarks/trace_denoising/{dataset}-{figure}.jsonl"
+    conda:
+        ENVIRONMENT
+    threads: TRAINING_THREADS
+    resources:
+        gpu=1,
+    params:
+        cfg=lambda wildcards: slices.denoising(CONFIG, wildcards.figure),
+        code=lambda wildcards: code("trace_denoising", *kinds(slices.stages(CONFIG, CONFIG["figures"][wildcards.figure]["source"])[0])),
+    script:
+        "../workflow_scripts/trace_denoising.py"
+
+
 rule augment_pairs:
     input:
         images=ancient(augmented_file("images.npy")),

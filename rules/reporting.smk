@@ -49,6 +49,7 @@ rule write_report:
         figures=expand(rules.draw_figure.output.png, figure=LAYOUT.figures()),
         generators=LAYOUT.report_generators(),
         runs=[path for experiment in LAYOUT.experiments() for path in LAYOUT.run_files(experiment, "card.json")],
+        evaluators=LAYOUT.report_evaluators(),
         real=[path for experiment in LAYOUT.experiments() for path in LAYOUT.ground(experiment)],
         indices=ancient([path for experiment in LAYOUT.experiments() for path in LAYOUT.scene_indices(experiment)]),
     output:

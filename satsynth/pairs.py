@@ -265,8 +265,15 @@ class View:
 
 
 def open_view(folders: Sequence[str | Path]) -> View:
-    """Open stores as one view."""
-    return View(tuple(Store.open(folder) for folder in folders))
+    """Open stores as one view.
+
+    Raises:
+        StoreError: a store cannot be opened, the stores do not fit one another, or shards of one source were not made alike (see
+            `check_one_origin`).
+    """
+    view = View(tuple(Store.open(folder) for folder in folders))
+    check_one_origin(view.stores)
+    return view
 
 
 def check_one_origin(stores: Sequence[Store]) -> None:

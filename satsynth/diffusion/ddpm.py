@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from satsynth.diffusion.denoiser import Denoiser
-from satsynth.diffusion.samplers import sample
+from satsynth.diffusion.samplers import Watch, sample
 from satsynth.diffusion.training import Outputs, load_denoiser, starting_noise, train_generator
 
 KIND = "ddpm"
@@ -54,6 +54,16 @@ def load(weights: Path, card: dict, device: str | torch.device) -> Denoiser:
     return load_denoiser(weights, card, device, kind=KIND, conditional=False)
 
 
-def draw(denoiser: Denoiser, sampler: dict, count: int, generator: torch.Generator, low: torch.Tensor | None = None) -> torch.Tensor:
-    """Sample `count` stacks (count,C,H,W) float32 in [-1,1]; all noise comes from `generator`, `low` is not used."""
-    return sample(denoiser, starting_noise(denoiser, count, generator), sampler, generator)
+def draw(
+    denoiser: Denoiser,
+    sampler: dict,
+    count: int,
+    generator: torch.Generator,
+    low: torch.Tensor | None = None,
+    watch: Watch | None = None,
+) -> torch.Tensor:
+    """Sample `count` stacks (count,C,H,W) float32 in [-1,1]; all noise comes from `generator`, `low` is not used.
+
+    `watch` sees every step, and changes nothing (see `satsynth.diffusion.samplers.sample`).
+    """
+    return sample(denoiser, starting_noise(denoiser, count, generator), sampler, generator, watch=watch)

@@ -26,6 +26,8 @@ VARIANCES = ("fixed_small", "fixed_large")
 AFTER_PURE_NOISE = 80.0
 
 Generators = torch.Generator | Sequence[torch.Generator]
+# (step, sigma, x, x0): see `watch` of `sample`.
+Watch = Callable[[int, float, torch.Tensor, torch.Tensor], None]
 
 
 def nfe(cfg: dict) -> int:
@@ -93,6 +95,7 @@ def sample(
     condition_level: torch.Tensor | None = None,
     clip: bool = True,
     on_step: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> torch.Tensor:
     """Draw samples. Nothing but `noise_start` and `generator` is random; a module is put in evaluation mode for the time being.
 
@@ -110,6 +113,9 @@ def sample(
         condition_level: (N,), likewise.
         clip: whether the result is clipped to [-1, 1].
         on_step: called as on_step(done, total) after every step, to report progress; the device may still be at work.
+        watch: called as watch(step, sigma, x, x0) with what the network was given at the beginning of every step, x (N,C,H,W) at level
+            sigma, and its estimate x0 as it is used; at last as watch(steps, 0.0, result, result). It must change neither tensor, and
+            changes no sample. Where sigma is inf, x is the noise alone.
 
     Returns:
         (N,C,H,W) float32.
@@ -134,6 +140,8 @@ def sample(
     try:
         for step, (sigma, lower) in enumerate(pairwise(sigmas)):
             x0 = estimate(x, sigma)
+            if watch is not None:
+                watch(step, sigma, x, x0)
             if cfg["method"] in ("dpmpp_2m", "unipc"):
                 if cfg["method"] == "unipc" and step and lower:  # the last step leaves nothing of x
                     x = unipc_correction(origin, x0, *previous, *older, sigma)
@@ -154,7 +162,10 @@ def sample(
     finally:
         if training:
             denoiser.train()
-    return x.clamp(-1, 1) if clip else x
+    x = x.clamp(-1, 1) if clip else x
+    if watch is not None:
+        watch(len(sigmas) - 1, 0.0, x, x)
+    return x
 
 
 def ancestral_coefficients(sigma: float, lower: float, variance: str) -> tuple[float, float]:

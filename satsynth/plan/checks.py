@@ -2,7 +2,7 @@
 
 from satsynth.plan.closure import registered
 from satsynth.plan.runs import method_of
-from satsynth.plan.stanzas import NETWORKS, ROLES, class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
+from satsynth.plan.stanzas import GENERATORS, NETWORKS, ROLES, class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
 from satsynth.runtime.errors import ConfigError
 
 
@@ -222,6 +222,7 @@ NEEDED = {
     "contrast": (("dataset", "first", "second"), None),
     "methods": (("dataset", "source"), None),
     "upscaling": (("dataset", "source", "low"), None),
+    "denoising": (("dataset", "source"), None),
     "ratio_curve": (("experiment",), "gain"),
     "training_curves": (("dataset",), None),
     "occurrence": (("experiment",), "per_class"),
@@ -245,8 +246,11 @@ def _check_figure(where: str, figure: dict, resolved: dict) -> None:
     for key, section in sections:
         if figure.get(key) is not None:
             _known(f"{where}.{key}", figure[key], resolved[section], section[:-1])
-    for generator in figure.get("generators", []):
-        _known(f"{where}.generators", generator, resolved["generators"], "generator")
+    for key in ("generators", "segmenters"):
+        for name in figure.get(key) or []:
+            _known(f"{where}.{key}", name, resolved[key], key[:-1])
+    if figure.get("segmenter") and figure.get("segmenters"):
+        raise ConfigError(f"{where}.segmenters", "both `segmenter` and `segmenters` are given.", "Give one of the two.")
 
 
 def _check_plotted(where: str, figure: dict, resolved: dict, config: dict) -> None:
@@ -262,11 +266,11 @@ def _check_plotted(where: str, figure: dict, resolved: dict, config: dict) -> No
     if not segmenters:
         raise ConfigError(f"{where}.experiment", f"'{name}' trains nothing.", "Name an experiment that has a grid.")
     ratios = [ratio for entry in experiment["grid"] for ratio in entry["ratios"] if ratio > 0]
-    for key, known in (("dataset", experiment["datasets"]), ("segmenter", segmenters), ("ratio", ratios)):
-        if figure.get(key) not in (None, *known):
-            raise ConfigError(
-                f"{where}.{key}", f"'{figure[key]}' is not in '{name}'.", f"It has {', '.join(dict.fromkeys(map(str, known)))}."
-            )
+    chosen = [(key, figure.get(key)) for key in ("dataset", "segmenter", "ratio")]
+    has = {"dataset": experiment["datasets"], "segmenter": segmenters, "segmenters": segmenters, "ratio": ratios}
+    for key, value in [*chosen, *(("segmenters", segmenter) for segmenter in figure.get("segmenters") or [])]:
+        if value not in (None, *has[key]):
+            raise ConfigError(f"{where}.{key}", f"'{value}' is not in '{name}'.", f"It has {', '.join(dict.fromkeys(map(str, has[key])))}.")
 
 
 def _check_sources(where: str, figure: dict, resolved: dict) -> None:
@@ -282,6 +286,10 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
         raise ConfigError(f"{where}.second", cause, "Compare sources of one size.")
     if view == "methods" and _codes(figure["source"], resolved) != {"bits"}:
         raise ConfigError(f"{where}.source", f"'{figure['source']}' samples no diffusion model of bit codes.", "Name a source that does.")
+    if view == "denoising":
+        first = stages_of(resolved["sources"][figure["source"]])[:1]
+        if not first or resolved["generators"][first[0]]["kind"] not in registered(GENERATORS[0]):
+            raise ConfigError(f"{where}.source", f"'{figure['source']}' denoises nothing.", "Name a source that samples a diffusion model.")
     if view == "memorisation":
         _check_evaluator(resolved)
 

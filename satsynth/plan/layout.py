@@ -118,9 +118,11 @@ class Layout:
             return []
         runs = [run for run in self.runs(figure["experiment"]) if run.dataset == figure["dataset"] and run.arm in ("real", "union")]
         ratio = figure["ratio"] or min((run.ratio for run in runs if run.ratio), default=0)
-        segmenter = figure["segmenter"] or (runs[0].segmenter if figure["view"] == "confusion" else None)
         seeds = {run.seed for run in runs} if figure["view"] == "confusion" else {runs[0].seed}
-        return [run for run in runs if run.ratio in (0, ratio) and segmenter in (None, run.segmenter) and run.seed in seeds]
+        runs = [run for run in runs if run.ratio in (0, ratio) and run.seed in seeds]
+        alone = figure["segmenter"] or (runs[0].segmenter if figure["view"] == "confusion" else None)
+        wanted = figure.get("segmenters") or ([alone] if alone else list(dict.fromkeys(run.segmenter for run in runs)))
+        return [run for segmenter in wanted for run in runs if run.segmenter == segmenter]
 
     def run_files(self, experiment: str, *files: str) -> list[str]:
         """These files of every run of an experiment."""
@@ -165,8 +167,21 @@ class Layout:
         stanzas = [self.resolved["experiments"][experiment] for experiment in self.experiments()]
         measured = [(dataset, source) for stanza in stanzas for dataset in stanza["datasets"] for source in stanza["sources"]]
         figures = [self.resolved["figures"][figure] for figure in self.figures()]
-        drawn = [(figure["dataset"], figure[role]) for figure in figures for role in ROLES if figure.get(role)]
-        return sorted({f"{folder}/card.json" for pair in (*trained, *measured, *drawn) for folder in self.stages(*pair)})
+        drawn = [(figure, self.stages(figure["dataset"], figure[role])) for figure in figures for role in ROLES if figure.get(role)]
+        # A denoising figure shows the first stage of a source alone.
+        shown = [folder for figure, stages in drawn for folder in (stages[:1] if figure["view"] == "denoising" else stages)]
+        made = [folder for pair in (*trained, *measured) for folder in self.stages(*pair)]
+        return sorted({f"{folder}/card.json" for folder in (*made, *shown)})
+
+    def report_evaluators(self) -> list[str]:
+        """Cards of the segmenters whose features the tables and figures measure by."""
+        tables = [self.resolved["experiments"][name] for name in self.experiments()]
+        places = [(dataset, stanza["size"]) for stanza in tables if stanza["view"] == "fidelity" for dataset in stanza["datasets"]]
+        figures = [self.resolved["figures"][name] for name in self.figures()]
+        searched = [figure for figure in figures if figure["view"] == "memorisation"]
+        places += [(figure["dataset"], source_size(self.resolved, figure["source"])) for figure in searched]
+        segmenter, seed = evaluator(self.resolved)
+        return sorted({f"results/{dataset}/{size}px/segmentation/real/{segmenter}/seed-{seed}/card.json" for dataset, size in places})
 
     def figure_inputs(self, name: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """What a figure shows: plain files by role, and stores (role -> folders, which are one store when joined in order)."""
@@ -200,7 +215,11 @@ class Layout:
         if view == "methods":
             return {"classes": [classes(dataset)]}, {}
         if view == "upscaling":
-            return {"classes": [classes(dataset)]}, {"low": shards("low")[:1], "high": shards("source")[:1]}
+            return {"classes": [classes(dataset)]}, {"low": shards("low"), "high": shards("source")}
+        if view == "denoising":
+            folder = f"results/{dataset}/denoising/{name}"
+            made = {"images": [f"{folder}/images.npy"], "masks": [f"{folder}/masks.npy"], "cards": [f"{folder}/card.json"]}
+            return {"classes": [classes(dataset)], **made}, {}
         if view in ("ratio_curve", "occurrence", "class_forest"):
             return {"table": [f"results/tables/{figure['experiment']}.csv"]}, {}
         systems = self.systems(name)

@@ -150,6 +150,13 @@ def predictions(resolved: dict, name: str) -> dict:
     return ordered({key: resolved["figures"][name][key] for key in ("count", "seed", "batch")})
 
 
+def denoising(resolved: dict, name: str) -> dict:
+    """For the states that a figure shows: of the first stage of its source, whatever follows."""
+    figure = resolved["figures"][name]
+    stanza = resolved["sources"][figure["source"]]
+    return ordered({key: stanza[key] for key in ("sampler", "seed", "block")} | {key: figure[key] for key in ("count", "moments")})
+
+
 def page(resolved: dict) -> dict:
     """For the report page."""
     views = {name: figure["view"] for name, figure in resolved["figures"].items() if name in resolved["run"]}

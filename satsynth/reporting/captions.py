@@ -13,7 +13,13 @@ CAPTIONS = {
     "pairs in which it occurs. The Jensen–Shannon distance (base 2) is 0 for equal shares and 1 for disjoint ones.",
     "pairs": "Synthetic pairs, or real pairs (left) and synthetic pairs (right), each image above its mask; drawn at random from all "
     "training pairs and all pairs of R = 1, none chosen by hand.",
-    "upscaling": "Synthetic pairs at the low resolution (left) and, in the same places, after super-resolution (right), pixels enlarged.",
+    "upscaling": "Synthetic pairs at the low resolution (left) and, in the same places, after super-resolution (right), pixels enlarged; "
+    "drawn at random from all pairs of R = 1, none chosen by hand.",
+    "denoising": "Pairs on their way from noise (left) to what G makes of it (right), evenly in steps of the sampler: the first pairs of "
+    "the source, none chosen by hand. Images are the noisy states that the U-Net is given, scaled to x_t = √ᾱ x₀ + √(1−ᾱ) ε and cut to the "
+    "range of colours; masks are the noisy label channels of the same states, each pixel read as the class with the nearest code word, so "
+    "pure noise gives any class. The last column is the pair itself. The signal-to-noise ratio is that of the sampler's level, log SNR = "
+    "ln(ᾱ / (1−ᾱ)).",
     "ratio_curve": "mIoU against the resampling ratio R, mean and standard error over n seeds; dashed is training on D alone, with a band "
     "of its standard error where one network is shown. Several lines stand a little beside one another at each R. Slanted strokes mean "
     "that the vertical axis is cut: the parts above and below have scales of their own, so heights in different parts cannot be compared. "

@@ -11,7 +11,9 @@ from satsynth.runtime import files
 from satsynth.runtime.job import PACKAGES
 
 
-def collect(real: Sequence[str | Path], generators: Sequence[str | Path], runs: Sequence[str | Path]) -> dict:
+def collect(
+    real: Sequence[str | Path], generators: Sequence[str | Path], runs: Sequence[str | Path], evaluators: Sequence[str | Path] = ()
+) -> dict:
     """Read the cards that the page speaks of; names are told from the paths that this project gives to files.
 
     Args:
@@ -19,9 +21,11 @@ def collect(real: Sequence[str | Path], generators: Sequence[str | Path], runs: 
             passed over.
         generators: {dataset}/generators/{generator}/card.json; what a card lacks is left unsaid.
         runs: {dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/card.json.
+        evaluators: likewise, of the segmenters whose features synthetic pairs are measured by.
 
     Returns:
-        datasets, generators, training_sets, segmenters (lists of dicts) and digests (name -> hexadecimal SHA-256): plain values.
+        datasets, generators, training_sets, segmenters, evaluators (lists of dicts) and digests (name -> hexadecimal SHA-256): plain
+        values.
     """
     datasets: dict[tuple[str, str], dict] = {}
     digests = {}
@@ -43,26 +47,32 @@ def collect(real: Sequence[str | Path], generators: Sequence[str | Path], runs: 
         if "weights_sha256" in card:
             digests[f"{path.parts[-4]}, generator {path.parts[-2]} (weights)"] = card["weights_sha256"]
     sets, segmenters = _runs(sorted({Path(run) for run in runs}))  # tables share runs
-    return {"datasets": list(datasets.values()), "generators": made, "training_sets": sets, "segmenters": segmenters, "digests": digests}
+    measured = []
+    for path in map(Path, evaluators):
+        card, (dataset, size, name, seed) = files.read_json(path), _place(path)
+        measured.append({"dataset": dataset, "size": size, "name": name, "seed": seed, "steps": card["steps"]})
+        if "weights_sha256" in card:
+            digests[f"{dataset}, {size} px, evaluator {name}, seed {seed} (weights)"] = card["weights_sha256"]
+    found = {"datasets": list(datasets.values()), "generators": made, "training_sets": sets, "segmenters": segmenters}
+    return {**found, "evaluators": measured, "digests": digests}
+
+
+def _place(card: Path) -> tuple[str, str, str, int]:
+    """Dataset, size, segmenter and seed of a run, told from the path of its card."""
+    return card.parts[-7], card.parts[-6].removesuffix("px"), card.parts[-3], int(card.parts[-2].removeprefix("seed-"))
 
 
 def _runs(paths: Sequence[Path]) -> tuple[list[dict], list[dict]]:
     sets: dict[tuple, dict] = {}
     segmenters: dict[str, dict] = {}
     for path in paths:
-        dataset, size, training_set, name, seed = (
-            path.parts[-7],
-            path.parts[-6].removesuffix("px"),
-            path.parts[-4],
-            path.parts[-3],
-            path.parts[-2],
-        )
+        (dataset, size, name, seed), training_set = _place(path), path.parts[-4]
         card = files.read_json(path)
         pairs = {"real_pairs": card["real_pairs"], "synthetic_pairs": card["synthetic_pairs"]}
         sets[dataset, size, training_set] = {"dataset": dataset, "size": size, "name": training_set, **pairs}
         entry = segmenters.setdefault(name, {"name": name, "parameters": card.get("parameters"), "steps": [], "seeds": [], "runs": 0})
         entry["steps"] = sorted({*entry["steps"], card["steps"]})
-        entry["seeds"] = sorted({*entry["seeds"], int(seed.removeprefix("seed-"))})
+        entry["seeds"] = sorted({*entry["seeds"], seed})
         entry["runs"] += 1
     return list(sets.values()), list(segmenters.values())
 
@@ -74,7 +84,7 @@ def packages() -> dict[str, str]:
 
 
 def words(facts: Mapping) -> list[str]:
-    """The facts of `collect` as sentences: a paragraph each for data, generators, training sets and segmenters."""
+    """The facts of `collect` as sentences: a paragraph each for data, generators, training sets, segmenters, and evaluators."""
     data = [
         f"{entry['name']} at {entry['size']} px: {count(entry['train'])} real training patches, {count(entry['val'])} validation patches "
         f"from {_many(entry['scenes'], 'scene')}, {entry['classes']} classes."
@@ -89,7 +99,13 @@ def words(facts: Mapping) -> list[str]:
     sets = (
         [f"Training sets, by real pairs and those added to them (synthetic, or of an augmentation): {'; '.join(pairs)}."] if pairs else []
     )
-    paragraphs = [data, [_generator(entry) for entry in facts["generators"]], sets, [_segmenter(entry) for entry in facts["segmenters"]]]
+    measured = [
+        f"Synthetic pairs of {entry['dataset']} at {entry['size']} px are measured by the features of {entry['name']}, trained on its real "
+        f"pairs for {count(entry['steps'])} optimiser steps, seed {entry['seed']}."
+        for entry in facts.get("evaluators", [])
+    ]
+    made = [_generator(entry) for entry in facts["generators"]]
+    paragraphs = [data, made, sets, [_segmenter(entry) for entry in facts["segmenters"]], measured]
     return [" ".join(sentences) for sentences in paragraphs if sentences]
 
 

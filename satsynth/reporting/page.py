@@ -119,7 +119,7 @@ def write(
 def write_run(task: Task) -> None:
     """Write the page of a whole run, from the files that the job was given.
 
-    Of `task`: input tables (CSV), printed (Markdown, in the same order), figures (PNG), generators, runs and real (see
+    Of `task`: input tables (CSV), printed (Markdown, in the same order), figures (PNG), generators, runs, evaluators and real (see
     `satsynth.reporting.facts.collect`); cfg title, run (names in the order in which they are shown), views (figure -> view), licences
     (dataset -> licence of its raw data); output page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
     """
@@ -134,9 +134,9 @@ def write_run(task: Task) -> None:
     captions = {name: CAPTIONS[view] for name, view in task.cfg["views"].items() if view in CAPTIONS}
     views = {name: _view(paths) for name, paths in tables.items()}
     captions |= {name: CAPTIONS[view] for name, view in views.items() if view in CAPTIONS}
-    facts = collect([*task.input["real"], *task.input["indices"]], task.input["generators"], task.input["runs"]) | {
-        "licences": task.cfg["licences"]
-    }
+    given = task.input
+    facts = collect([*given["real"], *given["indices"]], given["generators"], given["runs"], given["evaluators"])
+    facts["licences"] = task.cfg["licences"]
     write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), home=task.declared["page"])
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
-from satsynth.pairs import check_one_origin, open_view
+from satsynth.pairs import open_view
 from satsynth.randomness import derive
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
@@ -63,8 +63,6 @@ def train(
         TrainingError: the loss is not finite, or the time budget is spent.
     """
     views = [open_view(folders) if folders else None for folders in (real, synthetic)]
-    if views[1] is not None:
-        check_one_origin(views[1].stores)
     mixture = Mixture(*views, device)
     training = {**cfg["training"], "steps": round(cfg["exposures"] * cfg["training"]["steps"])}
     recipe = Recipe.of(training)

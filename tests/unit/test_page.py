@@ -73,6 +73,7 @@ def task(tmp_path):
             "figures": [results / "figures/grid.png", results / "figures/curve.png"],
             "generators": [write_json(results / "demo/generators/satsynth/card.json", facts)],
             "runs": cards,
+            "evaluators": [],
             "real": [place / "train/card.json", place / "val/card.json", real[0].classes],
             "indices": [place / "val/index.csv"],
         },

@@ -106,7 +106,8 @@ def test_the_papers_grid_is_planned_whole(paper):
     # On each dataset train and val, and two sources of eight shards.
     assert planned["extract_features"] == 3 * (2 + 16) and planned["find_neighbours"] == 3 * (1 + 16)
     assert planned["score_fidelity"] == 3 * 3
-    assert planned["augment_pairs"] == 3 and planned["predict_masks"] == 10
+    # Predictions: five networks on D and R = 1; figures 11 and 12 show SegDiff on D, FPN on D and on R = 3.
+    assert planned["augment_pairs"] == 3 and planned["predict_masks"] == 10 + 2 * 3 and planned["trace_denoising"] == 1
 
 
 @pytest.mark.parametrize("dataset", ["isaid", "loveda", "openearthmap"])

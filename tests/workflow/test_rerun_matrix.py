@@ -16,7 +16,7 @@ NAMES = ["field", "tree", "soil", "water", "road", "house", "car"]
 MATRIX = {
     "run": [
         *("gain", "extra", "classes", "data", "class_distribution", "pairs", "upscaling", "ratio_curve", "training_curves"),
-        *("occurrence", "class_forest", "confusion", "predictions", "fidelity", "memorisation", "contrast", "methods"),
+        *("occurrence", "class_forest", "confusion", "predictions", "fidelity", "memorisation", "contrast", "methods", "denoising"),
     ],
     "measures": {"evaluator": "fpn"},
     "data_root": "data",
@@ -65,10 +65,11 @@ SCORES = {"score_fidelity", "tabulate_fidelity"} | PAGE
 SEARCH = {"find_neighbours", "tabulate_fidelity"} | FIGURE
 MEASURES = {"extract_features"} | SCORES | SEARCH  # of the demo's cascade, by its fpn
 SHOWN = {"predict_masks"}  # of the demo's fpn on D and on D with the cascade's pairs
+TRACED = {"trace_denoising"}  # of the demo's `base`
 AUGMENTED = {"augment_pairs"} | RUNS  # of the demo's pairs
 SHARDS = {"sample_pairs"} | RUNS
 GENERATOR = {"train_generator"} | SHARDS
-DEMO = {"tile_patches_demo"} | GENERATOR | AUGMENTED | SHOWN | MEASURES
+DEMO = {"tile_patches_demo"} | GENERATOR | TRACED | AUGMENTED | SHOWN | MEASURES
 DEMO_VAL = {"tile_patches_demo"} | EVALUATION | SHOWN | MEASURES
 TOWN = {"tile_patches_town"} | GENERATOR
 TOWN_VAL = {"tile_patches_town"} | EVALUATION
@@ -117,10 +118,12 @@ ROWS = [
     ("generators.*.kind", None, "elsewhere"),
     ("generators.*.size", None, "elsewhere"),
     ("generators.*.low", None, "elsewhere"),
+    ("generators.*.codes", "other", GENERATOR | TRACED | SHOWN | MEASURES),  # of all stages at once
+    ("generators.satsynth.*", "other", GENERATOR | TRACED | SHOWN | MEASURES),
     ("generators.*", "other", GENERATOR | SHOWN | MEASURES),
-    ("sources.base.sampler.*", "other", {"sample_pairs"} | FIGURE),
-    ("sources.base.seed", 7, {"sample_pairs"} | FIGURE),
-    ("sources.base.block", 2, {"sample_pairs"} | FIGURE),
+    ("sources.base.sampler.*", "other", {"sample_pairs"} | TRACED | FIGURE),
+    ("sources.base.seed", 7, {"sample_pairs"} | TRACED | FIGURE),
+    ("sources.base.block", 2, {"sample_pairs"} | TRACED | FIGURE),
     ("sources.base.shards", 3, {"sample_pairs"} | FIGURE),
     ("sources.*.generator", None, "elsewhere"),
     ("sources.*.then", None, "elsewhere"),
@@ -172,6 +175,9 @@ ROWS = [
     ("figures.contrast.second", "copy_paste", FIGURE),
     ("figures.*.experiment", None, "elsewhere"),
     ("figures.*.generators", ["satsynth"], FIGURE),
+    ("figures.denoising.moments", 3, TRACED | FIGURE),
+    ("figures.denoising.count", 3, TRACED | FIGURE),
+    ("figures.predictions.segmenters", ["fpn"], FIGURE),
     ("figures.predictions.count", 3, SHOWN | FIGURE),
     ("figures.predictions.seed", 3, SHOWN | FIGURE),
     ("figures.predictions.batch", 3, SHOWN | FIGURE),

@@ -74,7 +74,7 @@ def test_more_units_of_r_sample_only_what_is_missing(finished):
 def test_fewer_steps_of_the_sampler_run_the_shards_of_that_source(finished):
     fewer = finished.overlay("fewer.yaml", {"sources": {"cascade": {"then_sampler": {"steps": 3}}}})
     planned = finished.planned(configs=(TINY, fewer))
-    assert planned["sample_pairs"] == 2 and "train_generator" not in planned  # the shard of `base` stays
+    assert planned["sample_pairs"] == 2 and "train_generator" not in planned  # the shards of `base` stay
     assert planned["train_segmenter"] == 2  # D' alone and D ∪ D'
 
 

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
 
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.reporting.figures import DPI
@@ -54,8 +56,9 @@ def compose(
     if any((mask == IGNORE).any() for mask in masks):
         names.append("ignore")
         colours.append((0, 0, 0))
-    # DejaVu Sans at 150 dpi: some 10.5 px a letter at 9.5 pt, 14 px at 11 pt bold, at most 12 px at 9 pt; a legend's patch takes 75 px.
-    room = [max(canvas.shape[1], int(10.5 * max(map(len, heading.split("\n"))))) for heading, canvas in blocks]
+    # Headings stand apart even where a short one is wider than its pictures.
+    room = [max(canvas.shape[1], _width(heading, 9.5) + 12) for heading, canvas in blocks]
+    # DejaVu Sans at 150 dpi: some 14 px a letter at 11 pt bold, at most 12 px at 9 pt; a legend's patch takes 75 px.
     wide = 2 * MARGIN + max(sum(room) + between * (len(blocks) - 1), 14 * len(title))
     columns = max(1, min(len(names), (wide - 2 * MARGIN) // (75 + 12 * max(map(len, names)))))
     high = max(canvas.shape[0] for _, canvas in blocks)
@@ -76,3 +79,9 @@ def compose(
     spot = ((MARGIN - 6) / wide, (below - 14) / tall)
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=spot, ncols=columns, handlelength=1.2, handleheight=1.2, borderpad=0)
     return figure
+
+
+def _width(text: str, points: float) -> int:
+    """Pixels that the longest line of `text` takes in DejaVu Sans."""
+    font = FontProperties(family="DejaVu Sans", size=points)
+    return math.ceil(max(TextPath((0, 0), line, prop=font).get_extents().x1 for line in text.split("\n")) * DPI / 72)
