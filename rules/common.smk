@@ -195,6 +195,12 @@ def fidelity_inputs(wildcards):
     }
 
 
+def fidelity_table_inputs(wildcards):
+    """What a fidelity table is made of by role; big files count through the cards beside them."""
+    files = measures.table_files(LAYOUT, wildcards.experiment)
+    return {role: ancient(paths) if role in ("neighbours", "confusions", "indices") else paths for role, paths in files.items()}
+
+
 def code(script, *modules):
     """Digests of everything that a rule's script runs."""
     return digests(f"workflow_scripts/{script}.py", modules)

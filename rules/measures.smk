@@ -83,9 +83,7 @@ rule score_fidelity:
 
 rule tabulate_fidelity:
     input:
-        fidelity=lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)["fidelity"],
-        neighbours=ancient(lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)["neighbours"]),
-        searched=lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)["searched"],
+        unpack(fidelity_table_inputs),
     output:
         csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
         md="results/tables/{experiment}.md",

@@ -108,8 +108,8 @@ def _check_experiment(name: str, resolved: dict, config: dict) -> None:
     for key in needed:
         if not experiment.get(key):
             raise ConfigError(f"{where}.{key}", "this key is missing.", f"An experiment of this view needs {', '.join(needed)}.")
-    for key in ("grid", "sources"):
-        if experiment[key] and key not in needed:
+    for key in ("grid", "sources", "alone"):
+        if experiment.get(key) and key not in (*needed, *(MEASURED if view == "fidelity" else ())):
             raise ConfigError(f"{where}.{key}", f"a table of view {view} does not read it.", "Leave it out.")
     for dataset in experiment["datasets"]:
         stanza = _known(f"{where}.datasets", dataset, resolved["datasets"], "dataset")
@@ -130,6 +130,8 @@ def _check_measured(where: str, experiment: dict, resolved: dict) -> None:
     for source in experiment["sources"]:
         _known(f"{where}.sources", source, resolved["sources"], "source")
         _check_made(f"{where}.sources", source, experiment, resolved)
+    if experiment.get("alone"):
+        _known(f"{where}.alone", experiment["alone"], resolved["segmenters"], "segmenter")
 
 
 def _check_replicas(where: str, experiment: dict, resolved: dict) -> None:
@@ -209,6 +211,8 @@ def _check_made(where: str, source: str, experiment: dict, resolved: dict) -> No
 
 # Table view -> what its rows are made of, where that is not a grid of trainings.
 ROWS = {"dataset": (), "fidelity": ("sources",)}
+# Keys that a fidelity table may have, and no other view.
+MEASURED = ("alone",)
 # Keys that a figure of a view may have besides those that it needs and those of its preset.
 OPTIONAL = {"training_curves": ("generators", "experiment")}
 # Figure view -> the keys that it needs beside `view`, and the table view that its experiment must have (None: any that trains).

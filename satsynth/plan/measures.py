@@ -54,9 +54,10 @@ def table_rows(resolved: dict, experiment: str) -> list[dict]:
 
 
 def table_files(plan: Layout, experiment: str) -> dict[str, list[str]]:
-    """What a fidelity table is made of, in the order of its rows: fidelity, and the neighbours of every set of a row."""
+    """What a fidelity table is made of, in the order of its rows: fidelity, neighbours and card of every set of a row; and trainings."""
     resolved = plan.resolved
-    size, (name, seed) = resolved["experiments"][experiment]["size"], evaluator(resolved)
+    stanza, (name, seed) = resolved["experiments"][experiment], evaluator(resolved)
+    size = stanza["size"]
     rows = table_rows(resolved, experiment)
     sets = [(row["dataset"], pairs) for row in rows for pairs in sets_of(plan, row["dataset"], size, row["source"])]
     folders = [layout.neighbours_of(dataset, size, name, seed, pairs) for dataset, pairs in sets]
@@ -64,6 +65,11 @@ def table_files(plan: Layout, experiment: str) -> dict[str, list[str]]:
         "fidelity": [fidelity_of(row["dataset"], size, name, seed, row["source"]) for row in rows],
         "neighbours": layout.files_of(folders, "neighbours.csv"),
         "searched": layout.files_of(folders, "card.json"),
+        "stores": [f"{store_of(dataset, size, pairs)}/card.json" for dataset, pairs in sets],
+        "confusions": plan.run_files(experiment, "confusion.npy"),
+        "runs": plan.run_files(experiment, "card.json", "metrics.json"),
+        "real": plan.ground(experiment) if stanza.get("alone") else [],
+        "indices": plan.scene_indices(experiment) if stanza.get("alone") else [],
     }
 
 
@@ -81,7 +87,8 @@ def table(plan: Layout, experiment: str) -> dict:
     ]
     kept = {key: stanza[key] for key in ("view", "size", "title")}
     measures = {key: resolved["measures"][key] for key in ("evaluator", "null_quantile", "neighbours", "coverage_neighbours")}
-    return slices.ordered({**kept, "rows": rows, **measures})
+    runs = [run.as_dict() for run in plan.runs(experiment)]
+    return slices.ordered({**kept, "rows": rows, **measures, "runs": runs})
 
 
 def numbers(resolved: dict) -> dict:

@@ -57,6 +57,11 @@ def stages_of(source: dict) -> list[str]:
     return [source[key] for key in ("generator", "then") if source.get(key)]
 
 
+def makes_masks(resolved: dict, source: str) -> bool:
+    """Whether a source makes pairs, rather than images alone."""
+    return all(resolved["generators"][stage].get("codes") != "none" for stage in stages_of(resolved["sources"][source]))
+
+
 def class_ids(where: str, dataset: dict) -> dict[str, int]:
     """Class name -> id (the position in `classes`), checked; `ignore` -> 255."""
     listed = [entry["name"] if isinstance(entry, dict) else entry for entry in dataset["classes"]]
