@@ -81,6 +81,23 @@ rule score_fidelity:
         "../workflow_scripts/score_fidelity.py"
 
 
+rule compare_labels:
+    input:
+        unpack(compared_inputs),
+    output:
+        changes="results/{dataset}/{size}px/label_changes/{source}-{baseline}.json",
+    log:
+        "results/logs/compare_labels/{dataset}-{size}px-{source}-{baseline}.log",
+    benchmark:
+        "results/benchmarks/compare_labels/{dataset}-{size}px-{source}-{baseline}.jsonl"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("compare_labels"),
+    script:
+        "../workflow_scripts/compare_labels.py"
+
+
 rule tabulate_fidelity:
     input:
         unpack(fidelity_table_inputs),

@@ -12,10 +12,11 @@ def work(task: Task) -> None:
     from satsynth.reporting.runs import Real, Run
 
     sets = zip(task.input["neighbours"], task.input["stores"], strict=True)
-    rows = []
+    changes, rows = iter(task.input["changes"]), []
     for row, path in zip(task.cfg["rows"], task.input["fidelity"], strict=True):
         neighbours, stores = zip(*itertools.islice(sets, row["sets"]), strict=True)
         rows.append({**row, "fidelity": path, "neighbours": neighbours, "stores": stores})
+        rows[-1]["changes"] = next(changes) if row["compared"] else None
     runs, real, size = [Run(**run) for run in task.cfg["runs"]], [], task.cfg["size"]
     for dataset, source_format in {row["dataset"]: row["format"] for row in rows}.items():
         train, val = (Path(f"results/{dataset}/{size}px/real/{split}") for split in ("train", "val"))

@@ -2,7 +2,7 @@
 
 from satsynth.plan.closure import registered
 from satsynth.plan.runs import method_of
-from satsynth.plan.stanzas import NETWORKS, class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
+from satsynth.plan.stanzas import NETWORKS, class_ids, nearest, parent_of, replicas, same_noise, sizes_of, source_size, stages_of
 from satsynth.runtime.errors import ConfigError
 
 
@@ -108,7 +108,7 @@ def _check_experiment(name: str, resolved: dict, config: dict) -> None:
     for key in needed:
         if not experiment.get(key):
             raise ConfigError(f"{where}.{key}", "this key is missing.", f"An experiment of this view needs {', '.join(needed)}.")
-    for key in ("grid", "sources", "alone"):
+    for key in ("grid", "sources", *MEASURED):
         if experiment.get(key) and key not in (*needed, *(MEASURED if view == "fidelity" else ())):
             raise ConfigError(f"{where}.{key}", f"a table of view {view} does not read it.", "Leave it out.")
     for dataset in experiment["datasets"]:
@@ -132,6 +132,12 @@ def _check_measured(where: str, experiment: dict, resolved: dict) -> None:
         _check_made(f"{where}.sources", source, experiment, resolved)
     if experiment.get("alone"):
         _known(f"{where}.alone", experiment["alone"], resolved["segmenters"], "segmenter")
+    baseline = experiment.get("baseline")
+    if baseline and baseline not in experiment["sources"]:
+        raise ConfigError(f"{where}.baseline", f"'{baseline}' is none of the table's sources.", nearest(baseline, experiment["sources"]))
+    if baseline and not any(same_noise(resolved, baseline, other) for other in experiment["sources"] if other != baseline):
+        cause = f"no other source of the table chains the generators of '{baseline}' with its seed and block."
+        raise ConfigError(f"{where}.baseline", cause, "Add one that differs in its sampler only, or leave it out.")
 
 
 def _check_replicas(where: str, experiment: dict, resolved: dict) -> None:
@@ -212,7 +218,7 @@ def _check_made(where: str, source: str, experiment: dict, resolved: dict) -> No
 # Table view -> what its rows are made of, where that is not a grid of trainings.
 ROWS = {"dataset": (), "fidelity": ("sources",)}
 # Keys that a fidelity table may have, and no other view.
-MEASURED = ("alone",)
+MEASURED = ("alone", "baseline")
 # Keys that a figure of a view may have besides those that it needs and those of its preset.
 OPTIONAL = {"training_curves": ("generators", "experiment")}
 # Figure view -> the keys that it needs beside `view`, and the table view that its experiment must have (None: any that trains).

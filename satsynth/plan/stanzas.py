@@ -62,6 +62,13 @@ def makes_masks(resolved: dict, source: str) -> bool:
     return all(resolved["generators"][stage].get("codes") != "none" for stage in stages_of(resolved["sources"][source]))
 
 
+def same_noise(resolved: dict, source: str, other: str) -> bool:
+    """Whether pair i of two sources of pairs begins with the same noise: the same generators, seed and block."""
+    one, another = (resolved["sources"][name] for name in (source, other))
+    alike = all(one.get(key) == another.get(key) for key in ("generator", "then", "seed", "block"))
+    return "generator" in one and alike and makes_masks(resolved, source)
+
+
 def class_ids(where: str, dataset: dict) -> dict[str, int]:
     """Class name -> id (the position in `classes`), checked; `ignore` -> 255."""
     listed = [entry["name"] if isinstance(entry, dict) else entry for entry in dataset["classes"]]

@@ -186,3 +186,15 @@ def test_d_alone_stands_beside_the_constant_class(tmp_path):
     assert frame.loc["base", "constant_miou_pct"] == pytest.approx(floor)
     assert f"has {floor:.2f} % ({SPACE.names[answer]}, town)" in table.notes[-1] and "fpn, trained on" in table.notes[-1]
     assert "mIoU on D′ alone (%)" not in tabulate([real, base], TABLE).header
+
+
+def test_changed_labels_stand_beside_their_baseline(tmp_path):
+    real, base = rows_of(tmp_path)
+    read = {"count": 648, "changed": 0.1234, "changed_se": 0.0056, "unrelated": 0.5}
+    fast = {**base, "source": "fast", "changes": write_json(tmp_path / "changes.json", read)}
+    blank = {**fast, "source": "blank", "changes": write_json(tmp_path / "blank.json", {**dict.fromkeys(read), "count": 0})}
+    table = tabulate([real, base, fast, blank], {**TABLE, "baseline": "base"})
+    column = [row[table.header.index("Labels changed (%)")] for row in table.rows]
+    assert column == [markup.NONE, markup.NONE, "12.34 ± 0.56", markup.NONE]
+    assert "pair i of base" in table.notes[-1] and "over 648 pairs" in table.notes[-1] and "differ in 50.0 %" in table.notes[-1]
+    assert table.frame.set_index("source").loc["fast", "labels_unrelated"] == 0.5
