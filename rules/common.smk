@@ -65,6 +65,7 @@ wildcard_constraints:
     split="train|val|fit|held",
     generator=names.alternatives(CONFIG["generators"]),
     source=names.alternatives(SOURCES),
+    baseline=names.alternatives(SOURCES),
     shard=f"[0-9]{{{names.SHARD_DIGITS}}}",
     segmenter=names.alternatives(CONFIG["segmenters"]),
     training_set="[a-z0-9_+-]+",
@@ -193,6 +194,22 @@ def fidelity_inputs(wildcards):
         "pairs": ancient(layout.files_of(stores, "masks.npy", "index.csv")),
         "stores": layout.files_of(stores, "card.json"),
     }
+
+
+def compared_inputs(wildcards):
+    """The shards of one unit of two sources."""
+    units = {
+        role: LAYOUT.shards(wildcards.dataset, wildcards.size, source, 1)
+        for role, source in (("measured", wildcards.source), ("baseline", wildcards.baseline))
+    }
+    cards = {role: layout.files_of(folders, "card.json") for role, folders in units.items()}
+    return cards | {"pairs": ancient(layout.files_of(sum(units.values(), []), "masks.npy", "index.csv"))}
+
+
+def fidelity_table_inputs(wildcards):
+    """What a fidelity table is made of by role; big files count through the cards beside them."""
+    files = measures.table_files(LAYOUT, wildcards.experiment)
+    return {role: ancient(paths) if role in ("neighbours", "confusions", "indices") else paths for role, paths in files.items()}
 
 
 def code(script, *modules):

@@ -81,11 +81,26 @@ rule score_fidelity:
         "../workflow_scripts/score_fidelity.py"
 
 
+rule compare_labels:
+    input:
+        unpack(compared_inputs),
+    output:
+        changes="results/{dataset}/{size}px/label_changes/{source}-{baseline}.json",
+    log:
+        "results/logs/compare_labels/{dataset}-{size}px-{source}-{baseline}.log",
+    benchmark:
+        "results/benchmarks/compare_labels/{dataset}-{size}px-{source}-{baseline}.jsonl"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("compare_labels"),
+    script:
+        "../workflow_scripts/compare_labels.py"
+
+
 rule tabulate_fidelity:
     input:
-        fidelity=lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)["fidelity"],
-        neighbours=ancient(lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)["neighbours"]),
-        searched=lambda wildcards: measures.table_files(LAYOUT, wildcards.experiment)["searched"],
+        unpack(fidelity_table_inputs),
     output:
         csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
         md="results/tables/{experiment}.md",

@@ -2,7 +2,21 @@
 
 from satsynth.plan.closure import registered
 from satsynth.plan.runs import method_of
-from satsynth.plan.stanzas import GENERATORS, NETWORKS, ROLES, class_ids, nearest, parent_of, replicas, sizes_of, source_size, stages_of
+from satsynth.plan.stanzas import (
+    GENERATORS,
+    NETWORKS,
+    ROLES,
+    class_ids,
+    codes_of,
+    makes_masks,
+    nearest,
+    parent_of,
+    replicas,
+    same_noise,
+    sizes_of,
+    source_size,
+    stages_of,
+)
 from satsynth.runtime.errors import ConfigError
 
 
@@ -108,8 +122,8 @@ def _check_experiment(name: str, resolved: dict, config: dict) -> None:
     for key in needed:
         if not experiment.get(key):
             raise ConfigError(f"{where}.{key}", "this key is missing.", f"An experiment of this view needs {', '.join(needed)}.")
-    for key in ("grid", "sources"):
-        if experiment[key] and key not in needed:
+    for key in ("grid", "sources", *MEASURED):
+        if experiment.get(key) and key not in (*needed, *(MEASURED if view == "fidelity" else ())):
             raise ConfigError(f"{where}.{key}", f"a table of view {view} does not read it.", "Leave it out.")
     for dataset in experiment["datasets"]:
         stanza = _known(f"{where}.datasets", dataset, resolved["datasets"], "dataset")
@@ -129,6 +143,14 @@ def _check_measured(where: str, experiment: dict, resolved: dict) -> None:
         raise ConfigError(f"{where}.base", "a table of view fidelity compares with train and val.", "Leave it out.")
     for source in experiment["sources"]:
         _check_used(f"{where}.sources", source, experiment, resolved)
+    if experiment.get("alone"):
+        _known(f"{where}.alone", experiment["alone"], resolved["segmenters"], "segmenter")
+    baseline = experiment.get("baseline")
+    if baseline and baseline not in experiment["sources"]:
+        raise ConfigError(f"{where}.baseline", f"'{baseline}' is none of the table's sources.", nearest(baseline, experiment["sources"]))
+    if baseline and not any(same_noise(resolved, baseline, other) for other in experiment["sources"] if other != baseline):
+        cause = f"no other source of the table chains the generators of '{baseline}' with its seed and block."
+        raise ConfigError(f"{where}.baseline", cause, "Add one that differs in its sampler only, or leave it out.")
 
 
 def _check_replicas(where: str, experiment: dict, resolved: dict) -> None:
@@ -172,14 +194,9 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
         raise ConfigError(f"{here}.ratios", "a summary is about gains, and there is no R above 0.", "Add 1 to the ratios.")
     for source in [name for listed in entry["sources"] for name in replicas(listed)]:
         _check_used(f"{here}.sources", source, experiment, resolved)
-        if "none" in _codes(source, resolved):
+        if not makes_masks(resolved, source):
             cause = f"'{source}' makes images without masks, and nothing can be trained on them."
             raise ConfigError(f"{here}.sources", cause, "Measure it in a table of view fidelity.")
-
-
-def _codes(source: str, resolved: dict) -> set[str | None]:
-    """The codes of the generators that a source chains; None is that of one without a diffusion model."""
-    return {resolved["generators"][stage].get("codes") for stage in stages_of(resolved["sources"][source])}
 
 
 def _check_evaluator(resolved: dict) -> None:
@@ -212,6 +229,8 @@ def _check_made(where: str, source: str, datasets: list[str], resolved: dict) ->
 
 # Table view -> what its rows are made of, where that is not a grid of trainings.
 ROWS = {"dataset": (), "fidelity": ("sources",)}
+# Keys that a fidelity table may have, and no other view.
+MEASURED = ("alone", "baseline")
 # Keys that a figure of a view may have besides those that it needs and those of its preset.
 OPTIONAL = {"training_curves": ("generators", "experiment")}
 # Figure view -> the keys that it needs beside `view`, and the table view that its experiment must have (None: any that trains).
@@ -279,12 +298,12 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
     for role in ROLES:
         if figure.get(role) and "dataset" in figure:
             _check_made(f"{where}.{role}", figure[role], [figure["dataset"]], resolved)
-    if view == "class_distribution" and "none" in _codes(figure["source"], resolved):
+    if view == "class_distribution" and not makes_masks(resolved, figure["source"]):
         raise ConfigError(f"{where}.source", f"'{figure['source']}' makes images without masks.", "Name a source of pairs.")
     if view == "contrast" and len({source_size(resolved, figure[role]) for role in ("first", "second")}) > 1:
         cause = f"'{figure['first']}' and '{figure['second']}' make pairs of different sizes."
         raise ConfigError(f"{where}.second", cause, "Compare sources of one size.")
-    if view == "methods" and _codes(figure["source"], resolved) != {"bits"}:
+    if view == "methods" and codes_of(resolved, figure["source"]) != {"bits"}:
         raise ConfigError(f"{where}.source", f"'{figure['source']}' samples no diffusion model of bit codes.", "Name a source that does.")
     if view == "denoising":
         first = stages_of(resolved["sources"][figure["source"]])[:1]

@@ -3,6 +3,7 @@
 from satsynth.plan import layout, names, slices
 from satsynth.plan.layout import Layout, evaluator
 from satsynth.plan.runs import method_of
+from satsynth.plan.stanzas import same_noise
 
 VIEW = "fidelity"
 FEATURES = ("pooled.npy", "spatial.npy", "probabilities.npy", "entropy.npy", "card.json")
@@ -20,6 +21,11 @@ def fidelity_of(dataset: str, size: int | str, segmenter: str, seed: int | str, 
     return f"results/{dataset}/{size}px/fidelity/{segmenter}-{seed}/{measured}.json"
 
 
+def changes_of(dataset: str, size: int | str, source: str, baseline: str) -> str:
+    """File of the share of labels in which a source differs from another one of the same noise."""
+    return f"results/{dataset}/{size}px/label_changes/{source}-{baseline}.json"
+
+
 def sets_of(plan: Layout, dataset: str, size: int | str, measured: str) -> list[str]:
     """The measured sets of a source (one unit of R), or of `real`."""
     if measured == REAL:
@@ -33,19 +39,29 @@ def tables(resolved: dict) -> list[str]:
 
 
 def table_rows(resolved: dict, experiment: str) -> list[dict]:
-    """The rows of a fidelity table: for each dataset the real validation patches, then every source, as plain values."""
+    """The rows of a fidelity table: for each dataset the real validation patches, then every source, as plain values.
+
+    `compared`: whether labels are compared with those of the table's baseline.
+    """
     stanza = resolved["experiments"][experiment]
+    baseline = stanza.get("baseline")
     return [
-        {"dataset": dataset, "source": source, "method": None if source == REAL else method_of(resolved, source)}
+        {
+            "dataset": dataset,
+            "source": source,
+            "method": None if source == REAL else method_of(resolved, source),
+            "compared": baseline is not None and source not in (REAL, baseline) and same_noise(resolved, source, baseline),
+        }
         for dataset in stanza["datasets"]
         for source in (REAL, *stanza["sources"])
     ]
 
 
 def table_files(plan: Layout, experiment: str) -> dict[str, list[str]]:
-    """What a fidelity table is made of, in the order of its rows: fidelity, and the neighbours of every set of a row."""
+    """What a fidelity table is made of, in the order of its rows: fidelity, neighbours and card of every set of a row; and trainings."""
     resolved = plan.resolved
-    size, (name, seed) = resolved["experiments"][experiment]["size"], evaluator(resolved)
+    stanza, (name, seed) = resolved["experiments"][experiment], evaluator(resolved)
+    size = stanza["size"]
     rows = table_rows(resolved, experiment)
     sets = [(row["dataset"], pairs) for row in rows for pairs in sets_of(plan, row["dataset"], size, row["source"])]
     folders = [layout.neighbours_of(dataset, size, name, seed, pairs) for dataset, pairs in sets]
@@ -53,6 +69,12 @@ def table_files(plan: Layout, experiment: str) -> dict[str, list[str]]:
         "fidelity": [fidelity_of(row["dataset"], size, name, seed, row["source"]) for row in rows],
         "neighbours": layout.files_of(folders, "neighbours.csv"),
         "searched": layout.files_of(folders, "card.json"),
+        "changes": [changes_of(row["dataset"], size, row["source"], stanza["baseline"]) for row in rows if row["compared"]],
+        "stores": [f"{layout.store_of(dataset, size, pairs)}/card.json" for dataset, pairs in sets],
+        "confusions": plan.run_files(experiment, "confusion.npy"),
+        "runs": plan.run_files(experiment, "card.json", "metrics.json"),
+        "real": plan.ground(experiment) if stanza.get("alone") else [],
+        "indices": plan.scene_indices(experiment) if stanza.get("alone") else [],
     }
 
 
@@ -70,7 +92,8 @@ def table(plan: Layout, experiment: str) -> dict:
     ]
     kept = {key: stanza[key] for key in ("view", "size", "title")}
     measures = {key: resolved["measures"][key] for key in ("evaluator", "null_quantile", "neighbours", "coverage_neighbours")}
-    return slices.ordered({**kept, "rows": rows, **measures})
+    runs = [run.as_dict() for run in plan.runs(experiment)]
+    return slices.ordered({**kept, "rows": rows, **measures, "baseline": stanza.get("baseline"), "runs": runs})
 
 
 def numbers(resolved: dict) -> dict:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from satsynth.plan.names import TrainingSet
-from satsynth.plan.stanzas import parent_of, replicas, stages_of
+from satsynth.plan.stanzas import makes_masks, parent_of, replicas, stages_of
 
 
 @dataclass(frozen=True)
@@ -100,4 +100,9 @@ def runs_of(name: str, config: dict, resolved: dict) -> list[Run]:
                     add(segmenter, "union", base, replicas(listed), ratio)
         for control in entry.get("controls", []):
             add(control, "control", base, [], 0)
+    if experiment.get("alone"):  # of a fidelity table: D, and one unit of every source of pairs
+        add(experiment["alone"], "real", base, [], 0)
+        for source in experiment["sources"]:
+            if makes_masks(resolved, source):
+                add(experiment["alone"], "synthetic", None, [source], 1)
     return list(runs)

@@ -58,6 +58,23 @@ def stages_of(source: dict) -> list[str]:
     return [source[key] for key in ("generator", "then") if source.get(key)]
 
 
+def codes_of(resolved: dict, source: str) -> set[str | None]:
+    """The codes of the generators that a source chains; None is that of one without a diffusion model."""
+    return {resolved["generators"][stage].get("codes") for stage in stages_of(resolved["sources"][source])}
+
+
+def makes_masks(resolved: dict, source: str) -> bool:
+    """Whether a source makes pairs, rather than images alone."""
+    return "none" not in codes_of(resolved, source)
+
+
+def same_noise(resolved: dict, source: str, other: str) -> bool:
+    """Whether pair i of two sources of pairs begins with the same noise: the same generators, seed and block."""
+    one, another = (resolved["sources"][name] for name in (source, other))
+    alike = all(one.get(key) == another.get(key) for key in ("generator", "then", "seed", "block"))
+    return "generator" in one and alike and makes_masks(resolved, source)
+
+
 def class_ids(where: str, dataset: dict) -> dict[str, int]:
     """Class name -> id (the position in `classes`), checked; `ignore` -> 255."""
     listed = [entry["name"] if isinstance(entry, dict) else entry for entry in dataset["classes"]]

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from satsynth.metrics.memorisation import calibrated
-from satsynth.reporting import markup, notes, published
+from satsynth.reporting import alone, markup, methods, notes, published
+from satsynth.reporting.runs import Real, Run
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
 
@@ -19,21 +20,29 @@ MEASURES = (
     *("precision", "recall", "density", "coverage", "class_js", "presence_js", "component_distance", "invalid", "margin"),
 )
 COPIES = ("copies_features", "copies_pixels", "copies_expected", "null_count")
-COLUMNS = ("dataset", "size", "source", "method", *MEASURES, *COPIES, "paper_fid", "paper_sfid", "paper_is", "evaluator_sha256")
+CHANGES = ("labels_changed", "labels_changed_se", "labels_unrelated", "labels_compared")
+COLUMNS = (
+    *("dataset", "size", "source", "method", "samplers", "nfe", *MEASURES, *COPIES, *CHANGES, *alone.COLUMNS),
+    *("paper_fid", "paper_sfid", "paper_is", "evaluator_sha256"),
+)
+# What stands in a table only where a row has it.
+OPTIONAL = ("NFE", "Labels changed (%)", alone.HEADER, "Paper FID", "Paper sFID", "Paper IS")
 HEADER = (
-    *("Pairs", "N", "FID ↓", "sFID ↓", "KID ×10³ ↓", "IS ↑", "Precision ↑", "Recall ↑", "Density ↑", "Coverage ↑"),
-    *("Class JS ↓", "Presence JS ↓", "Component size ↓", "Invalid codes (%)", "Near copies (%)", "Paper FID", "Paper sFID", "Paper IS"),
+    *("Pairs", "N", "NFE", "FID ↓", "sFID ↓", "KID ×10³ ↓", "IS ↑", "Precision ↑", "Recall ↑", "Density ↑", "Coverage ↑"),
+    *("Class JS ↓", "Presence JS ↓", "Component size ↓", "Invalid codes (%)", "Near copies (%)", *OPTIONAL[1:]),
 )
 
 
-def write(rows: Sequence[Mapping], cfg: Mapping, out: dict[str, str | Path]) -> markup.Table:
+def write(
+    rows: Sequence[Mapping], cfg: Mapping, out: dict[str, str | Path], runs: Sequence[Run] = (), real: Sequence[Real] = ()
+) -> markup.Table:
     """Make the table and write it to `out` (keys csv, md, tex); see `tabulate`."""
-    table = tabulate(rows, cfg)
+    table = tabulate(rows, cfg, runs, real)
     markup.write(table, out)
     return table
 
 
-def tabulate(rows: Sequence[Mapping], cfg: Mapping) -> markup.Table:
+def tabulate(rows: Sequence[Mapping], cfg: Mapping, runs: Sequence[Run] = (), real: Sequence[Real] = ()) -> markup.Table:
     """A row a source, after the row of the real validation patches of its dataset.
 
     Near copies: the share of pairs that lie closer to a real training patch than the `null_quantile` of the real validation patches do,
@@ -41,24 +50,31 @@ def tabulate(rows: Sequence[Mapping], cfg: Mapping) -> markup.Table:
 
     Args:
         rows: dicts of dataset, source ("real" for the validation patches), method, format, fidelity (JSON of
-            `satsynth.metrics.fidelity.score`) and neighbours (CSV files of `satsynth.segmentation.memorisation.find`).
-        cfg: title, size, null_quantile, neighbours, coverage_neighbours, evaluator (its name).
+            `satsynth.metrics.fidelity.score`), neighbours (CSV files of `satsynth.segmentation.memorisation.find`) and stores (the cards
+            of its stores); and changes (JSON of `satsynth.metrics.label_changes.compare` with the baseline), or None.
+        cfg: title, size, null_quantile, neighbours, coverage_neighbours, evaluator (its name), baseline (a source, or None).
+        runs: of one segmenter, on D and on the pairs of each source alone; none where the table has no such column.
+        real: the real data behind these.
 
     Raises:
-        StoreError: rows of one dataset were measured by different evaluators.
+        StoreError: rows of one dataset were measured by different evaluators, or runs do not fit each other.
     """
+    trained = alone.load(runs, real)
     nulls = {row["dataset"]: _distances(row["neighbours"]) for row in rows if row["source"] == REAL}
-    frame = pd.DataFrame([_row(row, cfg, nulls[row["dataset"]]) for row in rows]).reindex(columns=COLUMNS)
+    found = [{**_row(row, cfg, nulls[row["dataset"]]), **trained.cells(row["dataset"], row["source"])} for row in rows]
+    frame = pd.DataFrame(found).reindex(columns=COLUMNS)
     for dataset, part in frame.groupby("dataset"):
         if part["evaluator_sha256"].nunique() > 1:
             cause = f"the rows of {dataset} were measured by different evaluators."
             raise StoreError(rows[0]["fidelity"], cause, "Run the table's rules again.")
     lead = notes.leading(frame, LEAD)
-    cells = [(*(str(row[key]) for _, key in lead), *_cells(row)) for row in frame.to_dict("records")]
+    several = frame.groupby(["dataset", "method"], dropna=False)["samplers"].transform("nunique") > 1
+    cells = [(*(str(row[key]) for _, key in lead), *_cells(row, many)) for row, many in zip(frame.to_dict("records"), several)]
     header = (*(name for name, _ in lead), *HEADER)
-    shown = [place for place, name in enumerate(header) if not name.startswith("Paper") or any(row[place] != markup.NONE for row in cells)]
+    shown = [place for place, name in enumerate(header) if name not in OPTIONAL or any(row[place] != markup.NONE for row in cells)]
     picked = tuple(tuple(row[place] for place in shown) for row in cells)
-    return markup.Table(notes.title(cfg, frame, LEAD), frame, tuple(header[place] for place in shown), picked, _notes(frame, cfg))
+    said = (*_notes(frame, cfg), *_changes(frame, cfg), *trained.notes())
+    return markup.Table(notes.title(cfg, frame, LEAD), frame, tuple(header[place] for place in shown), picked, said)
 
 
 def _distances(paths: Sequence[str | Path]) -> dict[str, np.ndarray]:
@@ -76,27 +92,39 @@ def _row(row: Mapping, cfg: Mapping, null: Mapping[str, np.ndarray]) -> dict:
         for name in ("features", "pixels"):
             calibration = calibrated(distances[name], null[name], cfg["null_quantile"])
             found |= {f"copies_{name}": calibration.share, "copies_expected": calibration.expected}
+    made = files.read_json(row["stores"][0]).get("source", {})
+    if row.get("changes"):
+        read = files.read_json(row["changes"])
+        values = (read[name] for name in ("changed", "changed_se", "unrelated", "count"))
+        found |= {name: math.nan if value is None else value for name, value in zip(CHANGES, values, strict=True)}
+    found |= {"samplers": methods.samplers(made.get("samplers", ())), "nfe": sum(made["nfe"]) if "nfe" in made else math.nan}
     paper = published.quality(row["format"], cfg["size"], row["method"])
     if paper is not None:
         found |= {"paper_fid": paper[0], "paper_sfid": paper[1], "paper_is": paper[2]}
     return found
 
 
-def _cells(row: Mapping) -> tuple[str, ...]:
+def _cells(row: Mapping, many: bool) -> tuple[str, ...]:
+    """The readable cells of a row; `many`: others of its dataset and method have other samplers, so its own is said."""
+
     def text(name: str, digits: int = 2, scale: float = 1) -> str:
         return markup.number(float(row[name]) * scale, digits=digits)
 
-    name = "real validation patches" if row["source"] == REAL else row["source"]
+    sampler = f" ({row['samplers']})" if many and row["samplers"] else ""
+    name = "real validation patches" if row["source"] == REAL else row["source"] + sampler
     copies = markup.NONE if row["source"] == REAL else f"{text('copies_features', 1, 100)} / {text('copies_pixels', 1, 100)}"
     return (
         name,
         markup.count(row["count"]),
+        markup.count(row["nfe"]),
         *(text("fid"), text("sfid"), markup.plus_minus(1e3 * row["kid"], 1e3 * row["kid_se"]), markup.plus_minus(row["is"], row["is_se"])),
         *(text(key) for key in ("precision", "recall", "density", "coverage")),
         *(text(key, 3) for key in ("class_js", "presence_js")),
         text("component_distance"),
         text("invalid", 2, 100),
         copies,
+        markup.plus_minus(100 * row["labels_changed"], 100 * row["labels_changed_se"]),
+        markup.plus_minus(row["alone_miou_pct"], row["alone_miou_se_pct"]),
         *(text(key) for key in ("paper_fid", "paper_sfid", "paper_is")),
     )
 
@@ -120,6 +148,8 @@ def _notes(frame: pd.DataFrame, cfg: Mapping) -> tuple[str, ...]:
         f"Near copies (features / pixels): pairs nearer a real training patch than the {notes.percent(cfg['null_quantile'])} quantile of "
         f"the real validation patches, under eight flips and turns. Of pairs that are no copies, {_expected(frame)}.",
     ]
+    if frame["nfe"].notna().any():
+        said.append("NFE: network evaluations a pair, those of all stages added up.")
     return tuple(said)
 
 
@@ -148,3 +178,20 @@ def _unequal(frame: pd.DataFrame) -> str:
     if not lower:
         return ""
     return f" On {markup.listing(lower)} there are fewer validation patches: with more of them, that row's FID and sFID would be lower."
+
+
+def _changes(frame: pd.DataFrame, cfg: Mapping) -> list[str]:
+    """What the share of changed labels compares, and how much unrelated pairs differ."""
+    compared = frame[frame["labels_changed"].notna()]
+    if compared.empty:
+        return []
+    counts = markup.listing(sorted({markup.count(count) for count in compared["labels_compared"]}))
+    shares = 100 * compared["labels_unrelated"]
+    ends = dict.fromkeys(markup.number(share, digits=1) for share in (shares.min(), shares.max()))
+    return [
+        f"Labels changed: share of the label pixels that differ between pair i of a row and pair i of {cfg['baseline']}, which begins with "
+        f"the same noise (the same generators, seed and block); mean and standard error over {counts} pairs. A pixel that is ignored in "
+        f"either counts for nobody. Pairs of different noise differ in {' to '.join(ends)} %. A sampler that "
+        "draws noise at every step (ancestral) leads elsewhere than one that does not, however fine its steps, so a large share is no loss "
+        "in itself. The baseline and rows of other generators, seeds or blocks have a dash."
+    ]

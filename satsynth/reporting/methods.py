@@ -1,7 +1,11 @@
 """What is added to the real pairs, synthetic pairs (D′) or an augmentation of them, and how tables, figures and words call it."""
 
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
 GENERATIVE = ("satsynth", "semgan", "image_only")
 _NAMES = {"cutmix": "CutMix"}
+_SAMPLERS = {"ddim": "DDIM", "dpmpp_2m": "DPM-Solver++(2M)", "unipc": "UniPC", "heun": "Heun"}
 
 
 def is_synthetic(method: str | None) -> bool:
@@ -20,3 +24,14 @@ def name(method: str | None, source: str | None = None) -> str:
         return "D′"
     said = _NAMES.get(method, "-".join(word.capitalize() for word in method.split("_")))
     return said if source in (None, "", method) else f"{said} ({source})"
+
+
+def samplers(stages: Sequence[Mapping]) -> str:
+    """The samplers of a source in words: `UniPC, 15 + 15 steps` for two stages of one method, both methods where they differ.
+
+    Args:
+        stages: the samplers' configs in the order of the stages (method, steps); none for what no sampler made: "".
+    """
+    named = [(_SAMPLERS.get(stage["method"], stage["method"]), stage["steps"]) for stage in stages]
+    parts = [(method, " + ".join(str(steps) for _, steps in group)) for method, group in groupby(named, key=lambda pair: pair[0])]
+    return ", then ".join(f"{method}, {steps} steps" for method, steps in parts)

@@ -167,6 +167,15 @@ def test_the_segmentation_pages_examples_resolve():
         ({"segmenters": {"semgan": {}}}, "segmenters.semgan.network", "'semgan' is not known"),  # no grid can train it
         ({"measures": {"evaluator": "unet"}}, "measures.evaluator", "no segmenter of this config"),
         ({"experiments": {"fidelity": {"base": "fit"}}}, "experiments.fidelity.base", "train and val"),
+        ({"experiments": {"fidelity": {"alone": "nobody"}}}, "experiments.fidelity.alone", "'nobody' is no segmenter"),
+        ({"experiments": {"fidelity": {"baseline": "base"}}}, "experiments.fidelity.baseline", "none of the table's sources"),
+        ({"experiments": {"fidelity": {"baseline": "cascade"}}}, "experiments.fidelity.baseline", "no other source"),
+        (
+            {"experiments": {"fidelity": {"sources": ["cutout", "cascade"], "baseline": "cutout"}}},
+            "experiments.fidelity.baseline",
+            "no other source",
+        ),
+        ({"experiments": {"gain": {"alone": "fpn"}}}, "experiments.gain.alone", "view gain does not read it"),
         ({"generators": {"satsynth": {"codes": "onehot"}}}, "sources.cascade.then", "reads bits"),
         (
             {

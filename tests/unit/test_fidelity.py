@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from reporting_fixtures import SPACE, write_json, write_pairs
+from reporting_fixtures import SPACE, write_demo, write_json, write_pairs
 
 from satsynth.metrics.fidelity import Measured, score
 from satsynth.metrics.frechet import Sample, frechet_distance
@@ -113,10 +113,17 @@ def rows_of(tmp_path, *, evaluator="e", source_format="demo", method="satsynth")
     near = neighbours(tmp_path / "near.csv", np.r_[np.full(10, 0.1), np.full(40, 1.5)], np.full(50, 15.0))
     clean = neighbours(tmp_path / "clean.csv", np.full(50, 1.5), np.full(50, 15.0))
     same = {"dataset": "town", "format": source_format}
+    real, base = card(tmp_path / "real.json"), card(tmp_path / "base.json", ("ancestral", 40), ("ancestral", 12))
     return [
-        {**same, "source": "real", "method": None, "fidelity": validation, "neighbours": [null]},
-        {**same, "source": "base", "method": method, "fidelity": made, "neighbours": [near, clean]},
+        {**same, "source": "real", "method": None, "fidelity": validation, "neighbours": [null], "stores": [real]},
+        {**same, "source": "base", "method": method, "fidelity": made, "neighbours": [near, clean], "stores": [base, base]},
     ]
+
+
+def card(path, *stages):
+    """The card of a store whose pairs these samplers (method, steps) made."""
+    samplers = [{"method": method, "steps": steps} for method, steps in stages]
+    return write_json(path, {"source": {"samplers": samplers, "nfe": [steps for _, steps in stages]}} if stages else {"scenes": 3})
 
 
 def test_the_table_tells_sources_copies_and_what_is_to_be_expected(tmp_path):
@@ -143,3 +150,52 @@ def test_the_papers_numbers_stand_beside_ours_at_its_size(tmp_path):
 def test_rows_of_different_evaluators_make_no_table(tmp_path):
     with pytest.raises(StoreError, match="different evaluators"):
         tabulate(rows_of(tmp_path, evaluator="f"), TABLE)
+
+
+def test_rows_of_one_method_are_told_apart_by_their_samplers(tmp_path):
+    real, base = rows_of(tmp_path)
+    fast = {**base, "source": "fast", "stores": [card(tmp_path / "fast.json", ("unipc", 15), ("dpmpp_2m", 10))]}
+    bare = {**base, "source": "bare", "method": "image_only"}
+    table = tabulate([real, base, fast, bare], TABLE)
+    places = [table.header.index(name) for name in ("Pairs", "NFE")]
+    assert [tuple(row[place] for place in places) for row in table.rows] == [
+        ("real validation patches", markup.NONE),
+        ("base (ancestral, 40 + 12 steps)", "52"),
+        ("fast (UniPC, 15 steps, then DPM-Solver++(2M), 10 steps)", "25"),
+        ("bare", "52"),
+    ]
+    assert "NFE" not in tabulate([real], TABLE).header
+
+
+def test_d_alone_stands_beside_the_constant_class(tmp_path):
+    real, base = rows_of(tmp_path)
+    bare = {**base, "source": "bare", "method": "image_only"}
+    errors = {("real", 0): 0.1, ("synthetic", 1): 0.4}
+    runs, ground = write_demo(tmp_path / "segmentation", errors, dataset="town", source="base")
+    table = tabulate([real, base, bare], TABLE, runs, ground)
+    frame = table.frame.set_index("source")
+    for source, arm in (("real", "real"), ("base", "synthetic")):
+        scores = [100 * files.read_json(run.folder / "metrics.json")["miou"] for run in runs if run.arm == arm]
+        assert frame.loc[source, "alone_miou_pct"] == pytest.approx(np.mean(scores)) and frame.loc[source, "alone_n"] == 3
+        assert frame.loc[source, "alone_miou_se_pct"] == pytest.approx(np.std(scores, ddof=1) / np.sqrt(3))
+    column = [row[table.header.index("mIoU on D′ alone (%)")] for row in table.rows]
+    assert column[0] > column[1] and column[2] == markup.NONE, "images without masks train nothing"
+    truth = np.load(tmp_path / "segmentation/val/masks.npy")
+    train = np.load(tmp_path / "segmentation/train/masks.npy")
+    answer = np.bincount(train.ravel(), minlength=SPACE.count).argmax()
+    floor = 100 * (truth == answer).mean() / SPACE.count  # the other classes have an IoU of 0
+    assert frame.loc["base", "constant_miou_pct"] == pytest.approx(floor)
+    assert f"has {floor:.2f} % ({SPACE.names[answer]}, town)" in table.notes[-1] and "fpn, trained on" in table.notes[-1]
+    assert "mIoU on D′ alone (%)" not in tabulate([real, base], TABLE).header
+
+
+def test_changed_labels_stand_beside_their_baseline(tmp_path):
+    real, base = rows_of(tmp_path)
+    read = {"count": 648, "changed": 0.1234, "changed_se": 0.0056, "unrelated": 0.5}
+    fast = {**base, "source": "fast", "changes": write_json(tmp_path / "changes.json", read)}
+    blank = {**fast, "source": "blank", "changes": write_json(tmp_path / "blank.json", {**dict.fromkeys(read), "count": 0})}
+    table = tabulate([real, base, fast, blank], {**TABLE, "baseline": "base"})
+    column = [row[table.header.index("Labels changed (%)")] for row in table.rows]
+    assert column == [markup.NONE, markup.NONE, "12.34 ± 0.56", markup.NONE]
+    assert "pair i of base" in table.notes[-1] and "over 648 pairs" in table.notes[-1] and "differ in 50.0 %" in table.notes[-1]
+    assert table.frame.set_index("source").loc["fast", "labels_unrelated"] == 0.5

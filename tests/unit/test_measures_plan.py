@@ -1,0 +1,80 @@
+"""The plan of a fidelity table: its trainings are those of gain tables, and labels are compared where the noise is the same."""
+
+import pytest
+from presets import preset, read
+
+from satsynth.diffusion.samplers import sigma_grid
+from satsynth.diffusion.schedule import make_schedule
+from satsynth.plan import measures
+from satsynth.plan.config import merge, resolve
+from satsynth.plan.layout import Layout
+
+BARE = {"generators": {"bare": {"extends": "satsynth", "size": 64, "codes": "none"}}, "sources": {"bare": {"generator": "bare"}}}
+
+
+def plan(*overlays):
+    config = read("config.yaml")
+    for overlay in overlays:
+        config = merge(config, overlay)
+    return Layout(config, resolve(config, preset("demo")))
+
+
+def test_trainings_on_sources_alone_are_those_of_gain_tables():
+    layout = plan(BARE, {"experiments": {"fidelity": {"sources": ["cascade", "bare"], "alone": "fpn"}}})
+    runs = layout.runs("fidelity")
+    assert {(run.arm, run.training_set) for run in runs} == {("real", "real"), ("synthetic", "cascade-r1")}, "images alone train nothing"
+    assert {run.folder for run in runs} < {run.folder for run in layout.runs("gain")}
+    files = measures.table_files(layout, "fidelity")
+    assert len(files["confusions"]) == len(runs) == 2 * 3 and files["indices"] == ["results/demo/64px/real/val/index.csv"]
+
+
+def test_a_table_without_a_segmenter_trains_nothing():
+    layout = plan({"experiments": {"fidelity": {"alone": None}}})
+    files = measures.table_files(layout, "fidelity")
+    assert layout.runs("fidelity") == [] and files["runs"] == files["real"] == files["indices"] == []
+
+
+def test_the_sets_of_a_row_have_a_card_each():
+    layout = plan()
+    files, rows = measures.table_files(layout, "fidelity"), measures.table(layout, "fidelity")["rows"]
+    assert len(files["stores"]) == len(files["neighbours"]) == sum(row["sets"] for row in rows) == 1 + 4
+    assert files["stores"][:2] == ["results/demo/64px/real/val/card.json", "results/demo/64px/cascade/shard-0000/card.json"]
+
+
+def test_labels_are_compared_where_the_noise_is_the_same():
+    own = {
+        "fast": {"extends": "cascade", "sampler": {"steps": 7}},
+        "seeded": {"extends": "cascade", "seed": 1},
+        "blocked": {"extends": "cascade", "block": 9},
+        "shared": {"extends": "cascade", "shards": 2},
+    }
+    table = {"fidelity": {"sources": ["cascade", *own, "bare", "cutout"], "baseline": "cascade"}}
+    layout = plan(BARE, {"sources": own, "experiments": table})
+    rows = measures.table(layout, "fidelity")["rows"]
+    assert [row["source"] for row in rows if row["compared"]] == ["fast", "shared"]
+    assert measures.table_files(layout, "fidelity")["changes"] == [
+        f"results/demo/64px/label_changes/{source}-cascade.json" for source in ("fast", "shared")
+    ]
+    assert measures.table_files(plan(), "fidelity")["changes"] == []
+
+
+@pytest.mark.parametrize(("overlay", "name"), [("sampler_sweep", "demo"), ("sampler_sweep", "dubai"), ("paper", "paper")])
+def test_the_sampler_sweep_compares_every_row_with_a_thousand_ancestral_steps(overlay, name):
+    config = merge(read("config.yaml"), read(f"configs/{overlay}.yaml"))
+    resolved = resolve(config, preset(name))
+    layout = Layout(config, resolved)
+    rows = measures.table(layout, "samplers")["rows"]
+    baseline = resolved["experiments"]["samplers"]["baseline"]
+    assert {row["source"] for row in rows if not row["compared"]} == {"real", baseline}
+    found = {}
+    for row in rows[1:]:
+        source = resolved["sources"][row["source"]]
+        for key, stage in (("sampler", source["generator"]), ("then_sampler", source["then"])):
+            generator, sampler = resolved["generators"][stage], source[key]
+            grid = sigma_grid(sampler, make_schedule(generator["schedule"]), generator["prediction"])
+            assert len(grid) == sampler["steps"] + 1
+        found[row["source"]] = [(source[key]["method"], source[key]["steps"]) for key in ("sampler", "then_sampler")]
+    assert found[baseline] == [("ancestral", 1000)] * 2 and found["ddim50"] == [("ddim", 50)] * 2
+    for method, short in (("dpmpp_2m", "dpmpp"), ("unipc", "unipc")):
+        assert all(found[f"{short}{steps}"] == [(method, steps)] * 2 for steps in (10, 15, 20, 30))
+    assert ("samplers" in resolved["run"]) == (overlay == "sampler_sweep")
