@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from semgan_fixtures import SIZE, config
 
 from satsynth.adversarial import semgan
 from satsynth.adversarial.training import COLUMNS, Game
@@ -17,26 +18,7 @@ from satsynth.randomness import torch_stream
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
 
-SIZE, CLASSES = 16, 3
-
-
-def config(**changes: object) -> dict:
-    cfg = {
-        "kind": "semgan",
-        "size": SIZE,
-        "network": {"latent": 16, "mapping_layers": 2, "channel_base": 128, "max_channels": 16, "label_width": 4},
-        "r1": {"weight": 10.0, "every": 4},
-        "path_length": {"weight": 2.0, "every": 3, "decay": 0.01, "shrink": 2},
-        "feature_matching": 2.0,
-        "mixing": 0.9,
-        "flips": "d4",
-        "precision": "float32",
-        "seed": 1,
-        "previews": {"count": 3, "sampler": {"truncation": 1.0}},
-    }
-    training = {"steps": 8, "batch": 4, "learning_rate": 2.0e-3, "betas": [0.0, 0.99], "log_every": 2}
-    training["ema"] = {"decay": 0.9, "warmup": False}
-    return {**cfg, **changes, "training": {**training, **changes.get("training", {})}}
+CLASSES = 3
 
 
 def write_store(folder, count: int = 8, size: int = SIZE, ignored: bool = False):
@@ -236,10 +218,10 @@ def test_weights_that_do_not_fit_their_card_are_refused(world, tmp_path):
         semgan.load(weights, {**card, "kind": "ddpm"}, "cpu")
     with pytest.raises(WeightsError, match="not what its card says"):
         semgan.load(weights, {**card, "weights_sha256": "0"}, "cpu")
-    with pytest.raises(WeightsError, match="do not fit the network"):
+    with pytest.raises(WeightsError, match="tensors do not fit"):
         semgan.load(weights, {**card, "classes": 4}, "cpu")
     save_file({"other": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(WeightsError, match="do not fit the network"):
+    with pytest.raises(WeightsError, match="tensors do not fit"):
         semgan.load(tmp_path / "other", {**card, "weights_sha256": files.sha256(tmp_path / "other")}, "cpu")
 
 
