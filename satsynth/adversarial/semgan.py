@@ -132,6 +132,11 @@ def draw(generator: Generator, sampler: dict, count: int, stream: torch.Generato
     return torch.cat([image.clamp(-1, 1), logits], 1)
 
 
+def nfe(sampler: dict) -> int:
+    """Network evaluations that `draw` makes."""
+    return 1
+
+
 def _check(cfg: dict) -> Recipe:
     """The recipe of a config that can be used."""
     check_size(cfg["size"])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from satsynth.plan import names, slices
 from satsynth.plan.runs import Run, runs_of
-from satsynth.plan.stanzas import source_size
+from satsynth.plan.stanzas import source_size, takes_parts
 from satsynth.runtime.errors import ConfigError
 
 HELD_OUT = "real-val"  # the measured set that says what distances are to be expected
@@ -90,6 +90,12 @@ class Layout:
         made = [folder for source, ratio in parsed.parts for folder in self.shards(dataset, size, source, ratio)]
         return own, made
 
+    def parts(self, dataset: str, size: int | str, segmenter: str) -> list[str]:
+        """Folders of the generator and of the evaluator that a segmenter is trained around."""
+        by = self.resolved["measures"]
+        evaluator = f"results/{dataset}/{size}px/segmentation/real/{by['evaluator']}/seed-{by['evaluator_seed']}"
+        return [generator(dataset, self.resolved["segmenters"][segmenter]["generator"]), evaluator]
+
     def test_store(self, dataset: str, size: int | str, training_set: str) -> str:
         """`fit` is judged on the held-out part of train, everything else on val."""
         return real(dataset, size, slices.SPLITS["fit" if training_set.split("+")[0] == "fit" else "real"][1])
@@ -145,18 +151,23 @@ class Layout:
 
     def report_generators(self) -> list[str]:
         """Cards of the generators behind the tables and figures."""
+        runs = [run for experiment in self.experiments() for run in self.runs(experiment)]
         trained = [
             (run.dataset, source)
-            for experiment in self.experiments()
-            for run in self.runs(experiment)
+            for run in runs
             for source, _ in names.parse_training_set(run.training_set, self.resolved["sources"]).parts
         ]
+        segmenters = self.resolved["segmenters"]
+        searched = {
+            generator(run.dataset, segmenters[run.segmenter]["generator"]) for run in runs if takes_parts(segmenters[run.segmenter])
+        }
         stanzas = [self.resolved["experiments"][experiment] for experiment in self.experiments()]
         measured = [(dataset, source) for stanza in stanzas for dataset in stanza["datasets"] for source in stanza["sources"]]
         figures = [self.resolved["figures"][figure] for figure in self.figures()]
         roles = ("source", "low", "first", "second")
         drawn = [(figure["dataset"], figure[role]) for figure in figures for role in roles if figure.get(role)]
-        return sorted({f"{folder}/card.json" for pair in (*trained, *measured, *drawn) for folder in self.stages(*pair)})
+        sampled = {folder for pair in (*trained, *measured, *drawn) for folder in self.stages(*pair)}
+        return files_of(sorted(sampled | searched), "card.json")
 
     def figure_inputs(self, name: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """What a figure shows: plain files by role, and stores (role -> folders, which are one store when joined in order)."""

@@ -3,11 +3,12 @@
 import difflib
 import re
 
-from satsynth.plan.closure import module_of, registered
+from satsynth.diffusion import kinds
+from satsynth.plan.closure import declares, module_of, registered
 from satsynth.runtime.errors import ConfigError
 
 FORMATS = "satsynth.datasets"
-GENERATORS = ("satsynth.diffusion",)
+GENERATORS = kinds.PACKAGES
 NETWORKS = "satsynth.segmentation.networks"
 AUGMENTATIONS = "satsynth.augmentation"
 
@@ -55,6 +56,11 @@ def replicas(listed: str | list[str]) -> list[str]:
 def stages_of(source: dict) -> list[str]:
     """The generators that a resolved source chains; none for an augmentation."""
     return [source[key] for key in ("generator", "then") if source.get(key)]
+
+
+def takes_parts(segmenter: dict) -> bool:
+    """Whether a resolved segmenter is trained around a generator and the evaluator (SemGAN), rather than on pairs alone."""
+    return declares(NETWORKS, segmenter["network"], "NEEDS")
 
 
 def class_ids(where: str, dataset: dict) -> dict[str, int]:

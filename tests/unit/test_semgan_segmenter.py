@@ -30,7 +30,8 @@ CFG = {
     "head_rate": 1.0,
     "exposures": 1.0,
     "search": SEARCH,
-    "loss": {"perceptual": 10.0, "labels": 1.0, "skip_first": False},
+    "loss": {"perceptual": 10.0, "labels": 1.0},
+    "background": None,
     "training": {**TRAINING, "optimizer": "adamw", "betas": [0.9, 0.99], "learning_rate": 1.0e-3, "clip": 5.0},
 }
 
@@ -114,8 +115,9 @@ def test_dice_is_its_formula_over_labelled_pixels():
     masks = torch.tensor([[[0, 1], [1, IGNORE]]], dtype=torch.uint8)
     shares = torch.tensor([[[[1.0, 0.5], [0.0, 0.9]], [[0.0, 0.5], [1.0, 0.9]]]])
     first, second = (2 * 1 + 1) / (1.5 + 1 + 1), (2 * 1.5 + 1) / (1.5 + 2 + 1)
-    assert dice(shares, masks, skip_first=False).item() == pytest.approx(1 - (first + second) / 2)
-    assert dice(shares, masks, skip_first=True).item() == pytest.approx(1 - second)
+    assert dice(shares, masks, background=None).item() == pytest.approx(1 - (first + second) / 2)
+    assert dice(shares, masks, background=0).item() == pytest.approx(1 - second)
+    assert dice(shares, masks, background=1).item() == pytest.approx(1 - first)
 
 
 def test_search_comes_nearer_to_the_images():

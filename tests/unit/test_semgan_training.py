@@ -11,9 +11,10 @@ from semgan_fixtures import SIZE, config
 from satsynth.adversarial import semgan
 from satsynth.adversarial.training import COLUMNS, Game
 from satsynth.codes import Codes
+from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import Stacks, decode
 from satsynth.diffusion.training import card_codes
-from satsynth.pairs import IGNORE, StoreWriter, open_view
+from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
 from satsynth.randomness import torch_stream
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
@@ -194,6 +195,17 @@ def test_samples_depend_on_their_stream_and_are_pairs(world):
     images, masks, margins, invalid = decode(first, card_codes(card))
     assert images.dtype == np.uint8 and np.array_equal(masks, first[:, 3:].argmax(1).numpy())
     assert margins.shape == invalid.shape == (3,)
+
+
+def test_a_shard_is_sampled_in_one_evaluation_and_pairs_do_not_depend_on_its_ends(world, tmp_path):
+    root, _, card = world
+    stage = {"weights": root / "run/weights.safetensors", "card": card, "sampler": {"truncation": 0.8}}
+    common = {"seed": 3, "block": 4, "device": "cpu", "classes": CLASSES}
+    sample_shard([stage], folder=tmp_path / "whole", first=0, last=8, **common)
+    sample_shard([stage], folder=tmp_path / "part", first=2, last=6, **common)
+    whole, part = Store.open(tmp_path / "whole", verify=True), Store.open(tmp_path / "part")
+    assert whole.card["source"]["nfe"] == [1] and whole.size == SIZE and whole.classes == CLASSES
+    assert np.array_equal(part.images[:], whole.images[2:6]) and np.array_equal(part.masks[:], whole.masks[2:6])
 
 
 def test_full_truncation_leaves_one_style(world):
