@@ -11,6 +11,7 @@ from semgan_fixtures import SIZE, config
 from satsynth.adversarial import semgan
 from satsynth.adversarial.training import COLUMNS, Game
 from satsynth.codes import Codes
+from satsynth.diffusion import kinds
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import Stacks, decode
 from satsynth.diffusion.training import card_codes
@@ -206,6 +207,12 @@ def test_a_shard_is_sampled_in_one_evaluation_and_pairs_do_not_depend_on_its_end
     whole, part = Store.open(tmp_path / "whole", verify=True), Store.open(tmp_path / "part")
     assert whole.card["source"]["nfe"] == [1] and whole.size == SIZE and whole.classes == CLASSES
     assert np.array_equal(part.images[:], whole.images[2:6]) and np.array_equal(part.masks[:], whole.masks[2:6])
+
+
+def test_a_kind_is_a_module_of_either_package():
+    assert kinds.module("semgan") is semgan and kinds.module("ddpm").KIND == "ddpm"
+    with pytest.raises(ConfigError, match="no generator of kind 'gan'"):
+        kinds.module("gan")
 
 
 def test_full_truncation_leaves_one_style(world):
