@@ -9,7 +9,7 @@ sys.path.insert(0, str(workflow.basedir))
 from satsynth.plan import layout, measures, names, raw, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import merge, resolve
-from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of
+from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of, takes_parts
 from satsynth.plan.validation import validate
 from satsynth.runtime.devices import has_accelerator
 from satsynth.runtime.errors import ConfigError, SatsynthError
@@ -49,6 +49,8 @@ os.environ.update(SATSYNTH_DEVICE_WAIT=str(CONFIG["devices"]["wait_seconds"]))
 DATASETS = CONFIG["datasets"]
 SOURCES = CONFIG["sources"]
 AUGMENTED = [name for name, source in SOURCES.items() if "augment" in source]
+# Segmenters that are trained around a generator and the evaluator.
+ENCODERS = [name for name, segmenter in CONFIG["segmenters"].items() if takes_parts(segmenter)]
 LAYOUT = layout.Layout(config, CONFIG)
 # Two trainings at once on the same cores are many times slower than one after the other.
 ALL_CORES = workflow.cores or 8
@@ -85,7 +87,9 @@ def figure_inputs(wildcards):
     """A figure's files by role; the stores of a role as four lists of files."""
     files, stores = LAYOUT.figure_inputs(wildcards.figure)
     # Arrays count through the metrics or cards beside them, which bear their hashes.
-    files = {name: ancient(paths) if name in ("confusions", "images", "masks", "null", "neighbours") else paths for name, paths in files.items()}
+    files = {
+        name: ancient(paths) if name in ("confusions", "images", "masks", "null", "neighbours") else paths for name, paths in files.items()
+    }
     for role, folders in stores.items():
         parts = [tracked_store(folder, f"{role}_") for folder in folders]
         files |= {name: [part[name] for part in parts] for name in parts[0]}
@@ -137,6 +141,11 @@ def set_files(*files):
     )
 
 
+def part_files(file):
+    """One file of the generator and of the evaluator that a segmenter is trained around, as an input function."""
+    return lambda wildcards: layout.files_of(LAYOUT.parts(wildcards.dataset, wildcards.size, wildcards.segmenter), file)
+
+
 def test_store(file):
     """One file of the store that a training set is judged on, as an input function."""
     return lambda wildcards: f"{LAYOUT.test_store(wildcards.dataset, wildcards.size, wildcards.training_set)}/{file}"
@@ -177,6 +186,12 @@ def measured(file):
     return lambda wildcards: f"{layout.store_of(wildcards.dataset, wildcards.size, wildcards.pairs)}/{file}"
 
 
+def networks(segmenter):
+    """The module of a segmenter's network and, where it is trained around the evaluator, of the evaluator's."""
+    used = [segmenter, *([CONFIG["measures"]["evaluator"]] if segmenter in ENCODERS else [])]
+    return [module_of(CONFIG["segmenters"][name]["network"], NETWORKS) for name in used]
+
+
 def evaluator_file(file):
     """One file of the trained evaluator: a segmenter of the real training pairs."""
     return f"results/{{dataset}}/{{size}}px/segmentation/real/{{segmenter}}/seed-{{seed}}/{file}"
@@ -215,11 +230,6 @@ def fidelity_table_inputs(wildcards):
 def code(script, *modules):
     """Digests of everything that a rule's script runs."""
     return digests(f"workflow_scripts/{script}.py", modules)
-
-
-def network(wildcards):
-    """The module of a segmenter's network."""
-    return module_of(CONFIG["segmenters"][wildcards.segmenter]["network"], NETWORKS)
 
 
 def kinds(*generators):

@@ -20,7 +20,7 @@ rule evaluate_segmenter:
         gpu=1,
     params:
         cfg=lambda wildcards: slices.evaluation(CONFIG["segmenters"][wildcards.segmenter]),
-        code=lambda wildcards: code("evaluate_segmenter", network(wildcards)),
+        code=lambda wildcards: code("evaluate_segmenter", *networks(wildcards.segmenter)),
     script:
         "../workflow_scripts/evaluate_segmenter.py"
 
@@ -47,6 +47,6 @@ rule predict_masks:
         gpu=1,
     params:
         cfg=lambda wildcards: slices.predictions(CONFIG, wildcards.figure),
-        code=lambda wildcards: code("predict_masks", network(wildcards)),
+        code=lambda wildcards: code("predict_masks", *networks(wildcards.segmenter)),
     script:
         "../workflow_scripts/predict_masks.py"

@@ -22,7 +22,7 @@ rule extract_features:
     resources:
         gpu=1,
     params:
-        code=lambda wildcards: code("extract_features", network(wildcards)),
+        code=lambda wildcards: code("extract_features", *networks(wildcards.segmenter)),
     script:
         "../workflow_scripts/extract_features.py"
 
@@ -55,7 +55,7 @@ rule find_neighbours:
         gpu=1,
     params:
         cfg={"pixels": CONFIG["measures"]["pixels"]},
-        code=lambda wildcards: code("find_neighbours", network(wildcards)),
+        code=lambda wildcards: code("find_neighbours", *networks(wildcards.segmenter)),
     script:
         "../workflow_scripts/find_neighbours.py"
 

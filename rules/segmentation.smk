@@ -12,6 +12,8 @@ rule train_segmenter:
         "results/logs/train_segmenter/{dataset}-{size}px-{training_set}-{segmenter}-{seed}.log",
     benchmark:
         "results/benchmarks/train_segmenter/{dataset}-{size}px-{training_set}-{segmenter}-{seed}.jsonl"
+    wildcard_constraints:
+        segmenter=names.alternatives(set(CONFIG["segmenters"]) - set(ENCODERS)),
     conda:
         ENVIRONMENT
     threads: SEGMENTER_THREADS
@@ -19,6 +21,37 @@ rule train_segmenter:
         gpu=1,
     params:
         cfg=lambda wildcards: slices.segmenter(CONFIG["segmenters"][wildcards.segmenter]),
-        code=lambda wildcards: code("train_segmenter", network(wildcards)),
+        code=lambda wildcards: code("train_segmenter", *networks(wildcards.segmenter)),
     script:
         "../workflow_scripts/train_segmenter.py"
+
+
+# Other inputs and other code than the rule above, and the same outputs: what scores and predicts need not know the difference.
+rule train_encoder:
+    input:
+        images=ancient(set_files("images.npy")),
+        masks=ancient(set_files("masks.npy")),
+        index=ancient(set_files("index.csv")),
+        cards=set_files("card.json"),
+        part_weights=ancient(part_files("weights.safetensors")),
+        part_cards=part_files("card.json"),
+    output:
+        weights="results/{dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/weights.safetensors",
+        card="results/{dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/card.json",
+        history="results/{dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/history.csv",
+    log:
+        "results/logs/train_encoder/{dataset}-{size}px-{training_set}-{segmenter}-{seed}.log",
+    benchmark:
+        "results/benchmarks/train_encoder/{dataset}-{size}px-{training_set}-{segmenter}-{seed}.jsonl"
+    wildcard_constraints:
+        segmenter=names.alternatives(ENCODERS),
+    conda:
+        ENVIRONMENT
+    threads: TRAINING_THREADS
+    resources:
+        gpu=1,
+    params:
+        cfg=lambda wildcards: slices.encoder(CONFIG, wildcards.dataset, wildcards.segmenter),
+        code=lambda wildcards: code("train_encoder", *networks(wildcards.segmenter)),
+    script:
+        "../workflow_scripts/train_encoder.py"

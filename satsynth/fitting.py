@@ -1,4 +1,4 @@
-"""The one training loop: driven by a step counter, resumable bit for bit, stopped by a loss that is not finite.
+"""The one training loop: driven by a step counter, resumable bit for bit, stopped by a number that is not finite.
 
 Everything random in a step is derived from (seed, step), so a run that was killed and resumed sees the same stream as one that
 was not.
@@ -119,6 +119,103 @@ class Average(Protocol):
         """Put them back."""
 
 
+class Trainee(Protocol):
+    """What is trained: its steps, and everything that a checkpoint must hold."""
+
+    def take_step(self, step: int) -> dict[str, torch.Tensor | float]:
+        """Do step `step` (0-based) and give its numbers: scalars without a graph, all finite, gradient norms among them, or floats."""
+
+    def collect(self) -> dict[str, torch.Tensor]:
+        """All state by name."""
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Put back what `collect` gave."""
+
+
+def drive(
+    what: str,
+    trainee: Trainee,
+    *,
+    steps: int,
+    batch: int,
+    log_every: int,
+    columns: list[str],
+    device: str | torch.device,
+    work: Path,
+    after_step: Callable[[int], None] | None = None,
+    wall_seconds: float | None = None,
+) -> pd.DataFrame:
+    """Train to the end and return the history.
+
+    Args:
+        what: name for the log.
+        trainee: what is trained; all randomness of a step is a function of its number.
+        steps: how often `take_step` is called.
+        batch: images a step.
+        log_every: steps between two rows of the history.
+        columns: the numbers of a step that the history shows: tensors as means over the steps that gave them, floats as they are in the
+            row's last step.
+        device: where the numbers are.
+        work: folder of the checkpoint; a checkpoint found there is continued.
+        after_step: called with the number of steps done (previews).
+        wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent.
+
+    Returns:
+        Columns step, images and `columns`; NaN where no step of a row gave the number.
+
+    Raises:
+        TrainingError: a number is not finite (the last good checkpoint is kept), or the time budget is spent.
+    """
+    begun = time.monotonic()
+    rows: list[list[float | None]] = []
+    first, counts = 0, [0] * len(columns)
+    # On the device, so that no step waits for it; the last place takes the numbers that are only watched.
+    sums = torch.zeros(len(columns) + 1, device=device)
+    if found := checkpoints.load(work):
+        tensors, facts = found
+        first, rows, counts = facts["step"], facts["rows"], facts["counts"]
+        sums += tensors.pop("sums").to(device)
+        trainee.restore(tensors)
+        log.info("%s: resumed at step %d of %d", what, first, steps)
+    progress = Progress(what, steps * batch, "images", done=first * batch)
+    saved = time.monotonic()
+    for step in range(first, steps):
+        numbers = trainee.take_step(step)
+        for name, value in numbers.items():
+            if not torch.is_tensor(value):
+                continue
+            if name in columns:
+                counts[columns.index(name)] += 1
+            sums[columns.index(name) if name in columns else -1] += value.detach()
+        done = step + 1
+        due = time.monotonic() - saved > checkpoints.seconds()
+        spent = wall_seconds is not None and time.monotonic() - begun > wall_seconds
+        # The rows stand at fixed steps, so that a resumed run writes the same history as an unbroken one.
+        row_due = done % log_every == 0 or done == steps
+        if row_due or due or spent:
+            _check_finite(what, done, sums)
+        if row_due:
+            means = (sums.cpu()[:-1] / torch.tensor(counts)).tolist()
+            shown = [mean if count else numbers.get(name) for name, mean, count in zip(columns, means, counts, strict=True)]
+            rows.append([done, done * batch, *shown])
+            progress.update(done * batch, **{columns[0]: shown[0]})
+            sums.zero_()
+            counts = [0] * len(columns)
+        if after_step is not None:
+            after_step(done)
+        if (due or spent) and done < steps:
+            checkpoints.save(work, {"sums": sums, **trainee.collect()}, {"step": done, "rows": rows, "counts": counts})
+            saved = time.monotonic()
+        if spent and done < steps:
+            raise TrainingError(
+                what,
+                f"the time budget of {wall_seconds:.0f} s ended at step {done} of {steps}.",
+                "Run again: the training continues from its checkpoint.",
+            )
+    table = pd.DataFrame(rows, columns=["step", "images", *columns])
+    return table.astype(dict.fromkeys(columns, float))
+
+
 def fit(
     what: str,
     model: nn.Module,
@@ -132,7 +229,7 @@ def fit(
     after_step: Callable[[int], None] | None = None,
     wall_seconds: float | None = None,
 ) -> pd.DataFrame:
-    """Train `model` in place and return its history (columns of `HISTORY`).
+    """Train `model` in place, one loss by one optimiser, and return its history (columns of `HISTORY`).
 
     Args:
         what: name for the log.
@@ -150,87 +247,84 @@ def fit(
     Raises:
         TrainingError: the loss is not finite (the last good checkpoint is kept), or the time budget is spent.
     """
-    begun = time.monotonic()
-    base_rates = [group["lr"] for group in optimizer.param_groups]
-    rows: list[list[float]] = []
-    first, counted = 0, 0
-    # Sums of loss and gradient norm since the last row of the history: on the device, so that no step waits for it.
-    sums = torch.zeros(2, device=next(model.parameters()).device)
-    if found := checkpoints.load(work):
-        tensors, facts = found
-        first, rows, counted = facts["step"], facts["rows"], facts["counted"]
-        sums += tensors.pop("sums").to(sums.device)
-        _restore(model, optimizer, average, tensors)
-        log.info("%s: resumed at step %d of %d", what, first, recipe.steps)
-    progress = Progress(what, recipe.steps * recipe.batch, "images", done=first * recipe.batch)
-    saved = time.monotonic()
-    model.train()
-    for step in range(first, recipe.steps):
-        factor = recipe.factor(step)
-        for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+    return drive(
+        what,
+        _Descent(model, optimizer, loss_of, recipe, seed, average),
+        steps=recipe.steps,
+        batch=recipe.batch,
+        log_every=recipe.log_every,
+        columns=HISTORY[2:],
+        device=next(model.parameters()).device,
+        work=work,
+        after_step=after_step,
+        wall_seconds=wall_seconds,
+    )
+
+
+class _Descent:
+    """One model, one loss and one optimiser as a trainee; the arguments are those of `fit`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss_of: Callable[[int, int], torch.Tensor],
+        recipe: Recipe,
+        seed: int,
+        average: Average | None,
+    ):
+        self.model, self.optimizer, self.loss_of, self.recipe, self.seed, self.average = model, optimizer, loss_of, recipe, seed, average
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+        model.train()
+
+    def take_step(self, step: int) -> dict[str, torch.Tensor | float]:
+        factor = self.recipe.factor(step)
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
-        optimizer.zero_grad(set_to_none=True)
-        for part in range(recipe.accumulate):
-            torch.manual_seed(derive(seed, "layers", step, part))
-            loss = loss_of(step, part) / recipe.accumulate
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0
+        for part in range(self.recipe.accumulate):
+            torch.manual_seed(derive(self.seed, "layers", step, part))
+            loss = self.loss_of(step, part) / self.recipe.accumulate
             loss.backward()
-            sums[0] += loss.detach()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip if recipe.clip is not None else math.inf)
-        optimizer.step()
-        if average is not None:
-            average.update()
-        sums[1] += norm.detach()
-        counted += 1
-        done = step + 1
-        due = time.monotonic() - saved > checkpoints.seconds()
-        spent = wall_seconds is not None and time.monotonic() - begun > wall_seconds
-        # The rows stand at fixed steps, so that a resumed run writes the same history as an unbroken one.
-        row_due = done % recipe.log_every == 0 or done == recipe.steps
-        if row_due or due or spent:
-            _check_finite(what, done, sums)
-        if row_due:
-            mean_loss, mean_norm = (sums / counted).tolist()
-            rows.append([done, done * recipe.batch, mean_loss, base_rates[0] * factor, mean_norm])
-            progress.update(done * recipe.batch, loss=mean_loss)
-            sums.zero_()
-            counted = 0
-        if after_step is not None:
-            after_step(done)
-        if (due or spent) and done < recipe.steps:
-            tensors = {"sums": sums, **_collect(model, optimizer, average)}
-            checkpoints.save(work, tensors, {"step": done, "rows": rows, "counted": counted})
-            saved = time.monotonic()
-        if spent and done < recipe.steps:
-            raise TrainingError(
-                what,
-                f"the time budget of {wall_seconds:.0f} s ended at step {done} of {recipe.steps}.",
-                "Run again: the training continues from its checkpoint.",
-            )
-    return pd.DataFrame(rows, columns=HISTORY)
+            total = total + loss.detach()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip if self.recipe.clip is not None else math.inf)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+        return {"loss": total, "learning_rate": self._rates[0] * factor, "grad_norm": norm}
+
+    def collect(self) -> dict[str, torch.Tensor]:
+        tensors = {**prefixed("model", self.model.state_dict()), **checkpoints.flatten_optimizer(self.optimizer)}
+        return tensors if self.average is None else tensors | prefixed("average", self.average.state_dict())
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        self.model.load_state_dict(under("model", tensors))
+        checkpoints.restore_optimizer(self.optimizer, tensors)
+        if self.average is not None:
+            self.average.load_state_dict(under("average", tensors))
+
+
+def gradient_norm(optimizer: torch.optim.Optimizer) -> torch.Tensor:
+    """L2 norm of the gradient of an optimiser's parameters, a scalar."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return nn.utils.clip_grad_norm_(parameters, math.inf)
+
+
+def prefixed(name: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors with `name/` before their names."""
+    return {f"{name}/{key}": value for key, value in tensors.items()}
+
+
+def under(name: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors that `prefixed` called by this name, with their old names."""
+    return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
 
 
 def _check_finite(what: str, step: int, sums: torch.Tensor) -> None:
     if not torch.isfinite(sums).all().item():
         raise TrainingError(
             what,
-            f"the loss or its gradient is not finite at step {step}; the last good checkpoint is kept.",
+            f"a loss or its gradient is not finite at step {step}; the last good checkpoint is kept.",
             "Lower training.learning_rate, raise training.warmup, or set precision: float32, and run again.",
         )
-
-
-def _collect(model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None) -> dict[str, torch.Tensor]:
-    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
-    tensors |= checkpoints.flatten_optimizer(optimizer)
-    if average is not None:
-        tensors |= {f"average/{name}": value for name, value in average.state_dict().items()}
-    return tensors
-
-
-def _restore(model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None, tensors: dict[str, torch.Tensor]) -> None:
-    def under(prefix: str) -> dict[str, torch.Tensor]:
-        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-    model.load_state_dict(under("model/"))
-    checkpoints.restore_optimizer(optimizer, tensors)
-    if average is not None:
-        average.load_state_dict(under("average/"))

@@ -1,15 +1,14 @@
 """Train one generator on the real pairs of a dataset's train split."""
 
-from importlib import import_module
-
 from satsynth.runtime.job import Task, perform
 
 
 def work(task: Task) -> None:
     """Call the module that the generator's kind names."""
+    from satsynth.diffusion import kinds
     from satsynth.runtime.files import read_json
 
-    generator = import_module(f"satsynth.diffusion.{task.cfg['kind']}")
+    generator = kinds.module(task.cfg["kind"])
     stores = {read_json(card)["size"]: card.parent for card in task.input["cards"]}
     generator.train(stores, task.cfg, **task.output, work=task.work, device=task.device, wall_seconds=task.wall_seconds)
 

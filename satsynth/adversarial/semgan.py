@@ -3,25 +3,21 @@
 import logging
 from pathlib import Path
 
-import safetensors
 import torch
-from safetensors.torch import load_file, save_file
 
 from satsynth.adversarial.generator import Generator, check_size, measure_mean_latent
-from satsynth.adversarial.loop import drive
 from satsynth.adversarial.training import COLUMNS, Game, build_generator
 from satsynth.codes import Codes
-from satsynth.diffusion import previews as sheets
-from satsynth.diffusion.stacks import Stacks, decode
-from satsynth.diffusion.training import MILESTONES
-from satsynth.fitting import Recipe, choose_precision
-from satsynth.pairs import open_view
+from satsynth.diffusion.previews import Previews
+from satsynth.diffusion.stacks import Stacks
+from satsynth.diffusion.training import Outputs, open_stores, write_outputs
+from satsynth.diffusion.weights import check, load_into
+from satsynth.fitting import Recipe, choose_precision, drive
 from satsynth.randomness import torch_stream
-from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, WeightsError
+from satsynth.runtime.errors import ConfigError
 
 log = logging.getLogger(__name__)
-KIND, FORMAT = "semgan", 1
+KIND = "semgan"
 # The labels are logits of the classes; their real counterparts are one-hot.
 CODES = "onehot"
 
@@ -63,18 +59,15 @@ def train(
         StoreError, ConfigError: data or config that cannot be used.
     """
     recipe = _check(cfg)
-    view = open_view([stores[cfg["size"]]])
-    if view.size != cfg["size"]:
-        cause = f"the store {view.stores[0].folder} holds {view.size} px, not {cfg['size']}."
-        raise ConfigError("size", cause, "Name the store of that size.")
-    codes = Codes(CODES, view.classes)
-    stacks = Stacks([view], codes, cfg["flips"], device)
+    outputs = Outputs(weights, card, history, previews, Path(work))
+    views = open_stores([stores[cfg["size"]]], [cfg["size"]])
+    codes = Codes(CODES, views[0].classes)
+    stacks = Stacks(views, codes, cfg["flips"], device)
     game = Game(cfg, stacks, device, choose_precision(cfg["precision"], device) == "bfloat16")
-    milestones = sorted({max(1, round(share * recipe.steps)) for share in MILESTONES})
-    shown = _Previews(cfg, codes, Path(work), device)
+    shown = Previews(cfg, recipe.steps, codes, outputs.work, draw, device)
 
     def after_step(done: int) -> None:
-        if done in milestones:
+        if done in shown.milestones:
             with game.average.swap():
                 measure_mean_latent(game.generator, torch_stream(cfg["seed"], "mean latent", device=device))
                 shown.take(game.generator, done)
@@ -90,38 +83,17 @@ def train(
         log_every=recipe.log_every,
         columns=COLUMNS,
         device=device,
-        work=Path(work),
+        work=outputs.work,
         after_step=after_step,
         wall_seconds=wall_seconds,
     )
-    sheets.write(previews, shown.rows(milestones), codes.classes)
-    margin, invalid = shown.quality
-    files.write_text(history, table.to_csv(index=False, lineterminator="\n"))
-    tensors = {**game.average.state_dict(), "mean_latent": game.generator.mean_latent}
-    with files.replacing(weights) as partial:
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, partial)
-    facts = {
-        "format": FORMAT,
-        "kind": KIND,
-        "size": cfg["size"],
-        "low": None,
-        "codes": codes.kind,
-        "classes": codes.classes,
-        "ignore_word": codes.ignore_word,
+    tensors = {**game.average.averages(), "mean_latent": game.generator.mean_latent}
+    own = {
         "network": cfg["network"],
         "parameters": parameters["generator"],
         "parameters_of_discriminators": [parameters["images"], parameters["labels"]],
-        "steps": recipe.steps,
-        "images_seen": recipe.steps * recipe.batch,
-        "pairs": len(stacks),
-        "pairs_left_out": len(view) - len(stacks),
-        "seed": cfg["seed"],
-        "data": {str(view.size): files.sha256(view.stores[0].folder / "card.json")},
-        "margin": margin,
-        "invalid": invalid,
-        "weights_sha256": files.sha256(weights),
     }
-    files.write_json(card, facts)
+    write_outputs(outputs, cfg, stacks, tensors, table, shown, own)
 
 
 def load(weights: Path, card: dict, device: str | torch.device) -> Generator:
@@ -130,20 +102,8 @@ def load(weights: Path, card: dict, device: str | torch.device) -> Generator:
     Raises:
         WeightsError: the file is missing, is not the one that the card describes, or does not fit the card's network.
     """
-    weights = Path(weights)
-    again = "Delete weights and card and train again."
-    if not weights.is_file():
-        raise WeightsError(weights, "there is no such file.", "Train the generator first.")
-    if card.get("kind") != KIND or card.get("format") != FORMAT:
-        raise WeightsError(weights, f"its card says {card.get('kind')} of format {card.get('format')}, not {KIND} of {FORMAT}.", again)
-    if files.sha256(weights) != card["weights_sha256"]:
-        raise WeightsError(weights, "the content is not what its card says.", again)
-    generator = build_generator(card, card["classes"])
-    try:
-        generator.load_state_dict(load_file(weights, device="cpu"))
-    except (safetensors.SafetensorError, RuntimeError) as error:
-        raise WeightsError(weights, f"they do not fit the network of their card ({error}).", again) from error
-    return generator.to(device).eval().requires_grad_(False)
+    check(weights, card, KIND)
+    return load_into(build_generator(card, card["classes"]), weights).to(device)
 
 
 @torch.no_grad()
@@ -172,6 +132,11 @@ def draw(generator: Generator, sampler: dict, count: int, stream: torch.Generato
     return torch.cat([image.clamp(-1, 1), logits], 1)
 
 
+def nfe(sampler: dict) -> int:
+    """Network evaluations that `draw` makes."""
+    return 1
+
+
 def _check(cfg: dict) -> Recipe:
     """The recipe of a config that can be used."""
     check_size(cfg["size"])
@@ -190,24 +155,3 @@ def _check(cfg: dict) -> Recipe:
     if cfg["path_length"]["shrink"] < 1:
         raise ConfigError("path_length.shrink", f"a batch cannot be divided by {cfg['path_length']['shrink']}.", "Give 1 or more.")
     return recipe
-
-
-class _Previews:
-    """Samples of the same latents at every milestone; kept in files, so that a resumed training shows the early ones too."""
-
-    def __init__(self, cfg: dict, codes: Codes, work: Path, device: str):
-        self.settings, self.seed, self.codes, self.work, self.device = cfg["previews"], cfg["seed"], codes, work, device
-        self.quality = None
-
-    def _path(self, step: int) -> Path:
-        return self.work / f"preview-{step}.npz"
-
-    def take(self, generator: Generator, step: int) -> None:
-        stream = torch_stream(self.seed, "previews", device=self.device)
-        stacks = draw(generator, self.settings["sampler"], self.settings["count"], stream)
-        images, masks, margins, invalid = decode(stacks, self.codes)
-        self.quality = float(margins.mean()), float(invalid.mean())
-        sheets.save(self._path(step), images, masks)
-
-    def rows(self, steps: list[int]) -> list:
-        return [sheets.load(self._path(step)) for step in steps if self._path(step).is_file()]

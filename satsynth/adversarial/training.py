@@ -9,10 +9,9 @@ from torch import nn
 from satsynth.adversarial import losses
 from satsynth.adversarial.discriminators import ImageDiscriminator, LabelDiscriminator
 from satsynth.adversarial.generator import COLOURS, Generator, draw_styles
-from satsynth.adversarial.loop import gradient_norm, prefixed, under
 from satsynth.diffusion.ema import Ema
 from satsynth.diffusion.stacks import Stacks
-from satsynth.fitting import Recipe
+from satsynth.fitting import Recipe, gradient_norm, prefixed, under
 from satsynth.randomness import derive, torch_stream
 from satsynth.runtime import checkpoints
 
@@ -79,8 +78,7 @@ class Game:
 
     def collect(self) -> dict[str, torch.Tensor]:
         """All state by name."""
-        tensors = {"mean_length": self.mean_length, "updates": torch.tensor(self.average.updates)}
-        tensors |= prefixed("average", self.average.state_dict())
+        tensors = {"mean_length": self.mean_length, **prefixed("average", self.average.state_dict())}
         for name, player in self.players.items():
             tensors |= prefixed(name, player.state_dict())
             tensors |= prefixed(f"of_{name}", checkpoints.flatten_optimizer(self.optimizers[name]))
@@ -89,12 +87,12 @@ class Game:
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Put back what `collect` gave."""
         self.mean_length.copy_(tensors["mean_length"])
-        self.average.load_state_dict(under("average", tensors), int(tensors["updates"]))
+        self.average.load_state_dict(under("average", tensors))
         for name, player in self.players.items():
             player.load_state_dict(under(name, tensors))
             checkpoints.restore_optimizer(self.optimizers[name], under(f"of_{name}", tensors))
 
-    def take_step(self, step: int) -> dict[str, torch.Tensor]:
+    def take_step(self, step: int) -> dict[str, torch.Tensor | float]:
         """One step of every player, with the regularisers that are due; all randomness is a function of (seed, step)."""
         factor = self.recipe.factor(step)
         for name, optimizer in self.optimizers.items():
@@ -107,7 +105,7 @@ class Game:
         if _due(self.cfg["path_length"]["every"], step):
             numbers |= self._regularise_generator(step)
         self.average.update()
-        return numbers | {"learning_rate": torch.tensor(self._rates["generator"] * factor)}
+        return numbers | {"learning_rate": self._rates["generator"] * factor}
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)

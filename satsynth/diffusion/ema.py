@@ -20,7 +20,7 @@ class Ema:
         warmup: keep only min(decay, (1 + k) / (10 + k)) in update k = 0, 1, ..., so that a short run forgets its random start.
 
     Attributes:
-        updates: k, the updates done so far; a resumed run must give it back to `load_state_dict`.
+        updates: k, the updates done so far.
     """
 
     def __init__(self, model: nn.Module, decay: float, warmup: bool):
@@ -37,19 +37,23 @@ class Ema:
         torch._foreach_lerp_(self._averages, [source.detach().float() for source in self._sources], 1 - decay)
         self.updates += 1
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
+    def averages(self) -> dict[str, torch.Tensor]:
         """The averages, parameter name -> float32 tensor (not copies)."""
         return dict(zip(self._names, self._averages))
 
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The averages and, as `updates`, their count, which the warm-up needs: what a checkpoint holds."""
+        return {**self.averages(), "updates": torch.tensor(self.updates)}
+
     @torch.no_grad()
-    def load_state_dict(self, state: dict[str, torch.Tensor], updates: int) -> None:
-        """Take averages (as `state_dict` gives them) and the count of updates behind them.
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back what `state_dict` gave.
 
         Raises:
             WeightsError: names or shapes that are not this model's.
         """
-        if set(state) != set(self._names):
-            wrong = sorted(set(state) ^ set(self._names))
+        if set(state) != {*self._names, "updates"}:
+            wrong = sorted(set(state) ^ {*self._names, "updates"})
             raise WeightsError("ema", f"{len(wrong)} names differ from the model's, as {wrong[0]}.", "Load averages of the same network.")
         for name, average in zip(self._names, self._averages):
             if state[name].shape != average.shape:
@@ -57,13 +61,13 @@ class Ema:
                 raise WeightsError("ema", cause, "Load averages of the same network.")
         for name, average in zip(self._names, self._averages):
             average.copy_(state[name])
-        self.updates = updates
+        self.updates = int(state["updates"])
 
     @torch.no_grad()
     def copy_to(self, model: nn.Module) -> None:
         """Write the averages into a model of the same architecture (any device, any float dtype)."""
         targets = dict(model.named_parameters())
-        for name, average in self.state_dict().items():
+        for name, average in self.averages().items():
             targets[name].copy_(average)
 
     @contextmanager

@@ -1,13 +1,22 @@
 """Contact sheets of uncurated samples, drawn while a generator trains."""
 
 import colorsys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
+from satsynth.codes import Codes
+from satsynth.diffusion.stacks import decode
 from satsynth.pairs import IGNORE
+from satsynth.randomness import torch_stream
 from satsynth.runtime import files
+
+# (trained network, sampler config, number of stacks, generator, low-resolution stacks or None) -> stacks in [-1, 1].
+Drawer = Callable[[object, dict, int, torch.Generator, torch.Tensor | None], torch.Tensor]
+MILESTONES = (0.25, 0.5, 0.75, 1.0)
 
 SMALLEST_TILE = 96  # px on the sheet; smaller pairs are enlarged by whole factors
 GAP = 2
@@ -70,3 +79,48 @@ def write(path: Path, rows: list[tuple[np.ndarray, np.ndarray | None]], classes:
     """Write the sheet as a PNG, atomically."""
     with files.replacing(path) as partial:
         Image.fromarray(sheet(rows, classes)).save(partial, format="png")
+
+
+class Previews:
+    """Samples of the same noise at every milestone; kept in files, so that a resumed training shows the early ones too.
+
+    Args:
+        cfg: the generator's config: `seed`, and `previews`: count, sampler.
+        steps: of the training; the milestones are a quarter, half, three quarters and all of them.
+        codes: of the labels.
+        work: folder of the samples so far.
+        draw: see `Drawer`.
+        device: where the noise is made.
+        low: (count,C,h,h) stacks that the samples start from, or None.
+    """
+
+    def __init__(self, cfg: dict, steps: int, codes: Codes, work: Path, draw: Drawer, device: str, low: torch.Tensor | None = None):
+        self.settings, self.seed, self.codes, self.work, self.draw, self.device = cfg["previews"], cfg["seed"], codes, work, draw, device
+        self.milestones = sorted({max(1, round(share * steps)) for share in MILESTONES})
+        self.low, self._known = low, []
+        if low is not None:
+            images, masks, *_ = decode(low, codes)
+            self._known = [(images, self._shown(masks))]
+        self._quality = None, None
+
+    def _shown(self, masks: np.ndarray) -> np.ndarray | None:
+        """The masks, where the generator makes some."""
+        return masks if self.codes.channels else None
+
+    def _path(self, step: int) -> Path:
+        return self.work / f"preview-{step}.npz"
+
+    def take(self, network: object, step: int) -> None:
+        """Draw and keep the samples of one milestone."""
+        stream = torch_stream(self.seed, "previews", device=self.device)
+        stacks = self.draw(network, self.settings["sampler"], self.settings["count"], stream, self.low)
+        images, masks, margins, invalid = decode(stacks, self.codes)
+        if self.codes.channels:
+            self._quality = float(margins.mean()), float(invalid.mean())
+        save(self._path(step), images, self._shown(masks))
+
+    def write(self, path: Path) -> tuple[float | None, float | None]:
+        """Draw the sheet, the low-resolution conditions first; the mean margin and share of invalid codes of the last samples, if any."""
+        rows = [load(self._path(step)) for step in self.milestones if self._path(step).is_file()]
+        write(path, [*self._known, *rows], self.codes.classes)
+        return self._quality

@@ -6,13 +6,12 @@ its own; a shard that cuts a block samples the whole block and keeps its rows.
 
 import contextlib
 import logging
-from importlib import import_module
 from pathlib import Path
 
 import torch
 
 from satsynth.codes import Codes
-from satsynth.diffusion.samplers import nfe
+from satsynth.diffusion import kinds, samplers
 from satsynth.diffusion.stacks import decode
 from satsynth.diffusion.training import card_codes
 from satsynth.pairs import StoreWriter
@@ -57,12 +56,12 @@ def sample_shard(
             be used.
     """
     _check(stages, block, first, last, lows, classes)
-    modules = [import_module(f"satsynth.diffusion.{stage['card']['kind']}") for stage in stages]
+    modules = [kinds.module(stage["card"]["kind"]) for stage in stages]
     denoisers = [module.load(stage["weights"], stage["card"], device) for module, stage in zip(modules, stages, strict=True)]
     source = {
         "weights": [stage["card"]["weights_sha256"] for stage in stages],
         "samplers": [stage["sampler"] for stage in stages],
-        "nfe": [nfe(stage["sampler"]) for stage in stages],
+        "nfe": [getattr(module, "nfe", samplers.nfe)(stage["sampler"]) for module, stage in zip(modules, stages, strict=True)],
         "seed": seed,
         "block": block,
     }

@@ -5,33 +5,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import safetensors
+import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 
 from satsynth.codes import Codes
-from satsynth.diffusion import previews
 from satsynth.diffusion.denoiser import Denoiser, build_denoiser
 from satsynth.diffusion.ema import Ema
-from satsynth.diffusion.stacks import COLOURS, Stacks, choose_codes, decode
+from satsynth.diffusion.previews import Drawer, Previews
+from satsynth.diffusion.stacks import COLOURS, Stacks, choose_codes
+from satsynth.diffusion.weights import FORMAT, check, load_into, write
 from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
-from satsynth.pairs import open_view
+from satsynth.pairs import View, open_view
 from satsynth.randomness import derive, torch_stream
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, WeightsError
+from satsynth.runtime.errors import ConfigError
 
 log = logging.getLogger(__name__)
-FORMAT = 1
-MILESTONES = (0.25, 0.5, 0.75, 1.0)
 
 # Config keys that decide what the network computes; the card carries them, so that `load_denoiser` needs nothing else.
 NETWORK_KEYS = ("prediction", "schedule", "edm", "min_snr", "network", "condition_noise", "precision")
 
 # (clean low-resolution stacks, if any, the denoiser, a generator) -> (condition, its level), both for the network.
 Conditioner = Callable[[list[torch.Tensor], Denoiser, torch.Generator], tuple[torch.Tensor | None, torch.Tensor | None]]
-# (denoiser, sampler config, number of stacks, generator, low-resolution stacks or None) -> stacks in [-1, 1].
-Drawer = Callable[[Denoiser, dict, int, torch.Generator, torch.Tensor | None], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -110,12 +105,7 @@ def train_generator(
     seed, training, recipe = cfg["seed"], cfg["training"], Recipe.of(cfg["training"])
     if recipe.steps < 1:
         raise ConfigError("training.steps", f"{recipe.steps} steps train nothing.", "Give at least 1.")
-    views = [open_view([store]) for store in stores]
-    for view, size in zip(views, [cfg["size"], cfg.get("low")], strict=False):
-        if view.size != size:
-            raise ConfigError(
-                "size", f"the store {view.stores[0].folder} holds {view.size} px, not {size}.", "Name the store of that size."
-            )
+    views = open_stores(stores, [cfg["size"], cfg.get("low")][: len(stores)])
     codes = choose_codes(cfg["codes"], views)
     stacks = Stacks(views, codes, cfg["flips"], device)
     torch.manual_seed(derive(seed, "weights"))
@@ -135,11 +125,11 @@ def train_generator(
 
     if cfg["compile"] and torch.device(device).type == "cuda":
         _compile(denoiser, lambda: loss_of(0, 0))
-    milestones = sorted({max(1, round(share * recipe.steps)) for share in MILESTONES})
-    shown = _Previews(stacks, cfg, outputs.work, draw, device)
+    low = stacks.batch(seed, 0, cfg["previews"]["count"])[1] if len(views) > 1 else None
+    shown = Previews(cfg, recipe.steps, codes, outputs.work, draw, device, low)
 
     def after_step(done: int) -> None:
-        if done in milestones:
+        if done in shown.milestones:
             with ema.swap():
                 shown.take(denoiser, done)
 
@@ -153,16 +143,44 @@ def train_generator(
         recipe,
         seed=seed,
         work=outputs.work,
-        average=_CountedEma(ema),
+        average=ema,
         after_step=after_step,
         wall_seconds=wall_seconds,
     )
-    margin, invalid = shown.write(milestones, outputs.previews, codes.classes)
-    files.write_text(outputs.history, table.to_csv(index=False, lineterminator="\n"))
-    with files.replacing(outputs.weights) as partial:
-        save_file({name: value.cpu().contiguous() for name, value in ema.state_dict().items()}, partial)
+    own = {**{key: cfg[key] for key in NETWORK_KEYS}, "parameters": parameters}
+    write_outputs(outputs, cfg, stacks, ema.averages(), table, shown, own)
+
+
+def open_stores(stores: list[Path], sizes: list[int]) -> list[View]:
+    """Views of stores that must be of these sides.
+
+    Raises:
+        ConfigError: a store is of another side.
+        StoreError: a store cannot be used.
+    """
+    views = [open_view([store]) for store in stores]
+    for view, size in zip(views, sizes, strict=True):
+        if view.size != size:
+            cause = f"the store {view.stores[0].folder} holds {view.size} px, not {size}."
+            raise ConfigError("size", cause, "Name the store of that size.")
+    return views
+
+
+def write_outputs(
+    outputs: Outputs,
+    cfg: dict,
+    stacks: Stacks,
+    tensors: dict[str, torch.Tensor],
+    history: pd.DataFrame,
+    shown: Previews,
+    own: dict,
+) -> None:
+    """Write what a training of any kind ends with: sheet, history, weights and, last, the card: the common facts and the kind's `own`."""
+    margin, invalid = shown.write(outputs.previews)
+    files.write_text(outputs.history, history.to_csv(index=False, lineterminator="\n"))
+    codes, views, recipe = stacks.codes, stacks.views, Recipe.of(cfg["training"])
     card = {
-        **{key: cfg[key] for key in NETWORK_KEYS},
+        **own,
         "format": FORMAT,
         "kind": cfg["kind"],
         "size": cfg["size"],
@@ -170,16 +188,15 @@ def train_generator(
         "codes": codes.kind,
         "classes": codes.classes,
         "ignore_word": codes.ignore_word,
-        "parameters": parameters,
         "steps": recipe.steps,
         "images_seen": recipe.steps * recipe.batch,
         "pairs": len(stacks),
         "pairs_left_out": len(views[0]) - len(stacks),
-        "seed": seed,
+        "seed": cfg["seed"],
         "data": {str(view.size): files.sha256(view.stores[0].folder / "card.json") for view in views},
         "margin": margin,
         "invalid": invalid,
-        "weights_sha256": files.sha256(outputs.weights),
+        "weights_sha256": write(outputs.weights, tensors),
     }
     files.write_json(outputs.card, card)
 
@@ -191,31 +208,8 @@ def load_denoiser(weights: Path, card: dict, device: str | torch.device, *, kind
         WeightsError: the file is missing, is not the one that the card describes, or does not fit the card's network; the
             message lists what did not fit.
     """
-    weights = Path(weights)
-    again = "Delete weights and card and train again."
-    if not weights.is_file():
-        raise WeightsError(weights, "there is no such file.", "Train the generator first.")
-    if card.get("kind") != kind or card.get("format") != FORMAT:
-        raise WeightsError(weights, f"its card says {card.get('kind')} of format {card.get('format')}, not {kind} of {FORMAT}.", again)
-    if files.sha256(weights) != card["weights_sha256"]:
-        raise WeightsError(weights, "the content is not what its card says.", again)
-    denoiser = build(card, card_codes(card), card["size"], conditional, device)
-    try:
-        tensors = load_file(weights, device="cpu")
-    except safetensors.SafetensorError as error:
-        raise WeightsError(weights, f"the file cannot be read ({error}).", again) from error
-    wanted = {name: tuple(value.shape) for name, value in denoiser.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
-    wrong = [
-        f"{name} is {found.get(name, 'missing')}, the network has {wanted.get(name, 'none')}"
-        for name in sorted(wanted.keys() | found.keys())
-        if wanted.get(name) != found.get(name)
-    ]
-    if wrong:
-        more = f", and {len(wrong) - 8} more" if len(wrong) > 8 else ""
-        raise WeightsError(weights, f"{len(wrong)} tensors do not fit: {'; '.join(wrong[:8])}{more}.", again)
-    denoiser.load_state_dict(tensors)
-    return denoiser.eval().requires_grad_(False)
+    check(weights, card, kind)
+    return load_into(build(card, card_codes(card), card["size"], conditional, device), weights)
 
 
 def starting_noise(denoiser: Denoiser, count: int, generator: torch.Generator) -> torch.Tensor:
@@ -228,57 +222,6 @@ def starting_noise(denoiser: Denoiser, count: int, generator: torch.Generator) -
 def card_codes(card: dict) -> Codes:
     """The label code of a trained generator."""
     return Codes(card["codes"], card["classes"], card["ignore_word"])
-
-
-class _CountedEma:
-    """An `Ema` whose count of updates, which its warm-up needs, is kept among the tensors of a checkpoint."""
-
-    def __init__(self, ema: Ema):
-        self.ema = ema
-
-    def update(self) -> None:
-        self.ema.update()
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return {**self.ema.state_dict(), "updates": torch.tensor(self.ema.updates)}
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        averages = dict(state)
-        self.ema.load_state_dict(averages, int(averages.pop("updates")))
-
-
-class _Previews:
-    """Samples of the same noise at every milestone; kept in files, so that a resumed training shows the early ones too."""
-
-    def __init__(self, stacks: Stacks, cfg: dict, work: Path, draw: Drawer, device: str):
-        self.cfg, self.codes, self.work, self.draw, self.device = cfg["previews"], stacks.codes, work, draw, device
-        self.seed, self.known, self.low = cfg["seed"], [], None
-        if len(stacks.views) > 1:
-            self.low = stacks.batch(self.seed, 0, self.cfg["count"])[1]
-            images, masks, *_ = decode(self.low, self.codes)
-            self.known = [(images, self._shown(masks))]
-        self.quality = None, None
-
-    def _shown(self, masks: np.ndarray) -> np.ndarray | None:
-        """The masks, where the generator makes some."""
-        return masks if self.codes.channels else None
-
-    def _path(self, step: int) -> Path:
-        return self.work / f"preview-{step}.npz"
-
-    def take(self, denoiser: Denoiser, step: int) -> None:
-        generator = torch_stream(self.seed, "previews", device=self.device)
-        values = self.draw(denoiser, self.cfg["sampler"], self.cfg["count"], generator, self.low)
-        images, masks, margins, invalid = decode(values, self.codes)
-        if self.codes.channels:
-            self.quality = float(margins.mean()), float(invalid.mean())
-        previews.save(self._path(step), images, self._shown(masks))
-
-    def write(self, steps: list[int], path: Path, classes: int) -> tuple[float | None, float | None]:
-        """Draw the sheet, the low-resolution conditions first; the mean margin and share of invalid codes of the last samples, if any."""
-        rows = [previews.load(self._path(step)) for step in steps if self._path(step).is_file()]
-        previews.write(path, [*self.known, *rows], classes)
-        return self.quality
 
 
 def _compile(denoiser: Denoiser, try_out: Callable[[], torch.Tensor]) -> None:

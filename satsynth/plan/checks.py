@@ -1,6 +1,6 @@
 """The checks of a resolved config that a schema cannot make."""
 
-from satsynth.plan.closure import registered
+from satsynth.plan.closure import declares, registered
 from satsynth.plan.runs import method_of
 from satsynth.plan.stanzas import (
     GENERATORS,
@@ -16,6 +16,7 @@ from satsynth.plan.stanzas import (
     sizes_of,
     source_size,
     stages_of,
+    takes_parts,
 )
 from satsynth.runtime.errors import ConfigError
 
@@ -39,6 +40,8 @@ def check(resolved: dict, config: dict) -> None:
     """
     for name, generator in resolved["generators"].items():
         _check_generator(f"generators.{name}", generator)
+    for name, segmenter in resolved["segmenters"].items():
+        _check_segmenter(f"segmenters.{name}", segmenter, resolved["generators"])
     for name, dataset in resolved["datasets"].items():
         _check_dataset(f"datasets.{name}", dataset)
     both = set(resolved["experiments"]) & set(resolved["figures"])
@@ -102,6 +105,9 @@ def _check_source(name: str, resolved: dict) -> None:
     first = _known(f"{where}.generator", source["generator"], generators, "generator")
     if "low" in first:
         raise ConfigError(f"{where}.generator", f"'{source['generator']}' is an upscaler.", "Begin with a generator, then the upscaler.")
+    if source.get("then") and first["kind"] == "semgan":
+        cause = f"'{source['generator']}' is a SemGAN, which makes pairs at full size, in no code that an upscaler reads."
+        raise ConfigError(f"{where}.then", cause, "Leave it out, and train the generator at the size that you need.")
     if source.get("then"):
         second = _known(f"{where}.then", source["then"], generators, "generator")
         if second.get("low") != first["size"]:
@@ -170,7 +176,9 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
         if segmenter not in resolved["segmenters"] and segmenter in registered(NETWORKS):
             cause = f"'{segmenter}' is a network, but no segmenter of this config."
             raise ConfigError(f"{here}.segmenters", cause, f"Add segmenters: {{{segmenter}: {{}}}}.")
-        _known(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
+        stanza = _known(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
+        if takes_parts(stanza):
+            _check_parts(here, segmenter, experiment, resolved)
     for control in entry.get("controls", []):
         subject = parent_of(config, control)
         if subject == control or subject not in entry["segmenters"]:
@@ -199,11 +207,28 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
             raise ConfigError(f"{here}.sources", cause, "Measure it in a table of view fidelity.")
 
 
+def _check_parts(here: str, segmenter: str, experiment: dict, resolved: dict) -> None:
+    """That the generator and the evaluator which a segmenter is trained around fit an experiment."""
+    name = resolved["segmenters"][segmenter]["generator"]
+    size = resolved["generators"][name]["size"]
+    if size != experiment["size"]:
+        cause = f"'{segmenter}' searches '{name}', which makes pairs of {size} px; the experiment is at {experiment['size']} px."
+        raise ConfigError(f"{here}.segmenters", cause, "Give it a generator of the experiment's size.")
+    if experiment["base"] == "fit":
+        cause = f"'{segmenter}' searches '{name}', which is trained on the whole of train: it holds the pairs that `fit` is judged on."
+        raise ConfigError(f"{here}.segmenters", cause, "Use base: real.")
+    _check_evaluator(resolved)
+
+
 def _check_evaluator(resolved: dict) -> None:
     evaluator = resolved["measures"]["evaluator"]
     if evaluator not in resolved["segmenters"]:
         cause = f"'{evaluator}' is no segmenter of this config."
         raise ConfigError("measures.evaluator", cause, f"Add segmenters: {{{evaluator}: {{}}}}, or name another.")
+    network = resolved["segmenters"][evaluator]["network"]
+    if declares(NETWORKS, network, "WRAPPER"):
+        cause = f"'{evaluator}' is of network {network}, which is no plain map from images to classes: it gives no features."
+        raise ConfigError("measures.evaluator", cause, "Name a segmenter of a network such as unet, the paper's evaluator.")
 
 
 def _check_used(where: str, source: str, experiment: dict, resolved: dict) -> None:
@@ -313,11 +338,27 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
         _check_evaluator(resolved)
 
 
+def _check_segmenter(where: str, segmenter: dict, generators: dict) -> None:
+    if not takes_parts(segmenter):
+        return
+    where, name = f"{where}.generator", segmenter.get("generator")
+    if name is None:
+        raise ConfigError(where, "this key is missing.", "Name a generator of kind semgan: its latent space is what is searched.")
+    generator = _known(where, name, generators, "generator")
+    if generator["kind"] != "semgan":
+        cause = f"'{name}' is of kind {generator['kind']}, whose pairs have no styles to search for."
+        raise ConfigError(where, cause, "Name a generator of kind semgan.")
+    if generator["size"] < 16:
+        raise ConfigError(where, f"'{name}' makes pairs of {generator['size']} px, too small for the encoder.", "Use 16 px or more.")
+
+
 def _check_generator(where: str, generator: dict) -> None:
     for key in ("size", *(("low",) if generator.get("kind") == "upscaler" else ())):
         if key not in generator:
             raise ConfigError(f"{where}.{key}", "this key is missing.", "Give the side of the pairs in pixels.")
+    if generator.get("kind") == "semgan" and (generator["size"] < 8 or generator["size"].bit_count() > 1):
+        raise ConfigError(f"{where}.size", f"SemGAN cannot make pairs of {generator['size']} px.", "Use a power of two, 8 or more.")
     training = generator["training"]
-    if training["batch"] % training["accumulate"]:
+    if training["batch"] % training.get("accumulate", 1):
         cause = f"a batch of {training['batch']} cannot be cut into {training['accumulate']} equal parts."
         raise ConfigError(f"{where}.training.accumulate", cause, "Use a divisor of the batch.")

@@ -103,28 +103,36 @@ def _files_of(name: str) -> tuple[Path, ...]:
     return tuple(path for path in found if path.is_file())
 
 
-# Package -> the function that makes a module of it one that a config may name (registry = folder).
+# Package -> the functions that make a module of it one that a config may name (registry = folder).
 CONTRACTS = {
-    "satsynth.datasets": "label_space",
-    "satsynth.diffusion": "load",
-    "satsynth.augmentation": "augment",
-    "satsynth.segmentation.networks": "build",
+    "satsynth.datasets": {"label_space"},
+    "satsynth.diffusion": {"load", "train"},
+    "satsynth.adversarial": {"load", "train"},
+    "satsynth.augmentation": {"augment"},
+    "satsynth.segmentation.networks": {"build"},
 }
 
 
 @functools.cache
 def registered(folder: str) -> tuple[str, ...]:
-    """Names of the modules of a package that define its fixed function at top level, read without importing them."""
-    found = []
+    """Names of the modules of a package that define its fixed functions at top level, read without importing them."""
+    return tuple(name for name, defined in _defined(folder).items() if CONTRACTS[folder] <= defined)
+
+
+def declares(folder: str, name: str, what: str) -> bool:
+    """Whether a module of a package defines this function or value at top level, read without importing it."""
+    return what in _defined(folder).get(name, ())
+
+
+@functools.cache
+def _defined(folder: str) -> dict[str, set[str]]:
+    found = {}
     for path in sorted(ROOT.joinpath(*folder.split(".")).glob("*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
         values = {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
-        if "NEEDS" in values:  # trained on top of other weights, by a call of its own: no grid can name it
-            continue
-        if CONTRACTS[folder] in functions and (folder != "satsynth.diffusion" or "train" in functions):
-            found.append(path.stem)
-    return tuple(found)
+        found[path.stem] = functions | values
+    return found
 
 
 def module_of(name: str, *folders: str) -> str:

@@ -5,7 +5,7 @@ import re
 
 from satsynth.plan import names
 from satsynth.plan.checks import NEEDED, OPTIONAL, check, check_read
-from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, known_module, nearest
+from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, known_module, nearest, takes_parts
 from satsynth.runtime.errors import ConfigError
 
 SECTIONS = ("datasets", "generators", "sources", "segmenters", "experiments", "figures")
@@ -42,7 +42,7 @@ def resolve(config: dict, preset: dict) -> dict:
                 raise ConfigError(
                     f"{section}.{name}", "this name cannot be used.", "Use lower-case letters, digits and _, not real or fit."
                 )
-        resolved[section] = {name: _stanza(section, name, stanzas, preset, config.get("dataset")) for name in stanzas}
+        resolved[section] = {name: _stanza(section, name, stanzas, preset, resolved) for name in stanzas}
     check(resolved, config)
     return resolved
 
@@ -65,9 +65,10 @@ def _chain(section: str, name: str, stanzas: dict) -> tuple[dict, str]:
     return whole, seen[-1]
 
 
-def _stanza(section: str, name: str, stanzas: dict, preset: dict, dataset: str | None) -> dict:
+def _stanza(section: str, name: str, stanzas: dict, preset: dict, above: dict) -> dict:
+    """One stanza whole; `above`: the sections that were resolved before."""
     own, root = _chain(section, name, stanzas)
-    where = f"{section}.{name}"
+    where, dataset = f"{section}.{name}", above.get("dataset")
     if section == "datasets":
         own.setdefault("format", "folder")
         known_module(f"{where}.format", own["format"], FORMATS)
@@ -76,12 +77,18 @@ def _stanza(section: str, name: str, stanzas: dict, preset: dict, dataset: str |
         kind = own.get("kind")
         known_module(f"{where}.kind", kind, *GENERATORS)
         base = preset["generators"].get(kind, {})
+        check_read(where, own, base, ("kind", "size", *(("low",) if kind == "upscaler" else ())), f"a generator of kind {kind}")
+        drawn, known = (stanza.get("previews", {}) for stanza in (own, base))
+        parts = {part: (own.get(part, {}), base.get(part, {})) for part in ("network", "training")}
+        parts["previews.sampler"] = drawn.get("sampler", {}), known.get("sampler", {})
+        for part, pair in parts.items():
+            check_read(f"{where}.{part}", *pair, (), f"a generator of kind {kind}")
     elif section == "segmenters":
         network = own.setdefault("network", root)
         known_module(f"{where}.network", network, NETWORKS)
         base = merge(preset["segmenters"]["any"], preset["segmenters"].get(network, {}))
-        check_read(where, own, base, ("network",), f"network {network}")
-        for part in ("loss", "points", "training"):
+        check_read(where, own, base, ("network", *(("generator",) if takes_parts(own) else ())), f"network {network}")
+        for part in ("loss", "points", "search", "training"):
             check_read(f"{where}.{part}", own.get(part, {}), base.get(part, {}), (), f"network {network}")
     elif section == "sources" and "augment" in own:
         known_module(f"{where}.augment", own["augment"], AUGMENTATIONS)
@@ -89,8 +96,12 @@ def _stanza(section: str, name: str, stanzas: dict, preset: dict, dataset: str |
         check_read(where, own, base, ("augment", "size"), f"augmentation {own['augment']}")
         check_read(f"{where}.options", own.get("options", {}), base["options"], (), f"augmentation {own['augment']}")
     elif section == "sources":
-        base = preset["sources"]["cascade" if own.get("then") else "plain"]
+        kind = above["generators"].get(own.get("generator"), {}).get("kind")
+        sampled = kind if kind in preset["sources"] else "cascade" if own.get("then") else "plain"
+        base = preset["sources"][sampled]
         check_read(where, own, base, ("generator", "then"), "a source that samples a generator")
+        for part in ("sampler", "then_sampler"):
+            check_read(f"{where}.{part}", own.get(part, {}), base.get(part, {}), (), f"the sampler of a generator of kind {kind}")
     elif section == "experiments":
         own.setdefault("datasets", [dataset] if dataset else [])
         # A title says what one table shows: it is the stanza's own, or that of its view, and never that of the stanza it extends.

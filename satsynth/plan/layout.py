@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from satsynth.plan import names, slices
 from satsynth.plan.runs import Run, runs_of
-from satsynth.plan.stanzas import ROLES, source_size
+from satsynth.plan.stanzas import ROLES, source_size, takes_parts
 from satsynth.runtime.errors import ConfigError
 
 HELD_OUT = "real-val"  # the measured set that says what distances are to be expected
@@ -101,6 +101,12 @@ class Layout:
         made = [folder for source, ratio in parsed.parts for folder in self.shards(dataset, size, source, ratio)]
         return own, made
 
+    def parts(self, dataset: str, size: int | str, segmenter: str) -> list[str]:
+        """Folders of the generator and of the evaluator that a segmenter is trained around."""
+        by = self.resolved["measures"]
+        evaluator = f"results/{dataset}/{size}px/segmentation/real/{by['evaluator']}/seed-{by['evaluator_seed']}"
+        return [generator(dataset, self.resolved["segmenters"][segmenter]["generator"]), evaluator]
+
     def test_store(self, dataset: str, size: int | str, training_set: str) -> str:
         """`fit` is judged on the held-out part of train, everything else on val."""
         return real(dataset, size, slices.SPLITS["fit" if training_set.split("+")[0] == "fit" else "real"][1])
@@ -158,12 +164,16 @@ class Layout:
 
     def report_generators(self) -> list[str]:
         """Cards of the generators behind the tables and figures."""
+        runs = [run for experiment in self.experiments() for run in self.runs(experiment)]
         trained = [
             (run.dataset, source)
-            for experiment in self.experiments()
-            for run in self.runs(experiment)
+            for run in runs
             for source, _ in names.parse_training_set(run.training_set, self.resolved["sources"]).parts
         ]
+        segmenters = self.resolved["segmenters"]
+        searched = {
+            generator(run.dataset, segmenters[run.segmenter]["generator"]) for run in runs if takes_parts(segmenters[run.segmenter])
+        }
         stanzas = [self.resolved["experiments"][experiment] for experiment in self.experiments()]
         measured = [(dataset, source) for stanza in stanzas for dataset in stanza["datasets"] for source in stanza["sources"]]
         figures = [self.resolved["figures"][figure] for figure in self.figures()]
@@ -171,12 +181,14 @@ class Layout:
         # A denoising figure shows the first stage of a source alone.
         shown = [folder for figure, stages in drawn for folder in (stages[:1] if figure["view"] == "denoising" else stages)]
         made = [folder for pair in (*trained, *measured) for folder in self.stages(*pair)]
-        return sorted({f"{folder}/card.json" for folder in (*made, *shown)})
+        return files_of(sorted({*made, *shown, *searched}), "card.json")
 
     def report_evaluators(self) -> list[str]:
-        """Cards of the segmenters whose features the tables and figures measure by."""
+        """Cards of the segmenters whose features tables and figures measure by, and encoders are trained by."""
         tables = [self.resolved["experiments"][name] for name in self.experiments()]
         places = [(dataset, stanza["size"]) for stanza in tables if stanza["view"] == "fidelity" for dataset in stanza["datasets"]]
+        runs = [run for name in self.experiments() for run in self.runs(name)]
+        places += [(run.dataset, run.size) for run in runs if takes_parts(self.resolved["segmenters"][run.segmenter])]
         figures = [self.resolved["figures"][name] for name in self.figures()]
         searched = [figure for figure in figures if figure["view"] == "memorisation"]
         places += [(figure["dataset"], source_size(self.resolved, figure["source"])) for figure in searched]

@@ -95,6 +95,12 @@ def _content(path: str, modified: int) -> str:
     return sha256(path)
 
 
+def encoder(resolved: dict, dataset: str, name: str) -> dict:
+    """For training a segmenter around a generator, which counts through its card; the background is a fact of the dataset."""
+    stanza = {key: value for key, value in segmenter(resolved["segmenters"][name]).items() if key != "generator"}
+    return ordered({**stanza, "background": resolved["datasets"][dataset]["background"]})
+
+
 def evaluation(stanza: dict) -> dict:
     """For scoring a trained segmenter."""
     return ordered(stanza["evaluation"])

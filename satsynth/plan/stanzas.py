@@ -3,11 +3,12 @@
 import difflib
 import re
 
-from satsynth.plan.closure import module_of, registered
+from satsynth.diffusion import kinds
+from satsynth.plan.closure import declares, module_of, registered
 from satsynth.runtime.errors import ConfigError
 
 FORMATS = "satsynth.datasets"
-GENERATORS = ("satsynth.diffusion",)
+GENERATORS = kinds.PACKAGES
 NETWORKS = "satsynth.segmentation.networks"
 AUGMENTATIONS = "satsynth.augmentation"
 ROLES = ("source", "low", "first", "second")  # keys of a figure that name sources
@@ -73,6 +74,11 @@ def same_noise(resolved: dict, source: str, other: str) -> bool:
     one, another = (resolved["sources"][name] for name in (source, other))
     alike = all(one.get(key) == another.get(key) for key in ("generator", "then", "seed", "block"))
     return "generator" in one and alike and makes_masks(resolved, source)
+
+
+def takes_parts(segmenter: dict) -> bool:
+    """Whether a resolved segmenter is trained around a generator and the evaluator (SemGAN), rather than on pairs alone."""
+    return declares(NETWORKS, segmenter["network"], "NEEDS")
 
 
 def class_ids(where: str, dataset: dict) -> dict[str, int]:

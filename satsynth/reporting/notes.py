@@ -116,6 +116,21 @@ _VARIED = {
 }
 
 
+def stand_ins(groups: Mapping[tuple, list[Row]]) -> list[str]:
+    """What measures a perceptual distance in place of the weights that a network (SemGAN) was published with."""
+    found: dict[str, dict[str, None]] = {}
+    for row in (row for members in groups.values() for row in members):
+        for card in row.cards.values():
+            if "evaluator_sha256" in card:
+                evaluator = f"{card['segmenter']['evaluator']['network']}, weights {card['evaluator_sha256'][:12]}, of {row.run.dataset}"
+                found.setdefault(row.run.segmenter, {})[evaluator] = None
+    return [
+        f"{name} searches the latent space of a generator for the image that is asked about. How near it has come is measured by the "
+        f"frozen encoder of the evaluator ({'; '.join(evaluators)}), which stands in for the perceptual weights of the original (LPIPS)."
+        for name, evaluators in found.items()
+    ]
+
+
 def _varied(row: Row) -> tuple[str, str]:
     """What the seeds of a row vary beside the segmenter (a key of `_VARIED`, "" for nothing), and how many there are of it."""
     sets = len(row.training_sets)

@@ -23,7 +23,7 @@ def train_encoder(
         real: folders of stores of real pairs; may be empty.
         synthetic: folders of stores of synthetic pairs; may be empty.
         cfg: the segmenter's config, see `satsynth.segmentation.training.train`; `network` is "semgan", which also reads style_width,
-            search (see `satsynth.segmentation.latent_search.search`) and loss (see
+            search (see `satsynth.segmentation.latent_search.search`), loss and background (see
             `satsynth.segmentation.networks.semgan.LatentSearch.training_loss`).
         seed: of initial weights, order, flips and noise.
         generator: weights and card of a SemGAN that was trained on the dataset, at the stores' size.

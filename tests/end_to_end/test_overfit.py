@@ -12,7 +12,7 @@ from satsynth.datasets import folder as reader
 from satsynth.datasets.tiling import patches
 from satsynth.pairs import StoreWriter
 from satsynth.plan import slices
-from satsynth.plan.closure import registered
+from satsynth.plan.closure import declares, registered
 from satsynth.plan.config import resolve
 from satsynth.plan.stanzas import NETWORKS
 from satsynth.segmentation.prediction import evaluate
@@ -56,7 +56,7 @@ def store(tmp_path_factory):
 
 
 @pytest.mark.skipif(not DATA, reason="SATSYNTH_DATA is not set: no real imagery")
-@pytest.mark.parametrize("network", registered(NETWORKS))
+@pytest.mark.parametrize("network", [name for name in registered(NETWORKS) if not declares(NETWORKS, name, "NEEDS")])
 def test_a_network_learns_sixteen_real_pairs_by_heart(network, store, tmp_path):
     stanza = {"training": {"steps": STEPS[network]}}
     cfg = resolve({"preset": "demo", "run": [], "segmenters": {network: stanza}}, preset("demo"))["segmenters"][network]

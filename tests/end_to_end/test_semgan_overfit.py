@@ -43,7 +43,8 @@ ENCODER = {
     "style_width": 64,
     # A generator this young makes any image with any labels: the search must stay near styles that the encoder knows.
     "search": {"steps": 30, "learning_rate": 0.02, "pixels": 0.1, "noise": 100.0, "consistency": 1.0, "seed": 0},
-    "loss": {"perceptual": 10.0, "labels": 1.0, "skip_first": False},
+    "loss": {"perceptual": 10.0, "labels": 1.0},
+    "background": None,
     "training": {**RECIPE, "steps": 450, "learning_rate": 3.0e-3},
 }
 

@@ -15,6 +15,13 @@ from satsynth.runtime.errors import ConfigError
 
 SCHEMA = read("rules/schemas/config.schema.yaml")
 GRID = {"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0, 1]}
+GAN = {"generators": {"gan": {"kind": "semgan", "size": 32}}}
+SEARCHED = {
+    "run": ["searched"],
+    "generators": {"gan": {"kind": "semgan", "size": 64}},
+    "segmenters": {"semgan": {"generator": "gan"}},
+    "experiments": {"searched": {"view": "gain", "size": 64, "grid": [{"segmenters": ["semgan"], "sources": [], "ratios": [0]}]}},
+}
 PRESETS = sorted(path.stem for path in (ROOT / "rules/presets").glob("*.yaml"))
 OVERLAYS = sorted(path.name for path in (ROOT / "configs").glob("*.yaml"))
 
@@ -79,7 +86,7 @@ def test_the_readmes_overlays_resolve_and_leave_the_demo_alone():
 def test_the_segmentation_pages_examples_resolve():
     text = (ROOT / "docs/segmentation.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         load(read("configs/paper.yaml"), block)
 
@@ -131,7 +138,15 @@ def test_the_segmentation_pages_examples_resolve():
             "experiments.gain.grid[0].sources",
             "Did you mean 'cascade'",
         ),
-        ({"generators": {"satsynth": {"kind": "ema"}}}, "generators.satsynth.kind", "Known here: ddpm, upscaler"),
+        ({"generators": {"satsynth": {"kind": "unet"}}}, "generators.satsynth.kind", "Known here: ddpm, semgan, upscaler"),
+        ({"generators": {"gan": {"kind": "semgan", "size": 48}}}, "generators.gan.size", "cannot make pairs of 48 px"),
+        ({"generators": {"gan": {"kind": "semgan", "size": 64, "prediction": "x0"}}}, "generators.gan.prediction", "kind semgan does not"),
+        ({"generators": {"satsynth": {"mixing": 0.5}}}, "generators.satsynth.mixing", "kind ddpm does not"),
+        ({"generators": {"satsynth": {"network": {"latent": 8}}}}, "generators.satsynth.network.latent", "kind ddpm does not"),
+        ({"generators": {"satsynth": {"low": 16}}}, "generators.satsynth.low", "kind ddpm does not"),
+        ({**GAN, "sources": {"gan": {"generator": "gan", "then": "upscaler"}}}, "sources.gan.then", "makes pairs at full size"),
+        ({**GAN, "sources": {"gan": {"generator": "gan", "sampler": {"steps": 5}}}}, "sources.gan.sampler.steps", "kind semgan does not"),
+        ({"sources": {"base": {"sampler": {"truncation": 0.5}}}}, "sources.base.sampler.truncation", "kind ddpm does not"),
         ({"generators": {"second": {"kind": "ddpm"}}}, "generators.second.size", "missing"),
         ({"generators": {"satsynth": {"training": {"accumulate": 3}}}}, "generators.satsynth.training.accumulate", "equal parts"),
         ({"generators": {"satsynth": {"size": 16}, "upscaler": {"low": 16}}}, "experiments.gain.grid[0].sources", "does not have"),
@@ -164,7 +179,24 @@ def test_the_segmentation_pages_examples_resolve():
         ({"experiments": {"gain": {"sources": ["cascade"]}}}, "experiments.gain.sources", "view gain does not read it"),
         ({"experiments": {"fidelity": {"sources": ["base"]}}}, "experiments.fidelity.sources", "makes pairs of 32 px"),
         ({"experiments": {"fidelity": {"sources": ["nobody"]}}}, "experiments.fidelity.sources", "'nobody' is no source"),
-        ({"segmenters": {"semgan": {}}}, "segmenters.semgan.network", "'semgan' is not known"),  # no grid can train it
+        ({"segmenters": {"semgan": {}}}, "segmenters.semgan.generator", "missing"),
+        ({"segmenters": {"semgan": {"generator": "nobody"}}}, "segmenters.semgan.generator", "'nobody' is no generator"),
+        ({"segmenters": {"semgan": {"generator": "satsynth"}}}, "segmenters.semgan.generator", "is of kind ddpm"),
+        (
+            {"generators": {"gan": {"kind": "semgan", "size": 8}}, "segmenters": {"semgan": {"generator": "gan"}}},
+            "segmenters.semgan.generator",
+            "too small",
+        ),
+        ({"segmenters": {"fpn": {"generator": "satsynth"}}}, "segmenters.fpn.generator", "network fpn does not read this key"),
+        ({"segmenters": {"fpn": {"search": {"steps": 3}}}}, "segmenters.fpn.search", "network fpn does not read this key"),
+        ({**SEARCHED, **GAN}, "experiments.searched.grid[0].segmenters", "makes pairs of 32 px; the experiment is at 64 px"),
+        (
+            merge(SEARCHED, {"experiments": {"searched": {"base": "fit"}}}),
+            "experiments.searched.grid[0].segmenters",
+            "trained on the whole of train",
+        ),
+        ({**SEARCHED, "measures": {"evaluator": "semgan"}}, "measures.evaluator", "of network semgan"),
+        ({"segmenters": {"segdiff": {}}, "measures": {"evaluator": "segdiff"}}, "measures.evaluator", "of network segdiff"),
         ({"measures": {"evaluator": "unet"}}, "measures.evaluator", "no segmenter of this config"),
         ({"experiments": {"fidelity": {"base": "fit"}}}, "experiments.fidelity.base", "train and val"),
         ({"experiments": {"fidelity": {"alone": "nobody"}}}, "experiments.fidelity.alone", "'nobody' is no segmenter"),

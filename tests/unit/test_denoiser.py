@@ -176,7 +176,7 @@ def test_the_state_holds_weights_only_and_survives_use():
     x0 = torch.zeros(1, 5, 8, 8)
     d.training_loss(x0, x0, torch.tensor([3]))
     d.denoise(x0, 1.0)
-    assert set(d.state_dict()) == names == {name for name, _ in d.named_parameters()} == set(Ema(d, 0.9, False).state_dict())
+    assert set(d.state_dict()) == names == {name for name, _ in d.named_parameters()} == set(Ema(d, 0.9, False).averages())
     assert all(name.startswith("network.") for name in names)
 
 

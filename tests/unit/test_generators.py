@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from satsynth.codes import Codes
-from satsynth.diffusion import ddpm, training, upscaler
+from satsynth.diffusion import ddpm, previews, training, upscaler
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import Stacks, choose_codes, decode, encode, enlarge, turn
 from satsynth.pairs import IGNORE, Store, bounds, open_view
@@ -130,18 +130,18 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(world, tmp_p
     noise = {"condition_noise": {"max": 0.2}, "previews": noisy_previews()} if kind == "upscaler" else {}
     cfg = config(kind, **noise)
     monkeypatch.setenv("SATSYNTH_CHECKPOINT_SECONDS", "0")
-    take = training._Previews.take
+    take = previews.Previews.take
 
     def killed(self, denoiser, step):
         take(self, denoiser, step)
         if step == 9:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Previews, "take", killed)
+    monkeypatch.setattr(previews.Previews, "take", killed)
     with pytest.raises(KeyboardInterrupt):
         train(module, stores, cfg, tmp_path)
     assert not (tmp_path / "weights.safetensors").exists() and (tmp_path / "work/checkpoint.safetensors").exists()
-    monkeypatch.setattr(training._Previews, "take", take)
+    monkeypatch.setattr(previews.Previews, "take", take)
     card = train(module, stores, cfg, tmp_path)
     for name in ("weights.safetensors", "card.json", "history.csv", "previews.png"):
         assert (tmp_path / name).read_bytes() == (unbroken / name).read_bytes(), name

@@ -7,7 +7,7 @@ from presets import preset
 from segmentation_fixtures import make_store, run, score
 
 from satsynth.pairs import IGNORE, StoreWriter
-from satsynth.plan.closure import registered
+from satsynth.plan.closure import declares, registered
 from satsynth.plan.config import merge, resolve
 from satsynth.plan.slices import segmenter as trained_keys
 from satsynth.plan.stanzas import NETWORKS
@@ -16,7 +16,7 @@ from satsynth.runtime.errors import ConfigError
 from satsynth.segmentation import segmenter as segmenters
 from satsynth.segmentation.segmenter import build, build_loss, load, structure
 
-EVERY = registered(NETWORKS)
+EVERY = [name for name in registered(NETWORKS) if not declares(NETWORKS, name, "NEEDS")]
 # SYSTEMS of the field: trainable parameters with 16 classes, as published or counted in the originals.
 SIZES = {
     "fpn": 26_117_968,

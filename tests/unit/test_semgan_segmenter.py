@@ -5,6 +5,7 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 from segmentation_fixtures import CLASSES, TRAINING, make_store, run, score
+from semgan_fixtures import SIZE, config
 
 from satsynth.adversarial import semgan
 from satsynth.adversarial.encoder import StyleHead
@@ -18,28 +19,7 @@ from satsynth.segmentation.prediction import predict
 from satsynth.segmentation.segmenter import load
 from satsynth.segmentation.semgan_training import train_encoder
 
-SIZE = 16
-GENERATOR = {
-    "kind": "semgan",
-    "size": SIZE,
-    "network": {"latent": 16, "mapping_layers": 2, "channel_base": 128, "max_channels": 16, "label_width": 4},
-    "r1": {"weight": 10.0, "every": 4},
-    "path_length": {"weight": 2.0, "every": 4, "decay": 0.01, "shrink": 2},
-    "feature_matching": 2.0,
-    "mixing": 0.9,
-    "flips": "d4",
-    "precision": "float32",
-    "seed": 1,
-    "previews": {"count": 2, "sampler": {"truncation": 1.0}},
-    "training": {
-        "steps": 2,
-        "batch": 4,
-        "learning_rate": 2.0e-3,
-        "betas": [0.0, 0.99],
-        "log_every": 1,
-        "ema": {"decay": 0.5, "warmup": False},
-    },
-}
+GENERATOR = config(training={"steps": 2, "log_every": 1})
 SEARCH = {"steps": 3, "learning_rate": 0.1, "pixels": 0.1, "noise": 100.0, "consistency": 1.0e-3, "seed": 0}
 CFG = {
     "network": "semgan",
@@ -50,7 +30,8 @@ CFG = {
     "head_rate": 1.0,
     "exposures": 1.0,
     "search": SEARCH,
-    "loss": {"perceptual": 10.0, "labels": 1.0, "skip_first": False},
+    "loss": {"perceptual": 10.0, "labels": 1.0},
+    "background": None,
     "training": {**TRAINING, "optimizer": "adamw", "betas": [0.9, 0.99], "learning_rate": 1.0e-3, "clip": 5.0},
 }
 
@@ -134,8 +115,9 @@ def test_dice_is_its_formula_over_labelled_pixels():
     masks = torch.tensor([[[0, 1], [1, IGNORE]]], dtype=torch.uint8)
     shares = torch.tensor([[[[1.0, 0.5], [0.0, 0.9]], [[0.0, 0.5], [1.0, 0.9]]]])
     first, second = (2 * 1 + 1) / (1.5 + 1 + 1), (2 * 1.5 + 1) / (1.5 + 2 + 1)
-    assert dice(shares, masks, skip_first=False).item() == pytest.approx(1 - (first + second) / 2)
-    assert dice(shares, masks, skip_first=True).item() == pytest.approx(1 - second)
+    assert dice(shares, masks, background=None).item() == pytest.approx(1 - (first + second) / 2)
+    assert dice(shares, masks, background=0).item() == pytest.approx(1 - second)
+    assert dice(shares, masks, background=1).item() == pytest.approx(1 - first)
 
 
 def test_search_comes_nearer_to_the_images():

@@ -6,37 +6,21 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from semgan_fixtures import SIZE, config
 
 from satsynth.adversarial import semgan
 from satsynth.adversarial.training import COLUMNS, Game
 from satsynth.codes import Codes
+from satsynth.diffusion import kinds
+from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import Stacks, decode
 from satsynth.diffusion.training import card_codes
-from satsynth.pairs import IGNORE, StoreWriter, open_view
+from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
 from satsynth.randomness import torch_stream
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
 
-SIZE, CLASSES = 16, 3
-
-
-def config(**changes: object) -> dict:
-    cfg = {
-        "kind": "semgan",
-        "size": SIZE,
-        "network": {"latent": 16, "mapping_layers": 2, "channel_base": 128, "max_channels": 16, "label_width": 4},
-        "r1": {"weight": 10.0, "every": 4},
-        "path_length": {"weight": 2.0, "every": 3, "decay": 0.01, "shrink": 2},
-        "feature_matching": 2.0,
-        "mixing": 0.9,
-        "flips": "d4",
-        "precision": "float32",
-        "seed": 1,
-        "previews": {"count": 3, "sampler": {"truncation": 1.0}},
-    }
-    training = {"steps": 8, "batch": 4, "learning_rate": 2.0e-3, "betas": [0.0, 0.99], "log_every": 2}
-    training["ema"] = {"decay": 0.9, "warmup": False}
-    return {**cfg, **changes, "training": {**training, **changes.get("training", {})}}
+CLASSES = 3
 
 
 def write_store(folder, count: int = 8, size: int = SIZE, ignored: bool = False):
@@ -214,6 +198,23 @@ def test_samples_depend_on_their_stream_and_are_pairs(world):
     assert margins.shape == invalid.shape == (3,)
 
 
+def test_a_shard_is_sampled_in_one_evaluation_and_pairs_do_not_depend_on_its_ends(world, tmp_path):
+    root, _, card = world
+    stage = {"weights": root / "run/weights.safetensors", "card": card, "sampler": {"truncation": 0.8}}
+    common = {"seed": 3, "block": 4, "device": "cpu", "classes": CLASSES}
+    sample_shard([stage], folder=tmp_path / "whole", first=0, last=8, **common)
+    sample_shard([stage], folder=tmp_path / "part", first=2, last=6, **common)
+    whole, part = Store.open(tmp_path / "whole", verify=True), Store.open(tmp_path / "part")
+    assert whole.card["source"]["nfe"] == [1] and whole.size == SIZE and whole.classes == CLASSES
+    assert np.array_equal(part.images[:], whole.images[2:6]) and np.array_equal(part.masks[:], whole.masks[2:6])
+
+
+def test_a_kind_is_a_module_of_either_package():
+    assert kinds.module("semgan") is semgan and kinds.module("ddpm").KIND == "ddpm"
+    with pytest.raises(ConfigError, match="no generator of kind 'gan'"):
+        kinds.module("gan")
+
+
 def test_full_truncation_leaves_one_style(world):
     root, _, card = world
     generator = semgan.load(root / "run/weights.safetensors", card, "cpu")
@@ -236,10 +237,10 @@ def test_weights_that_do_not_fit_their_card_are_refused(world, tmp_path):
         semgan.load(weights, {**card, "kind": "ddpm"}, "cpu")
     with pytest.raises(WeightsError, match="not what its card says"):
         semgan.load(weights, {**card, "weights_sha256": "0"}, "cpu")
-    with pytest.raises(WeightsError, match="do not fit the network"):
+    with pytest.raises(WeightsError, match="tensors do not fit"):
         semgan.load(weights, {**card, "classes": 4}, "cpu")
     save_file({"other": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(WeightsError, match="do not fit the network"):
+    with pytest.raises(WeightsError, match="tensors do not fit"):
         semgan.load(tmp_path / "other", {**card, "weights_sha256": files.sha256(tmp_path / "other")}, "cpu")
 
 

@@ -149,6 +149,22 @@ def test_a_class_without_truth_is_absent_and_not_missed(tmp_path):
     assert not any(note.startswith("Never found") for note in found) and any("Absent somewhere: roof" in note for note in found)
 
 
+@pytest.mark.parametrize("view", ["gain", "per_class"])
+def test_a_note_says_what_stands_in_for_the_perceptual_weights_of_a_latent_search(tmp_path, view):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.25}, seeds=2)
+
+    def notes():
+        return [note for note in tables.build(view, runs, real, CFG, {}).notes if "perceptual" in note]
+
+    assert notes() == []
+    for run in runs:
+        card = json.loads((run.folder / "card.json").read_text())
+        card |= {"segmenter": {"network": "semgan", "evaluator": {"network": "unet"}}, "evaluator_sha256": "0123456789abcdef"}
+        (run.folder / "card.json").write_text(json.dumps(card))
+    (note,) = notes()
+    assert note.startswith("fpn searches") and "(unet, weights 0123456789ab, of demo), which stands in for the perceptual weights" in note
+
+
 @pytest.mark.parametrize(("scenes", "said"), [(1, False), (2, True), (9, True), (10, False)])
 def test_few_validation_scenes_are_a_caution(tmp_path, scenes, said):
     runs, real = write_demo(tmp_path, {("real", 0): 0.25, ("union", 1): 0.2}, seeds=2)

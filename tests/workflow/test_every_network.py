@@ -6,7 +6,7 @@ from checkout import Checkout
 from presets import read
 
 from satsynth.pairs import Store
-from satsynth.plan.closure import registered
+from satsynth.plan.closure import declares, registered
 from satsynth.plan.stanzas import AUGMENTATIONS, NETWORKS
 from satsynth.runtime.files import read_json
 
@@ -31,7 +31,7 @@ def everything(tmp_path_factory):
 def test_every_network_and_augmentation_runs_from_the_grid(everything):
     results = everything.folder / "results"
     table = pd.read_csv(results / "tables/networks.csv")
-    for network in registered(NETWORKS):
+    for network in [name for name in registered(NETWORKS) if not declares(NETWORKS, name, "NEEDS")]:
         rows = table[table["segmenter"] == network].set_index("arm")
         assert rows.loc["real", "steps"] == rows.loc["union", "steps"] == 4
         assert 0 < rows.loc["union", "miou_pct"] <= 100
@@ -42,6 +42,46 @@ def test_every_network_and_augmentation_runs_from_the_grid(everything):
         made = Store.open(results / f"demo/64px/{name}/shard-0000", verify=True)
         assert len(made) == len(real) and made.classes == real.classes
         assert (made.images[:] != real.images[:]).any()
+
+
+def test_semgan_runs_as_a_generator_and_as_a_segmenter(everything):
+    results = everything.folder / "results"
+    table = pd.read_csv(results / "tables/generative.csv")
+    rows = table[table["segmenter"] == "semgan"].set_index("arm")
+    assert list(rows.index) == ["constant", "real"] and rows.loc["real", "steps"] == 4
+    assert {"semgan", "satsynth"} <= set(table.loc[table["arm"] == "synthetic", "method"])
+    assert "stands in for the perceptual weights" in (results / "tables/generative.md").read_text()
+    measured = pd.read_csv(results / "tables/fidelity.csv").set_index("method")
+    assert measured.loc["semgan", "count"] > 1 and measured.loc["semgan", "fid"] > 0
+    card = read_json(results / "demo/64px/segmentation/real/semgan/seed-0/card.json")
+    parts = {"generator": "generators/semgan", "evaluator": "64px/segmentation/real/unet/seed-0"}
+    for part, folder in parts.items():
+        assert card[f"{part}_sha256"] == read_json(results / f"demo/{folder}/card.json")["weights_sha256"]
+    assert "semgan" in (results / "report/index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("over", "trained"),
+    [
+        ({"segmenters": {"semgan": {"search": {"pixels": 0.2}}}}, {"train_encoder": 1}),
+        ({"sources": {"semgan": {"sampler": {"truncation": 0.9}}}}, {"sample_pairs": 2, "train_segmenter": 2}),
+        (
+            {"generators": {"semgan": {"mixing": 0.5}}},
+            {"train_generator": 1, "sample_pairs": 2, "train_segmenter": 2, "train_encoder": 1},
+        ),
+        ({"datasets": {"demo": {"background": 0}}}, {"train_encoder": 1, "augment_pairs": 3, "train_segmenter": 3}),
+        ({"sources": {"direct": {"seed": 5}}}, {"sample_pairs": 2}),
+    ],
+)
+def test_a_change_of_semgan_trains_what_reads_it_and_nothing_else(everything, over, trained):
+    planned = everything.planned(configs=(ALL, everything.overlay("semgan.yaml", over)))
+    made = ("train_generator", "sample_pairs", "augment_pairs", "train_segmenter", "train_encoder")
+    assert {rule: planned[rule] for rule in made if rule in planned} == trained
+
+
+def test_another_evaluator_trains_the_encoder_again(everything):
+    planned = everything.planned(configs=(ALL, everything.overlay("evaluator.yaml", {"measures": {"evaluator": "fpn"}})))
+    assert planned["train_encoder"] == 1 and "train_generator" not in planned and "train_segmenter" not in planned
 
 
 def test_every_table_and_figure_is_on_the_page(everything):
@@ -95,19 +135,21 @@ def test_the_papers_grid_is_planned_whole(paper):
     planned = paper.planned(configs=("configs/paper.yaml", data))
     # Trainings: Table 2 has 5 networks x {D, R = 1, R = 3}; Table 4 adds 2 direct ones; Table 3 D and 3 sources x 2; Table 5 3
     # augmentations and a control; Figure 5 R = 2, 4 and 5 on iSAID, and six R on each of two more datasets; D' alone at R = 1 and 3 of G
-    # on three datasets, of one-hot and x0 on iSAID; SegDiff on three datasets. All of 5 seeds. An evaluator a dataset is not scored.
-    trainings = 5 * (5 * 3 + 2 + (1 + 3 * 2) + (3 + 1) + 3 + 2 * 6 + 2 * (3 + 2) + 3)
+    # on three datasets, of one-hot and x0 on iSAID, of SemGAN on three; SegDiff and SemGAN on three datasets. All of 5 seeds. An evaluator
+    # a dataset is not scored, and SemGAN's encoder has a rule of its own.
+    trainings = 5 * (5 * 3 + 2 + (1 + 3 * 2) + (3 + 1) + 3 + 2 * 6 + 2 * (3 + 2) + 3 * 3)
     assert planned["evaluate_segmenter"] == trainings
-    assert planned["train_segmenter"] == trainings + 3
-    # G and the image-only one on three datasets; G_SR, one-hot, x0 and the direct one on iSAID.
-    assert planned["train_generator"] == 2 * 3 + 4
-    # Shards, eight a unit of R: G 5 units on each of three datasets, the cascade, one-hot and x0 three, the direct one, image-only ones.
-    assert planned["sample_pairs"] == 8 * (3 * 5 + 3 * 3 + 1 + 3)
-    # On each dataset train and val, and two sources of eight shards.
-    assert planned["extract_features"] == 3 * (2 + 16) and planned["find_neighbours"] == 3 * (1 + 16)
-    assert planned["score_fidelity"] == 3 * 3
-    # Predictions: five networks on D and R = 1; figures 11 and 12 show SegDiff on D, FPN on D and on R = 3.
-    assert planned["augment_pairs"] == 3 and planned["predict_masks"] == 10 + 2 * 3 and planned["trace_denoising"] == 1
+    assert planned["train_segmenter"] == trainings + 3 - 5 * 3 and planned["train_encoder"] == 5 * 3
+    # G, SemGAN and the image-only one on three datasets; G_SR, one-hot, x0 and the direct one on iSAID.
+    assert planned["train_generator"] == 3 * 3 + 4
+    # Shards, eight a unit of R: G 5 units on each of three datasets, the cascade, one-hot and x0 three, the direct one; image-only,
+    # SemGAN's.
+    assert planned["sample_pairs"] == 8 * (3 * 5 + 3 * 3 + 1 + 3 + 3)
+    # On each dataset train and val, and three sources of eight shards.
+    assert planned["extract_features"] == 3 * (2 + 24) and planned["find_neighbours"] == 3 * (1 + 24)
+    assert planned["score_fidelity"] == 3 * 4
+    # Predictions: five networks on D and R = 1; figures 11 and 12 show SemGAN and SegDiff on D, FPN on D and on R = 3.
+    assert planned["augment_pairs"] == 3 and planned["predict_masks"] == 10 + 2 * 4 and planned["trace_denoising"] == 1
 
 
 @pytest.mark.parametrize("dataset", ["isaid", "loveda", "openearthmap"])

@@ -58,6 +58,7 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
         notes.absent(frame),
         *notes.missed(grounds, groups),
         *_step_notes(frame),
+        *notes.stand_ins(groups),
         _words(frame),
         *notes.ground(grounds),
     )

@@ -47,6 +47,7 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
         *(_scene_notes(grounds, pairs) if pairs else []),
         *_paper_notes(frame),
         *_occurrence_notes(frame, grounds, groups, named, cfg),
+        *notes.stand_ins(groups),
         *notes.ground(grounds),
     )
     return markup.Table(notes.title(cfg, frame), frame, header, cells, said)

@@ -224,23 +224,6 @@ def training_loss(cfg: dict) -> Callable[[BitSegmenter, torch.Tensor, torch.Tens
     return lambda segmenter, images, masks, step: segmenter.training_loss(images, masks)
 
 
-class Average:
-    """An `Ema` whose count of updates, which its warm-up needs, is kept among the tensors of a checkpoint."""
-
-    def __init__(self, model: nn.Module, decay: float, warmup: bool):
-        self.ema = Ema(model, decay, warmup)
-        self.update, self.copy_to = self.ema.update, self.ema.copy_to
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """The averages and their count."""
-        return {**self.ema.state_dict(), "updates": torch.tensor(self.ema.updates)}
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Put them back."""
-        averages = dict(state)
-        self.ema.load_state_dict(averages, int(averages.pop("updates")))
-
-
-def average(cfg: dict, segmenter: BitSegmenter) -> Average:
+def average(cfg: dict, segmenter: BitSegmenter) -> Ema:
     """The average of the parameters that masks are drawn with; `training.ema` has its `decay` and `warmup` (see `Ema`)."""
-    return Average(segmenter, **cfg["training"]["ema"])
+    return Ema(segmenter, **cfg["training"]["ema"])

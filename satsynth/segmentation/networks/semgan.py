@@ -28,7 +28,7 @@ from satsynth.segmentation.latent_search import PerceptualDistance, search
 from satsynth.segmentation.losses import cross_entropy
 from satsynth.segmentation.segmenter import Segmenter
 
-NEEDS = ("generator", "evaluator")  # whose weights `satsynth.segmentation.semgan_training` is given; the plain training loop is not enough
+NEEDS = ("generator", "evaluator")  # whose weights `satsynth.segmentation.semgan_training` is given
 minimum_multiple = 1
 STRUCTURE = ("encoder", "style_width", "generator", "evaluator", "search")
 # Logits of the label branch are about +-1: what they are divided by before they become probabilities (Li et al. 2021).
@@ -90,14 +90,15 @@ class LatentSearch(Segmenter):
             _, logits = search(network.generator, network, network.distance, centred(images.clone()), network.search)
         return logits
 
-    def training_loss(self, images: torch.Tensor, masks: torch.Tensor, step: int, weights: dict) -> torch.Tensor:
+    def training_loss(self, images: torch.Tensor, masks: torch.Tensor, step: int, weights: dict, background: int | None) -> torch.Tensor:
         """How far the pairs of the encoder's styles are from pairs: `labels` + mean squared error + `perceptual` times the distance.
 
         Args:
             images: (N,S,S,3) uint8.
             masks: (N,S,S) uint8, 255 where unlabelled.
             step: the noise maps are a function of it.
-            weights: `perceptual` and `labels` (factors); `skip_first`: leave class 0, the background, out of the Dice loss.
+            weights: `perceptual` and `labels` (factors).
+            background: the class that is left out of the Dice loss, or None.
 
         Returns:
             A float32 scalar.
@@ -110,7 +111,7 @@ class LatentSearch(Segmenter):
             far = network.distance(network.distance.features(wanted), made).mean()
         loss = functional.mse_loss(made.float(), wanted) + weights["perceptual"] * far
         labels = cross_entropy(logits.float() / SOFTMAX_TEMPERATURE, masks)
-        labels = labels + dice(torch.sigmoid(logits.float() / SIGMOID_TEMPERATURE), masks, weights["skip_first"])
+        labels = labels + dice(torch.sigmoid(logits.float() / SIGMOID_TEMPERATURE), masks, background)
         return loss + weights["labels"] * labels
 
 
@@ -119,13 +120,13 @@ def centred(images: torch.Tensor) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
 
 
-def dice(shares: torch.Tensor, masks: torch.Tensor, skip_first: bool) -> torch.Tensor:
+def dice(shares: torch.Tensor, masks: torch.Tensor, background: int | None) -> torch.Tensor:
     """1 minus the mean Dice coefficient of the classes over the labelled pixels of a batch (Milletari et al. 2016).
 
     Args:
         shares: (N,K,H,W) in [0,1].
         masks: (N,H,W) uint8, 255 where unlabelled.
-        skip_first: leave class 0 out.
+        background: a class that is left out, or None.
 
     Returns:
         A scalar in [0,1].
@@ -135,7 +136,7 @@ def dice(shares: torch.Tensor, masks: torch.Tensor, skip_first: bool) -> torch.T
     shares = shares * labelled
     overlap = 2 * (shares * target).sum((0, 2, 3)) + 1
     coefficients = overlap / (shares.sum((0, 2, 3)) + target.sum((0, 2, 3)) + 1)
-    return 1 - coefficients[int(skip_first) :].mean()
+    return 1 - coefficients[[number for number in range(len(coefficients)) if number != background]].mean()
 
 
 WRAPPER = LatentSearch
@@ -178,4 +179,4 @@ def _frozen_parts(cfg: dict, classes: int) -> tuple[Generator, nn.Module]:
 
 def training_loss(cfg: dict) -> Callable[[LatentSearch, torch.Tensor, torch.Tensor, int], torch.Tensor]:
     """What a training step minimises: (segmenter, images (N,H,W,3) uint8, masks (N,H,W) uint8, optimiser step) -> scalar."""
-    return lambda segmenter, images, masks, step: segmenter.training_loss(images, masks, step, cfg["loss"])
+    return lambda segmenter, images, masks, step: segmenter.training_loss(images, masks, step, cfg["loss"], cfg["background"])

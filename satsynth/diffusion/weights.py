@@ -1,0 +1,59 @@
+"""Weights of a generator and the checks against their card, for every kind."""
+
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from satsynth.runtime import files
+from satsynth.runtime.errors import WeightsError
+
+FORMAT = 1
+AGAIN = "Delete weights and card and train again."
+
+
+def write(weights: Path, tensors: dict[str, torch.Tensor]) -> str:
+    """Write tensors as safetensors, atomically; returns the file's SHA-256."""
+    with files.replacing(weights) as partial:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial)
+    return files.sha256(weights)
+
+
+def check(weights: Path, card: dict, kind: str) -> None:
+    """Refuse a file that is missing, or is not the one that the card of a generator of this kind describes.
+
+    Raises:
+        WeightsError: see above.
+    """
+    if not Path(weights).is_file():
+        raise WeightsError(weights, "there is no such file.", "Train the generator first.")
+    if card.get("kind") != kind or card.get("format") != FORMAT:
+        raise WeightsError(weights, f"its card says {card.get('kind')} of format {card.get('format')}, not {kind} of {FORMAT}.", AGAIN)
+    if files.sha256(weights) != card["weights_sha256"]:
+        raise WeightsError(weights, "the content is not what its card says.", AGAIN)
+
+
+def load_into(network: nn.Module, weights: Path) -> nn.Module:
+    """The network, on the CPU or its device, with these weights, in evaluation mode and without gradients.
+
+    Raises:
+        WeightsError: the file cannot be read, or does not fit the network; the message lists what did not fit.
+    """
+    try:
+        tensors = load_file(weights, device="cpu")
+    except safetensors.SafetensorError as error:
+        raise WeightsError(weights, f"the file cannot be read ({error}).", AGAIN) from error
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    wrong = [
+        f"{name} is {found.get(name, 'missing')}, the network has {wanted.get(name, 'none')}"
+        for name in sorted(wanted.keys() | found.keys())
+        if wanted.get(name) != found.get(name)
+    ]
+    if wrong:
+        more = f", and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+        raise WeightsError(weights, f"{len(wrong)} tensors do not fit: {'; '.join(wrong[:8])}{more}.", AGAIN)
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)
