@@ -100,6 +100,13 @@ def test_a_segmenter_scored_on_whole_scenes_counts_the_same_pixels(everything):
     assert patches["pixels"] == scenes["pixels"] and patches["images"] == scenes["images"]
 
 
+def test_a_fidelity_table_compares_samplers_and_trains_on_every_source_alone(everything):
+    table = pd.read_csv(everything.folder / "results/tables/fidelity.csv").set_index("source")
+    assert table["labels_changed"].dropna().index.tolist() == ["cascade_unipc"] and 0 < table.loc["cascade_unipc", "labels_changed"] <= 1
+    assert table.loc["cascade", "nfe"] == 2 + 2 and table.loc["cascade_unipc", "nfe"] == 3 + 3
+    assert table.index[table["alone_miou_pct"].isna()].tolist() == ["image_only"]
+
+
 def test_another_way_of_scoring_trains_nothing(everything):
     over = everything.overlay("scenes.yaml", {"segmenters": {"unet": {"evaluation": {"mode": "scenes"}}}})
     assert set(everything.planned(configs=(ALL, over))) == {"evaluate_segmenter", "tabulate_runs", "draw_figure", "write_report"}

@@ -63,6 +63,7 @@ EVALUATION = {"evaluate_segmenter"} | TABLE
 RUNS = {"train_segmenter"} | EVALUATION
 SCORES = {"score_fidelity", "tabulate_fidelity"} | PAGE
 SEARCH = {"find_neighbours", "tabulate_fidelity"} | FIGURE
+ALONE = {"train_segmenter", "evaluate_segmenter", "tabulate_fidelity"} | PAGE  # runs of a fidelity table that no other table shares
 MEASURES = {"extract_features"} | SCORES | SEARCH  # of the demo's cascade, by its fpn
 SHOWN = {"predict_masks"}  # of the demo's fpn on D and on D with the cascade's pairs
 TRACED = {"trace_denoising"}  # of the demo's `base`
@@ -135,7 +136,7 @@ ROWS = [
     ("segmenters.*.network", None, "elsewhere"),
     ("segmenters.fpn.exposures", None, "elsewhere"),
     ("segmenters.pspnet_exposures.*", "other", NOTHING),  # a control of `augmentations`, which is not in this `run`
-    ("segmenters.*.evaluation.*", "other", EVALUATION),
+    ("segmenters.*.evaluation.*", "other", EVALUATION | {"tabulate_fidelity"}),  # of fpn, which it trains on the cascade alone
     ("segmenters.fpn.*", "other", RUNS | SHOWN | MEASURES),
     ("segmenters.*", "other", RUNS),
     # Measures
@@ -148,7 +149,9 @@ ROWS = [
     ("measures.*", "other", SCORES),
     # Tables and figures
     ("experiments.fidelity.title", "Other words", {"tabulate_fidelity"} | PAGE),
-    ("experiments.fidelity.sources", ["cascade", "cutout"], MEASURES - {"draw_figure"}),
+    ("experiments.fidelity.sources", ["cascade", "cutout"], (MEASURES - {"draw_figure"}) | ALONE),
+    ("experiments.fidelity.alone", "pspnet", ALONE),
+    ("experiments.fidelity.seeds", [0, 1], ALONE),
     ("experiments.*.size", None, "elsewhere"),
     ("experiments.*.view", None, "elsewhere"),
     ("experiments.*.base", None, "elsewhere"),
@@ -208,7 +211,7 @@ ELSEWHERE = {
     "segmenters.fpn.exposures": "its control must keep half of it, so that one change of both is another experiment",
     "experiments.augmentations.*": "not in this `run`; its keys are those of `extra`",
     "experiments.data.*": "a table without runs: its keys are those of the others",
-    "experiments.fidelity.*": "a table without runs: its keys are those of the others",
+    "experiments.fidelity.*": "a table without intervals: its other keys are not read",
     "experiments.*.sources": "read by tables of view fidelity only",
     "experiments.*.datasets": "said of experiments.gain",
     "experiments.*.seeds": "said of experiments.gain",
@@ -359,7 +362,7 @@ def test_every_leaf_runs_exactly_its_rules(checkout):
 
 
 def test_the_words_of_names(checkout):
-    """What a name means: a figure of another source is drawn again, a source of another generator is sampled again."""
+    """What a name means: a figure of another source is drawn again, a source of another generator is sampled again, and so on."""
     second = {"generators": {"second": {"extends": "satsynth", "seed": 5}}}
     cases = [
         ({**second, "sources": {"cascade": {"generator": "second"}}}, {"train_generator"} | SHARDS | SHOWN | MEASURES),
@@ -372,6 +375,13 @@ def test_the_words_of_names(checkout):
             ({"cut_fit"} | RUNS) - {"draw_figure"},  # no figure is in this `run`
         ),
         ({"figures": {"class_distribution": {"dataset": "town"}}}, FIGURE),
+        (
+            {
+                "sources": {"again": {"extends": "cascade", "sampler": {"steps": 3}}},
+                "experiments": {"fidelity": {"sources": ["cascade", "again"], "baseline": "cascade"}},
+            },
+            {"sample_pairs", "compare_labels"} | ALONE | (MEASURES - {"draw_figure"}),
+        ),
         (
             {"datasets": {"town": {"format": "demo", "world": {"scenes": 4, "size": 128, "seed": 0}}}},
             {"generate_scenes_town"} | TOWN | {"describe_classes"},
