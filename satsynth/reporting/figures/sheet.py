@@ -57,7 +57,7 @@ def compose(
         names.append("ignore")
         colours.append((0, 0, 0))
     # Headings stand apart even where a short one is wider than its pictures.
-    room = [max(canvas.shape[1], _width(heading, 9.5) + 12) for heading, canvas in blocks]
+    room = [max(canvas.shape[1], _width(heading, 9.5) + max(0, 12 - between)) for heading, canvas in blocks]
     # DejaVu Sans at 150 dpi: some 14 px a letter at 11 pt bold, at most 12 px at 9 pt; a legend's patch takes 75 px.
     wide = 2 * MARGIN + max(sum(room) + between * (len(blocks) - 1), 14 * len(title))
     columns = max(1, min(len(names), (wide - 2 * MARGIN) // (75 + 12 * max(map(len, names)))))
