@@ -1,12 +1,12 @@
 """The denoising of pairs over time: what G is given at some steps of its sampler, and the pairs that come of it (paper, Fig. 8)."""
 
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from satsynth.codes import Codes
+from satsynth.diffusion import kinds
 from satsynth.diffusion.samplers import Watch, sigma_grid
 from satsynth.diffusion.stacks import decode
 from satsynth.diffusion.training import card_codes
@@ -59,7 +59,7 @@ def trace_pairs(
     if count < 1 or block < 1 or moments < 2:
         cause = f"{count} pairs at {moments} moments in blocks of {block} cannot be followed."
         raise ConfigError("count, moments, block", cause, "Give at least 1 pair, 2 moments and blocks of 1.")
-    module = import_module(f"satsynth.diffusion.{card['kind']}")
+    module = kinds.module(card["kind"])
     denoiser = module.load(weights, card, device)
     sigmas = sigma_grid(sampler, denoiser.schedule, denoiser.prediction)
     steps = chosen_steps(len(sigmas) - 1, moments)

@@ -12,7 +12,7 @@ from satsynth.metrics.frechet import Sample, frechet_distance
 from satsynth.metrics.inception import inception_score, pixel_inception_score
 from satsynth.metrics.kernel import kernel_distance
 from satsynth.metrics.manifold import Manifold, density_coverage, precision_recall
-from satsynth.pairs import check_one_origin, open_view
+from satsynth.pairs import open_view
 from satsynth.randomness import numpy_stream
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
@@ -37,7 +37,6 @@ class Measured:
     def __init__(self, parts: Parts, count: int, seed: int, role: str):
         self.evaluator = _same([_evaluator(features, store) for features, store in parts], parts[0][0])
         self.view = open_view([store for _, store in parts])
-        check_one_origin(self.view.stores)
         self.rows = np.sort(numpy_stream(seed, "measured", role).permutation(len(self.view))[:count])
         starts = np.cumsum([0, *map(len, self.view.stores)])
         cut = np.split(self.rows, np.searchsorted(self.rows, starts[1:-1]))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from satsynth.pairs import IGNORE, View, check_one_origin, open_view
+from satsynth.pairs import IGNORE, View, open_view
 from satsynth.runtime.errors import MeasureError, StoreError
 
 BLOCK_PIXELS = 1 << 20
@@ -53,8 +53,6 @@ def compare(measured: Sequence[Path], baseline: Sequence[Path]) -> dict[str, flo
     if (first.size, first.classes) != (second.size, second.classes):
         cause = f"{first.size} px and {first.classes} classes do not compare with {second.size} px and {second.classes}."
         raise StoreError(measured[0], cause, "Compare sources of one dataset and size.")
-    for view in (first, second):
-        check_one_origin(view.stores)
     found = _rows(first).merge(_rows(second), on=KEY, suffixes=("", "_other")).sort_values(KEY)
     if found.empty:
         cause = f"it has no pair of the same seed and index as {baseline[0]}."

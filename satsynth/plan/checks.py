@@ -3,7 +3,7 @@
 from satsynth.plan.closure import declares, registered
 from satsynth.plan.runs import method_of
 from satsynth.plan.stanzas import (
-    GENERATORS,
+    DIFFUSION,
     NETWORKS,
     ROLES,
     class_ids,
@@ -332,7 +332,7 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
         raise ConfigError(f"{where}.source", f"'{figure['source']}' samples no diffusion model of bit codes.", "Name a source that does.")
     if view == "denoising":
         first = stages_of(resolved["sources"][figure["source"]])[:1]
-        if not first or resolved["generators"][first[0]]["kind"] not in registered(GENERATORS[0]):
+        if not first or resolved["generators"][first[0]]["kind"] not in registered(DIFFUSION):
             raise ConfigError(f"{where}.source", f"'{figure['source']}' denoises nothing.", "Name a source that samples a diffusion model.")
     if view == "memorisation":
         _check_evaluator(resolved)

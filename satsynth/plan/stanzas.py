@@ -9,6 +9,7 @@ from satsynth.runtime.errors import ConfigError
 
 FORMATS = "satsynth.datasets"
 GENERATORS = kinds.PACKAGES
+DIFFUSION = GENERATORS[0]
 NETWORKS = "satsynth.segmentation.networks"
 AUGMENTATIONS = "satsynth.augmentation"
 ROLES = ("source", "low", "first", "second")  # keys of a figure that name sources

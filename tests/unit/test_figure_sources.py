@@ -117,7 +117,7 @@ def test_no_figure_mixes_shards_of_different_origin(tmp_path):
     look = {"title": "t", "rows": 1, "columns": 2, "cell": 32, "count": 3, "seed": 0}
     figures = {
         "pairs": (look, "synthetic", {"real": [real]}),
-        "contrast": (look | {"names": {"first": "a", "second": "b"}}, "second", {"real": [real], "first": alike}),
+        "contrast": (look | {"first": "a", "second": "b"}, "second", {"real": [real], "first": alike}),
         "memorisation": (look | {"quantile": 0.1}, "synthetic", found),
         "upscaling": (look, "high", {"low": halves(tmp_path / "low", 8, 6)}),
     }
