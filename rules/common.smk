@@ -194,7 +194,7 @@ def networks(segmenter):
 
 def evaluator_file(file):
     """One file of the trained evaluator: a segmenter of the real training pairs."""
-    return f"results/{{dataset}}/{{size}}px/segmentation/real/{{segmenter}}/seed-{{seed}}/{file}"
+    return f"{layout.evaluator_folder('{dataset}', '{size}', '{segmenter}', '{seed}')}/{file}"
 
 
 def fidelity_inputs(wildcards):

@@ -1,7 +1,6 @@
 """Write a table of how close sources come to real pairs."""
 
 import itertools
-from pathlib import Path
 
 from satsynth.runtime.job import Task, perform
 
@@ -9,7 +8,7 @@ from satsynth.runtime.job import Task, perform
 def work(task: Task) -> None:
     """Call the table on the rows of the experiment; what belongs to the sets of a row follows each other."""
     from satsynth.reporting import fidelity
-    from satsynth.reporting.runs import Real, Run
+    from satsynth.reporting.runs import Run, real_data
 
     sets = zip(task.input["neighbours"], task.input["stores"], strict=True)
     changes, rows = iter(task.input["changes"]), []
@@ -17,11 +16,9 @@ def work(task: Task) -> None:
         neighbours, stores = zip(*itertools.islice(sets, row["sets"]), strict=True)
         rows.append({**row, "fidelity": path, "neighbours": neighbours, "stores": stores})
         rows[-1]["changes"] = next(changes) if row["compared"] else None
-    runs, real, size = [Run(**run) for run in task.cfg["runs"]], [], task.cfg["size"]
-    for dataset, source_format in {row["dataset"]: row["format"] for row in rows}.items():
-        train, val = (Path(f"results/{dataset}/{size}px/real/{split}") for split in ("train", "val"))
-        real.append(Real(dataset, size, train, val, f"results/{dataset}/classes.json", source_format, None))
-    fidelity.write(rows, task.cfg, task.output, runs, real)
+    formats = {row["dataset"]: row["format"] for row in rows}
+    real = [real_data(dataset, task.cfg["size"], format=raw) for dataset, raw in formats.items()]
+    fidelity.write(rows, task.cfg, task.output, [Run(**run) for run in task.cfg["runs"]], real)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ def draw(generator: Generator, sampler: dict, count: int, stream: torch.Generato
         low: not used.
 
     Returns:
-        (N,3+K,S,S) float32: colours clipped to [-1,1], and label logits, whose largest is the nearest one-hot word.
+        (N,3+K,S,S) float32 in [-1,1]: clipped colours, and labels as 2 p - 1 of their softmax p, whose largest is the nearest one-hot
+        word; a pixel where no class has more than half is no code word.
 
     Raises:
         ConfigError: truncation is not in [0, 1].
@@ -129,7 +130,7 @@ def draw(generator: Generator, sampler: dict, count: int, stream: torch.Generato
     z = torch.randn((count, generator.latent), generator=stream, device=stream.device)
     styles = generator.mean_latent.lerp(generator.map(z), share)
     image, logits = generator(styles, generator.draw_noise(count, stream))
-    return torch.cat([image.clamp(-1, 1), logits], 1)
+    return torch.cat([image.clamp(-1, 1), 2 * logits.softmax(1) - 1], 1)
 
 
 def nfe(sampler: dict) -> int:

@@ -6,6 +6,7 @@ import torch
 
 from satsynth.diffusion.denoiser import Denoiser
 from satsynth.diffusion.samplers import Watch, sample
+from satsynth.diffusion.samplers import nfe as nfe
 from satsynth.diffusion.training import Outputs, load_denoiser, starting_noise, train_generator
 
 KIND = "ddpm"

@@ -6,11 +6,12 @@ from types import ModuleType
 
 from satsynth.runtime.errors import ConfigError
 
+# The plan of the workflow reads it too, so this module imports no array library.
 PACKAGES = ("satsynth.diffusion", "satsynth.adversarial")
 
 
 def module(kind: str) -> ModuleType:
-    """The module of a kind: `train`, `load`, `draw` and, where its sampler is not that of a diffusion model, `nfe`.
+    """The module of a kind: `train`, `load`, `draw` and `nfe` (see `satsynth.diffusion.ddpm`).
 
     Raises:
         ConfigError: there is none.

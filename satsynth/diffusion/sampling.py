@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from satsynth.codes import Codes
-from satsynth.diffusion import kinds, samplers
+from satsynth.diffusion import kinds
 from satsynth.diffusion.stacks import decode
 from satsynth.diffusion.training import card_codes
 from satsynth.pairs import StoreWriter
@@ -61,7 +61,7 @@ def sample_shard(
     source = {
         "weights": [stage["card"]["weights_sha256"] for stage in stages],
         "samplers": [stage["sampler"] for stage in stages],
-        "nfe": [getattr(module, "nfe", samplers.nfe)(stage["sampler"]) for module, stage in zip(modules, stages, strict=True)],
+        "nfe": [module.nfe(stage["sampler"]) for module, stage in zip(modules, stages, strict=True)],
         "seed": seed,
         "block": block,
     }

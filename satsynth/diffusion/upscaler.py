@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from satsynth.diffusion.denoiser import Denoiser
+from satsynth.diffusion.samplers import nfe as nfe
 from satsynth.diffusion.samplers import sample
 from satsynth.diffusion.stacks import enlarge
 from satsynth.diffusion.training import Outputs, load_denoiser, starting_noise, train_generator

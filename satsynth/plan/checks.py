@@ -150,7 +150,9 @@ def _check_measured(where: str, experiment: dict, resolved: dict) -> None:
     for source in experiment["sources"]:
         _check_used(f"{where}.sources", source, experiment, resolved)
     if experiment.get("alone"):
-        _known(f"{where}.alone", experiment["alone"], resolved["segmenters"], "segmenter")
+        stanza = _known(f"{where}.alone", experiment["alone"], resolved["segmenters"], "segmenter")
+        if takes_parts(stanza):
+            _check_parts(f"{where}.alone", experiment["alone"], experiment, resolved)
     baseline = experiment.get("baseline")
     if baseline and baseline not in experiment["sources"]:
         raise ConfigError(f"{where}.baseline", f"'{baseline}' is none of the table's sources.", nearest(baseline, experiment["sources"]))
@@ -178,7 +180,7 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
             raise ConfigError(f"{here}.segmenters", cause, f"Add segmenters: {{{segmenter}: {{}}}}.")
         stanza = _known(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
         if takes_parts(stanza):
-            _check_parts(here, segmenter, experiment, resolved)
+            _check_parts(f"{here}.segmenters", segmenter, experiment, resolved)
     for control in entry.get("controls", []):
         subject = parent_of(config, control)
         if subject == control or subject not in entry["segmenters"]:
@@ -207,16 +209,16 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
             raise ConfigError(f"{here}.sources", cause, "Measure it in a table of view fidelity.")
 
 
-def _check_parts(here: str, segmenter: str, experiment: dict, resolved: dict) -> None:
+def _check_parts(where: str, segmenter: str, experiment: dict, resolved: dict) -> None:
     """That the generator and the evaluator which a segmenter is trained around fit an experiment."""
     name = resolved["segmenters"][segmenter]["generator"]
     size = resolved["generators"][name]["size"]
     if size != experiment["size"]:
         cause = f"'{segmenter}' searches '{name}', which makes pairs of {size} px; the experiment is at {experiment['size']} px."
-        raise ConfigError(f"{here}.segmenters", cause, "Give it a generator of the experiment's size.")
+        raise ConfigError(where, cause, "Give it a generator of the experiment's size.")
     if experiment["base"] == "fit":
         cause = f"'{segmenter}' searches '{name}', which is trained on the whole of train: it holds the pairs that `fit` is judged on."
-        raise ConfigError(f"{here}.segmenters", cause, "Use base: real.")
+        raise ConfigError(where, cause, "Use base: real.")
     _check_evaluator(resolved)
 
 

@@ -52,6 +52,11 @@ def evaluator(resolved: dict) -> tuple[str, int]:
     return resolved["measures"]["evaluator"], resolved["measures"]["evaluator_seed"]
 
 
+def evaluator_folder(dataset: str, size: int | str, segmenter: str, seed: int | str) -> str:
+    """Folder of the trained evaluator: a segmenter of the real training pairs."""
+    return f"results/{dataset}/{size}px/segmentation/real/{segmenter}/seed-{seed}"
+
+
 def neighbours_of(dataset: str, size: int | str, segmenter: str, seed: int | str, pairs: str) -> str:
     """Folder of a set's nearest training patches."""
     return f"results/{dataset}/{size}px/neighbours/{segmenter}-{seed}/{pairs}"
@@ -103,9 +108,8 @@ class Layout:
 
     def parts(self, dataset: str, size: int | str, segmenter: str) -> list[str]:
         """Folders of the generator and of the evaluator that a segmenter is trained around."""
-        by = self.resolved["measures"]
-        evaluator = f"results/{dataset}/{size}px/segmentation/real/{by['evaluator']}/seed-{by['evaluator_seed']}"
-        return [generator(dataset, self.resolved["segmenters"][segmenter]["generator"]), evaluator]
+        searched = generator(dataset, self.resolved["segmenters"][segmenter]["generator"])
+        return [searched, evaluator_folder(dataset, size, *evaluator(self.resolved))]
 
     def test_store(self, dataset: str, size: int | str, training_set: str) -> str:
         """`fit` is judged on the held-out part of train, everything else on val."""
@@ -118,7 +122,7 @@ class Layout:
         return self._runs[experiment]
 
     def systems(self, name: str) -> list[Run]:
-        """The runs whose answers a figure shows: D and D∪D' at one R, of one segmenter (confusion: all seeds) or all (predictions: one)."""
+        """The runs whose answers a figure shows: D and D∪D' at one R, of one segmenter, some or all, of one seed (confusion: all)."""
         figure = self.resolved["figures"][name]
         if figure["view"] not in ("confusion", "predictions"):
             return []
@@ -192,8 +196,7 @@ class Layout:
         figures = [self.resolved["figures"][name] for name in self.figures()]
         searched = [figure for figure in figures if figure["view"] == "memorisation"]
         places += [(figure["dataset"], source_size(self.resolved, figure["source"])) for figure in searched]
-        segmenter, seed = evaluator(self.resolved)
-        return sorted({f"results/{dataset}/{size}px/segmentation/real/{segmenter}/seed-{seed}/card.json" for dataset, size in places})
+        return sorted({f"{evaluator_folder(*place, *evaluator(self.resolved))}/card.json" for place in places})
 
     def figure_inputs(self, name: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """What a figure shows: plain files by role, and stores (role -> folders, which are one store when joined in order)."""

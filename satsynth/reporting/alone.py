@@ -38,14 +38,19 @@ class Alone:
             for dataset, ground in self.grounds.items()
             if not math.isnan(ground.constant["miou"])
         ]
+        constant = (
+            " A constant class (one answer everywhere, the most frequent class of the real training pixels, scored in closed form) has "
+            f"{markup.listing(floors)}."
+            if floors
+            else ""
+        )
         segmenter = next(iter(self.rows.values())).run.segmenter
         seeds = sorted({len(row.cards) for row in self.rows.values()})
         return [
             f"{HEADER.removesuffix(' (%)')}: {segmenter}, trained on the synthetic pairs of a row (one unit, R\u00a0=\u00a01) and nothing "
             "else, and scored on real validation patches; in the row of real patches, trained on the real training pairs (D). It is low "
-            f"where label and image do not belong together. {notes.ERROR} n = {markup.listing(list(map(str, seeds)))}. A constant class "
-            "(one answer everywhere, the most frequent class of the real training pixels, scored in closed form) has "
-            f"{markup.listing(floors)}. Images without masks train nothing."
+            f"where label and image do not belong together. {notes.ERROR} n = {markup.listing(list(map(str, seeds)))}.{constant} Images "
+            "without masks train nothing."
         ]
 
 

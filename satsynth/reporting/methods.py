@@ -5,7 +5,7 @@ from itertools import groupby
 
 GENERATIVE = ("satsynth", "semgan", "image_only")
 _NAMES = {"cutmix": "CutMix"}
-_SAMPLERS = {"ddim": "DDIM", "dpmpp_2m": "DPM-Solver++(2M)", "unipc": "UniPC", "heun": "Heun"}
+SAMPLERS = {"ddim": "DDIM", "dpmpp_2m": "DPM-Solver++(2M)", "unipc": "UniPC", "heun": "Heun"}
 
 
 def is_synthetic(method: str | None) -> bool:
@@ -30,8 +30,8 @@ def samplers(stages: Sequence[Mapping]) -> str:
     """The samplers of a source in words: `UniPC, 15 + 15 steps` for two stages of one method, both methods where they differ.
 
     Args:
-        stages: the samplers' configs in the order of the stages (method, steps); none for what no sampler made: "".
+        stages: the samplers' configs in the order of the stages (method, steps); "" for what no sampler of a diffusion model made.
     """
-    named = [(_SAMPLERS.get(stage["method"], stage["method"]), stage["steps"]) for stage in stages]
+    named = [(SAMPLERS.get(stage["method"], stage["method"]), stage["steps"]) for stage in stages if "method" in stage]
     parts = [(method, " + ".join(str(steps) for _, steps in group)) for method, group in groupby(named, key=lambda pair: pair[0])]
     return ", then ".join(f"{method}, {steps} steps" for method, steps in parts)

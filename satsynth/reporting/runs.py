@@ -59,7 +59,13 @@ class Real:
     val: str | Path
     classes: str | Path
     format: str
-    background: int | None
+    background: int | None = None
+
+
+def real_data(dataset: str, size: int, splits: Sequence[str] = ("train", "val"), **facts) -> Real:
+    """The real data of a dataset at a size where the workflow keeps them; `facts` are format and background of `Real`."""
+    stores = Path(f"results/{dataset}/{size}px/real")
+    return Real(dataset, size, *(stores / split for split in splits), f"results/{dataset}/classes.json", **facts)
 
 
 @dataclass(frozen=True)

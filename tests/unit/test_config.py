@@ -47,6 +47,14 @@ def test_every_preset_follows_the_schema(name):
     validate(parts, SCHEMA)
 
 
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"tiny"}))
+def test_no_recipe_ends_in_its_warm_up(name):
+    whole = preset(name)
+    for stanza in [*whole["generators"].values(), *whole["segmenters"].values()]:
+        recipe = {**whole["segmenters"]["any"]["training"], **stanza.get("training", {})}
+        assert recipe["warmup"] < recipe["steps"], stanza
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_gives_every_number_that_the_paper_preset_gives(name):
     def keys(value, path=()):
@@ -190,6 +198,11 @@ def test_the_segmentation_pages_examples_resolve():
         ({"segmenters": {"fpn": {"generator": "satsynth"}}}, "segmenters.fpn.generator", "network fpn does not read this key"),
         ({"segmenters": {"fpn": {"search": {"steps": 3}}}}, "segmenters.fpn.search", "network fpn does not read this key"),
         ({**SEARCHED, **GAN}, "experiments.searched.grid[0].segmenters", "makes pairs of 32 px; the experiment is at 64 px"),
+        (
+            {**SEARCHED, **GAN, "run": ["fidelity"], "experiments": {"fidelity": {"alone": "semgan"}}},
+            "experiments.fidelity.alone",
+            "makes pairs of 32 px",
+        ),
         (
             merge(SEARCHED, {"experiments": {"searched": {"base": "fit"}}}),
             "experiments.searched.grid[0].segmenters",

@@ -156,13 +156,16 @@ def test_rows_of_one_method_are_told_apart_by_their_samplers(tmp_path):
     real, base = rows_of(tmp_path)
     fast = {**base, "source": "fast", "stores": [card(tmp_path / "fast.json", ("unipc", 15), ("dpmpp_2m", 10))]}
     bare = {**base, "source": "bare", "method": "image_only"}
-    table = tabulate([real, base, fast, bare], TABLE)
+    made = {"source": {"samplers": [{"truncation": 1.0}], "nfe": [1]}}
+    rival = {**base, "source": "rival", "method": "semgan", "stores": [write_json(tmp_path / "rival.json", made)]}
+    table = tabulate([real, base, fast, bare, rival], TABLE)
     places = [table.header.index(name) for name in ("Pairs", "NFE")]
     assert [tuple(row[place] for place in places) for row in table.rows] == [
         ("real validation patches", markup.NONE),
         ("base (ancestral, 40 + 12 steps)", "52"),
         ("fast (UniPC, 15 steps, then DPM-Solver++(2M), 10 steps)", "25"),
         ("bare", "52"),
+        ("rival", "1"),
     ]
     assert "NFE" not in tabulate([real], TABLE).header
 

@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from satsynth.pairs import IGNORE, LabelSpace
+from satsynth.reporting import methods
 from satsynth.reporting.figures import sheet
 from satsynth.reporting.figures.placing import LINE, MARGIN, Page, legend_lines, letters
 from satsynth.reporting.markup import count, number
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
 
-SAMPLERS = {"ancestral": "ancestral", "ddim": "DDIM", "dpmpp_2m": "DPM-Solver++(2M)", "unipc": "UniPC", "heun": "Heun"}
 # Pixels: between moments, between an image and its mask, between pairs, above the pictures, and a line of numbers below them.
 GAP, FOLD, APART, ABOVE, NUMBERS = 6, 3, 16, 84, 28
 
@@ -85,7 +85,7 @@ def _read(inputs: dict[str, list[Path]], space: LabelSpace) -> tuple[np.ndarray,
 
 def _told(pairs: int, card: dict) -> str:
     which = "the first pair" if pairs == 1 else f"the first {count(pairs)} pairs"
-    solver = SAMPLERS.get(card["sampler"]["method"], card["sampler"]["method"])
+    solver = methods.SAMPLERS.get(card["sampler"]["method"], card["sampler"]["method"])
     return f"{which.capitalize()} of G, {solver} sampler of {count(card['steps'][-1])} steps"
 
 

@@ -56,6 +56,7 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
         "counted. Improved: segmenters with a positive difference, whether or not it is told apart from chance; no interval is given here."
         + augmented,
         f"{notes.counts(unions)} {notes.seeds(unions, named)}",
+        *notes.stand_ins(groups),
         *(_extremes(where, gains) for where, gains, _ in told),
         *_paper_notes(told),
         *notes.ground(grounds),
