@@ -67,7 +67,7 @@ def _learn(board: Board, space: LabelSpace, low: int, high: int | None, noised_t
     board.label(690 + STACK / 2, y + BELOW, noised_to)
     board.arrow((906, middle), (966, middle))
     board.network(982, y - 10, 140, SIDE + 20, "G", GENERATOR)
-    board.label(1052, y + BELOW, f"U-Net learns to\npredict {target}")
+    board.label(1052, y + BELOW, f"U-Net predicts\n{target}")
     if high:
         board.text(60, 358, f"G_SR learns likewise at {high} px, and also sees the same pair at {low} px.")
 
