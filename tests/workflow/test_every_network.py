@@ -64,13 +64,13 @@ def test_semgan_runs_as_a_generator_and_as_a_segmenter(everything):
     ("over", "trained"),
     [
         ({"segmenters": {"semgan": {"search": {"pixels": 0.2}}}}, {"train_encoder": 1}),
-        ({"sources": {"semgan": {"sampler": {"truncation": 0.9}}}}, {"sample_pairs": 2, "train_segmenter": 2}),
+        ({"sources": {"semgan": {"sampler": {"truncation": 0.9}}}}, {"sample_pairs": 1, "train_segmenter": 2}),
         (
             {"generators": {"semgan": {"mixing": 0.5}}},
-            {"train_generator": 1, "sample_pairs": 2, "train_segmenter": 2, "train_encoder": 1},
+            {"train_generator": 1, "sample_pairs": 1, "train_segmenter": 2, "train_encoder": 1},
         ),
         ({"datasets": {"demo": {"background": 0}}}, {"train_encoder": 1, "augment_pairs": 3, "train_segmenter": 3}),
-        ({"sources": {"direct": {"seed": 5}}}, {"sample_pairs": 2, "train_segmenter": 1}),
+        ({"sources": {"direct": {"seed": 5}}}, {"sample_pairs": 1, "train_segmenter": 1}),
     ],
 )
 def test_a_change_of_semgan_trains_what_reads_it_and_nothing_else(everything, over, trained):
