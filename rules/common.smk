@@ -55,8 +55,9 @@ LAYOUT = layout.Layout(config, CONFIG)
 # Two trainings at once on the same cores are many times slower than one after the other.
 ALL_CORES = workflow.cores or 8
 TRAINING_THREADS = (CONFIG["devices"]["threads"] or 8) if has_accelerator() else ALL_CORES
-# Small segmenters use one core better than two: where a preset says so, several train side by side, each on cores of its own.
-SEGMENTER_THREADS = TRAINING_THREADS if has_accelerator() else min(CONFIG["devices"]["cpu_threads"] or ALL_CORES, ALL_CORES)
+# Small networks use one core better than two: where a preset says so, segmenters train and shards are sampled side by side, each on cores of
+# its own.
+SMALL_THREADS = TRAINING_THREADS if has_accelerator() else min(CONFIG["devices"]["cpu_threads"] or ALL_CORES, ALL_CORES)
 # Scoring is short, and much of it is starting up: several at once are faster.
 SCORING_THREADS = TRAINING_THREADS if has_accelerator() else max(1, ALL_CORES // 4)
 

@@ -40,7 +40,7 @@ rule sample_pairs:
         source=names.alternatives(set(SOURCES) - set(AUGMENTED)),
     conda:
         ENVIRONMENT
-    threads: TRAINING_THREADS
+    threads: SMALL_THREADS
     resources:
         gpu=1,
     params:

@@ -16,7 +16,7 @@ rule train_segmenter:
         segmenter=names.alternatives(set(CONFIG["segmenters"]) - set(ENCODERS)),
     conda:
         ENVIRONMENT
-    threads: SEGMENTER_THREADS
+    threads: SMALL_THREADS
     resources:
         gpu=1,
     params:

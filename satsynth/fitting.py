@@ -288,7 +288,10 @@ class _Descent:
             loss = self.loss_of(step, part) / self.recipe.accumulate
             loss.backward()
             total = total + loss.detach()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip if self.recipe.clip is not None else math.inf)
+        if self.recipe.clip is None:
+            norm = gradient_norm(self.optimizer)
+        else:
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
@@ -308,7 +311,7 @@ class _Descent:
 def gradient_norm(optimizer: torch.optim.Optimizer) -> torch.Tensor:
     """L2 norm of the gradient of an optimiser's parameters, a scalar."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return nn.utils.clip_grad_norm_(parameters, math.inf)
+    return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
 def prefixed(name: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

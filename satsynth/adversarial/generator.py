@@ -11,6 +11,9 @@ from satsynth.runtime.errors import ConfigError
 COLOURS = 3
 SMALLEST = 4
 MAPPING_RATE = 0.01
+# Logits of the label branch are about +-1, as the one-hot words that the discriminator knows: what they are divided by before they become
+# probabilities (Li et al. 2021). Without it no class could have more than half of nine or more.
+SOFTMAX_TEMPERATURE = 0.1
 
 
 def check_size(size: int) -> int:

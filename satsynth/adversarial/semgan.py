@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from satsynth.adversarial.generator import Generator, check_size, measure_mean_latent
+from satsynth.adversarial.generator import SOFTMAX_TEMPERATURE, Generator, check_size, measure_mean_latent
 from satsynth.adversarial.training import COLUMNS, Game, build_generator
 from satsynth.codes import Codes
 from satsynth.diffusion.previews import Previews
@@ -118,8 +118,9 @@ def draw(generator: Generator, sampler: dict, count: int, stream: torch.Generato
         low: not used.
 
     Returns:
-        (N,3+K,S,S) float32 in [-1,1]: clipped colours, and labels as 2 p - 1 of their softmax p, whose largest is the nearest one-hot
-        word; a pixel where no class has more than half is no code word.
+        (N,3+K,S,S) float32 in [-1,1]: clipped colours, and labels as 2 p - 1 of their softmax p at the temperature that
+        the encoder's labels are learned at, whose largest is the nearest one-hot word; a pixel where no class has more than half is no
+        code word.
 
     Raises:
         ConfigError: truncation is not in [0, 1].
@@ -130,7 +131,7 @@ def draw(generator: Generator, sampler: dict, count: int, stream: torch.Generato
     z = torch.randn((count, generator.latent), generator=stream, device=stream.device)
     styles = generator.mean_latent.lerp(generator.map(z), share)
     image, logits = generator(styles, generator.draw_noise(count, stream))
-    return torch.cat([image.clamp(-1, 1), 2 * logits.softmax(1) - 1], 1)
+    return torch.cat([image.clamp(-1, 1), 2 * (logits / SOFTMAX_TEMPERATURE).softmax(1) - 1], 1)
 
 
 def nfe(sampler: dict) -> int:

@@ -52,8 +52,10 @@ def trace_pairs(
 
     Raises:
         WeightsError: weights that do not fit their card.
-        ConfigError: the generator starts from low-resolution pairs, or the sampler or a number cannot be used.
+        ConfigError: the generator does not denoise, or starts from low-resolution pairs, or the sampler or a number cannot be used.
     """
+    if "prediction" not in card:
+        raise ConfigError("sources", f"a {card['kind']} makes its pairs in one step.", "Follow a diffusion model.")
     if card["low"] is not None:
         raise ConfigError("sources", f"a {card['kind']} starts from pairs of {card['low']} px.", "Follow an unconditional generator.")
     if count < 1 or block < 1 or moments < 2:

@@ -74,7 +74,11 @@ def _sigma_range(cfg: dict, schedule: Schedule, prediction: str) -> tuple[float,
             cause = "A network with EDM preconditioning has no range of its own."
             raise ConfigError("sampler.sigma_min, sampler.sigma_max", cause, "Give both; Karras et al. have 0.002 and 80.")
     else:
-        first, *_, last = schedule.sigmas[np.isfinite(schedule.sigmas)].tolist()
+        finite = schedule.sigmas[np.isfinite(schedule.sigmas)].tolist()
+        if len(finite) < 2:
+            cause = f"a schedule of {schedule.steps} steps has no range of noise levels to space."
+            raise ConfigError("sampler.spacing", cause, "Use uniform, or give schedule.steps more.")
+        first, last = finite[0], finite[-1]
         widest = last if schedule.sigmas[-1] < inf else min(last, AFTER_PURE_NOISE)
         low, high = first if low is None else low, widest if high is None else high
         if low < first * (1 - 1e-6) or high > last * (1 + 1e-6):

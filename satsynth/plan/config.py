@@ -107,7 +107,7 @@ def _stanza(section: str, name: str, stanzas: dict, preset: dict, above: dict) -
         # A title says what one table shows: it is the stanza's own, or that of its view, and never that of the stanza it extends.
         title = (stanzas[name] or {}).get("title", preset["experiments"]["title"].get(own.get("view"), name))
         own.pop("title", None)
-        base = {"grid": [], "sources": [], **preset["experiments"], "title": title}  # tables of views dataset and fidelity train nothing
+        base = {"grid": [], "sources": [], **preset["experiments"], "title": title}  # view dataset has neither; fidelity no grid
     else:
         base, view = preset["figures"].get(own.get("view"), {}), own.get("view")
         if view in NEEDED:

@@ -55,8 +55,8 @@ def method_of(resolved: dict, source: str) -> str:
     words = ["satsynth"]
     if first["codes"] != "bits":
         words.append(first["codes"])
-    if first["prediction"] == "x0":
-        words.append("x0")
+    if first["prediction"] in ("x0", "v"):
+        words.append(first["prediction"])  # Table 3 has x0; of v the paper has no number
     if first["size"] > 128 and not stanza.get("then"):
         words.append("direct")  # the paper's G works at 128 px; above that it stands beside G_SR (Table 4)
     return "_".join(words)

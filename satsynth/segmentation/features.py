@@ -131,7 +131,7 @@ def extract(
         pooled: npy file to write, (N,D) float32: the last encoder stage averaged over its map (ResNet-50: D = 2048), for FID, KID and
             neighbours.
         spatial: npy file to write, (N,S) float32: the first 7 channels of the stage that `choose_stage` names, as (channel, row, column),
-            flattened (ResNet-50 at 128 px: the second of its four, 16 x 16, S = 1792), for sFID.
+            flattened (ResNet-50 at 128 px: the third, 16 x 16, S = 1792; the stem is the first), for sFID.
         probabilities: npy file to write, (N,2,K) float64, for the Inception score: [:, 0] the mean over pixels of their class
             probabilities, [:, 1] the class probabilities of the logits' mean over pixels.
         entropy: npy file to write, (N,) float64: the mean over pixels of the entropy of their class probabilities, in nats.

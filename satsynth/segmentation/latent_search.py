@@ -105,7 +105,8 @@ def search(
         known = distance.features(images)
     styles = first.detach().clone().requires_grad_()
     noise = [maps.expand(count, -1, -1, -1).clone().requires_grad_() for maps in drawn]
-    optimizer = torch.optim.Adam([styles, *noise], lr=settings["learning_rate"])
+    latents = [styles, *noise]
+    optimizer = torch.optim.Adam(latents, lr=settings["learning_rate"])
     for step in range(settings["steps"]):
         optimizer.param_groups[0]["lr"] = settings["learning_rate"] * rate_factor((step + 0.5) / settings["steps"])
         made, _ = generator(styles, noise)
@@ -113,9 +114,10 @@ def search(
         losses = losses + settings["noise"] * noise_pattern(noise)
         if settings["consistency"]:
             losses = losses + settings["consistency"] * (styles - encode(made)).square().mean((1, 2))
-        optimizer.zero_grad(set_to_none=True)
-        # A sum, not a mean: Adam's epsilon must not see how many images there are.
-        losses.sum().backward()
+        # A sum, not a mean: Adam's epsilon must not see how many images there are. Of the latents alone: encoder and generator
+        # would add their own gradients up, step after step.
+        for latent, gradient in zip(latents, torch.autograd.grad(losses.sum(), latents), strict=True):
+            latent.grad = gradient
         optimizer.step()
         with torch.no_grad():
             for maps in noise:

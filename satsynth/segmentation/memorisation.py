@@ -79,7 +79,10 @@ def find(
     bank = Bank(_train_features(Path(train_features_folder), origin["evaluator_sha256"], train_hash, len(train)), device)
     side = min(pixels, train.size)
     width = 3 * side**2
-    small = np.concatenate([_reduce(images, side).flatten(1).cpu().numpy() for images in batches(train, batch, device)])
+    small, filled = np.empty((len(train), width), np.float32), 0
+    for images in batches(train, batch, device):
+        small[filled : filled + len(images)] = _reduce(images, side).flatten(1).cpu().numpy()
+        filled += len(images)
     pixel_bank = Bank(small, device)
     progress = Progress("nearest training patches", len(pairs), "pairs")
     parts = []

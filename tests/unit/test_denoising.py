@@ -108,6 +108,8 @@ def test_the_first_stage_of_a_cascade_is_followed(tmp_path):
     assert (images[1:4, -1] == lows.images[:]).all() and (masks[1:4, -1] == lows.masks[:]).all()
     with pytest.raises(ConfigError, match="a upscaler starts from pairs of 8 px"):
         traced(stages[1]["weights"], cards["upscaler"], tmp_path / "no", sampler=SAMPLER)
+    with pytest.raises(ConfigError, match="a semgan makes its pairs in one step"):
+        traced(stages[0]["weights"], {"kind": "semgan", "low": None}, tmp_path / "no", sampler=SAMPLER)
     for wrong in ({"count": 0}, {"moments": 1}, {"block": 0}):
         with pytest.raises(ConfigError, match="cannot be followed"):
             traced(stages[0]["weights"], cards["ddpm"], tmp_path / "no", sampler=SAMPLER, **wrong)

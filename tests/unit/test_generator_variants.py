@@ -60,8 +60,7 @@ def test_a_variant_trains_and_samples_by_every_method(name, tmp_path):
     for method in METHODS:
         for spacing in ("uniform", "karras"):
             store = made([stage(tmp_path, card, **{**sampler, "method": method, "spacing": spacing, "steps": 3})], tmp_path / "made")
-            assert len(store) == 3 and store.size == size and store.images[:].std() > 0
-            assert (store.masks[:] < 5).all() or codes == "none"
+            assert len(store) == 3 and store.size == size and not (store.images[0] == store.images[1]).all()
 
 
 def test_codes_of_kind_none_have_no_channel(tmp_path):

@@ -63,18 +63,21 @@ def test_the_sampler_sweep_compares_every_row_with_a_thousand_ancestral_steps(ov
     config = merge(read("config.yaml"), read(f"configs/{overlay}.yaml"))
     resolved = resolve(config, preset(name))
     layout = Layout(config, resolved)
-    rows = measures.table(layout, "samplers")["rows"]
-    baseline = resolved["experiments"]["samplers"]["baseline"]
-    assert {row["source"] for row in rows if not row["compared"]} == {"real", baseline}
-    found = {}
-    for row in rows[1:]:
-        source = resolved["sources"][row["source"]]
-        for key, stage in (("sampler", source["generator"]), ("then_sampler", source["then"])):
-            generator, sampler = resolved["generators"][stage], source[key]
+    for table, key, stage, prefix in (("samplers", "sampler", "generator", ""), ("samplers_sr", "then_sampler", "then", "sr_")):
+        rows = measures.table(layout, table)["rows"]
+        baseline = resolved["experiments"][table]["baseline"]
+        assert {row["source"] for row in rows if not row["compared"]} == {"real", baseline}
+        found, first = {}, []
+        for row in rows[1:]:
+            source = resolved["sources"][row["source"]]
+            generator, sampler = resolved["generators"][source[stage]], source[key]
             grid = sigma_grid(sampler, make_schedule(generator["schedule"]), generator["prediction"])
             assert len(grid) == sampler["steps"] + 1
-        found[row["source"]] = [(source[key]["method"], source[key]["steps"]) for key in ("sampler", "then_sampler")]
-    assert found[baseline] == [("ancestral", 1000)] * 2 and found["ddim50"] == [("ddim", 50)] * 2
-    for method, short in (("dpmpp_2m", "dpmpp"), ("unipc", "unipc")):
-        assert all(found[f"{short}{steps}"] == [(method, steps)] * 2 for steps in (10, 15, 20, 30))
-    assert ("samplers" in resolved["run"]) == (overlay == "sampler_sweep")
+            found[row["source"]] = sampler["method"], sampler["steps"]
+            first.append(source["sampler"])
+        assert found[baseline] == ("ancestral", 1000) and found[f"{prefix}ddim50"] == ("ddim", 50)
+        for method, short in (("dpmpp_2m", "dpmpp"), ("unipc", "unipc")):
+            assert all(found[f"{prefix}{short}{steps}"] == (method, steps) for steps in (10, 15, 20, 30))
+        # Only what the table is about differs.
+        assert stage == "generator" or all(sampler == first[0] for sampler in first)
+        assert (table in resolved["run"]) == (overlay == "sampler_sweep")

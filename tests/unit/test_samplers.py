@@ -18,7 +18,7 @@ from satsynth.diffusion.samplers import (
     sigma_grid,
     unipc_correction,
 )
-from satsynth.diffusion.schedule import make_schedule
+from satsynth.diffusion.schedule import Schedule, make_schedule
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError
 
@@ -334,3 +334,6 @@ def test_missing_randomness_and_ranges_are_refused():
         sample(denoiser(), noise(), SAMPLER, [torch_stream(0, i) for i in range(3)])
     with pytest.raises(ConfigError, match="EDM"):
         sample(denoiser("edm"), noise(), {**SAMPLER, "spacing": "karras"}, torch_stream(0, "steps"))
+    for betas in ([0.1], [0.1, 1.0]):
+        with pytest.raises(ConfigError, match=f"a schedule of {len(betas)} steps has no range"):
+            sigma_grid({**SAMPLER, "spacing": "karras", "steps": 2}, Schedule(np.array(betas)), "x0")

@@ -135,6 +135,12 @@ def test_search_comes_nearer_to_the_images():
     assert errors[2] < errors[1] < errors[0] and errors[2] < 0.7 * errors[0]
 
 
+def test_the_search_leaves_no_gradient_in_the_networks(world):
+    segmenter, _ = opened(world)
+    predict(segmenter, Store.open(world / "store").images[:2], 2)
+    assert all(parameter.grad is None for parameter in segmenter.parameters())
+
+
 def test_training_moves_the_encoder_alone_and_keeps_all_that_prediction_needs(world):
     segmenter, card = opened(world)
     generator = semgan.load(world / "generator/weights.safetensors", files.read_json(world / "generator/card.json"), "cpu")
@@ -191,6 +197,21 @@ def test_a_generator_of_other_classes_or_without_a_card_is_refused(world, tmp_pa
         fit(world, tmp_path / "run", stores=[other])
     with pytest.raises(WeightsError, match="card cannot be read"):
         fit(world, tmp_path / "run", generator=(tmp_path / "none", tmp_path / "none.json"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"classes": CLASSES + 1}, "tells 4 classes apart, the data has 3"),
+        ({"size": 2 * SIZE}, "trained on patches of 32 px, the generator makes 16"),
+    ],
+)
+def test_an_evaluator_of_other_classes_or_another_size_is_refused(world, tmp_path, changes, cause):
+    other = make_store(tmp_path / "other", **{"size": SIZE, **changes})
+    run(tmp_path / "evaluator", [other], [], network="unet", training={"steps": 1})
+    paths = tmp_path / "evaluator" / "weights.safetensors", tmp_path / "evaluator" / "card.json"
+    with pytest.raises(WeightsError, match=cause):
+        fit(world, tmp_path / "run", evaluator=paths)
 
 
 def test_an_encoder_without_a_generator_or_of_an_unknown_name_is_a_config_error(world, tmp_path):

@@ -200,6 +200,35 @@ def test_samples_depend_on_their_stream_and_are_pairs(world):
     assert margins.shape == (3,) and np.allclose(invalid, unsure.numpy())
 
 
+def test_the_labels_of_a_perfect_branch_are_code_words_of_any_number_of_classes():
+    """Its logits are the one-hot words of +-1 that the discriminator knows."""
+    for classes in (2, 8, 16):
+        codes, generator = Codes("onehot", classes), Perfect(classes)
+        pairs = semgan.draw(generator, {"truncation": 1.0}, 2, torch_stream(0, "x"))
+        _, masks, margins, invalid = decode(pairs, codes)
+        assert (masks == generator.labels).all() and not invalid.any() and (margins > 1.9).all()
+
+
+class Perfect:
+    """A generator of grey images whose label logits are one-hot."""
+
+    latent, mean_latent = 4, torch.zeros(4)
+
+    def __init__(self, classes: int):
+        self.labels = torch.arange(16).reshape(1, 4, 4).expand(2, -1, -1).remainder(classes)
+        self.logits = torch.nn.functional.one_hot(self.labels, classes).permute(0, 3, 1, 2) * 2.0 - 1
+        self.labels = self.labels.numpy()
+
+    def map(self, z: torch.Tensor) -> torch.Tensor:
+        return z
+
+    def draw_noise(self, count: int, stream: torch.Generator) -> None:
+        return None
+
+    def __call__(self, styles: torch.Tensor, noise: None) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(2, 3, 4, 4), self.logits
+
+
 def test_a_shard_is_sampled_in_one_evaluation_and_pairs_do_not_depend_on_its_ends(world, tmp_path):
     root, _, card = world
     stage = {"weights": root / "run/weights.safetensors", "card": card, "sampler": {"truncation": 0.8}}

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from satsynth.adversarial import semgan
 from satsynth.adversarial.encoder import StyleHead
-from satsynth.adversarial.generator import Generator
+from satsynth.adversarial.generator import SOFTMAX_TEMPERATURE, Generator
 from satsynth.adversarial.training import build_generator
 from satsynth.pairs import IGNORE
 from satsynth.randomness import torch_stream
@@ -31,8 +31,7 @@ from satsynth.segmentation.segmenter import Segmenter
 NEEDS = ("generator", "evaluator")  # whose weights `satsynth.segmentation.semgan_training` is given
 minimum_multiple = 1
 STRUCTURE = ("encoder", "style_width", "generator", "evaluator", "search")
-# Logits of the label branch are about +-1: what they are divided by before they become probabilities (Li et al. 2021).
-SOFTMAX_TEMPERATURE, SIGMOID_TEMPERATURE = 0.1, 0.3
+SIGMOID_TEMPERATURE = 0.3  # what logits are divided by before they become shares of a Dice loss (Li et al. 2021)
 
 
 class SemGAN(nn.Module):
@@ -154,7 +153,7 @@ def build(cfg: dict, classes: int) -> SemGAN:
 
     Raises:
         ConfigError: no generator is given, there is no such encoder, or it cannot serve a pyramid.
-        WeightsError: frozen weights cannot be read, or are made for other classes.
+        WeightsError: frozen weights cannot be read, or are made for another number of classes, or the two for different sizes.
     """
     if "generator" not in cfg:
         cause = "SemGAN segments by means of a trained generator and an evaluator, and none is given."
@@ -173,7 +172,14 @@ def _frozen_parts(cfg: dict, classes: int) -> tuple[Generator, nn.Module]:
     weights, card = frozen["generator"]
     if card["classes"] != classes:
         raise WeightsError(weights, f"the generator makes {card['classes']} classes, the data has {classes}.", "Train it on this dataset.")
-    segmenter, _ = segmenters.load(*frozen["evaluator"], "cpu")
+    evaluator = frozen["evaluator"]
+    segmenter, facts = segmenters.load(*evaluator, "cpu")
+    if facts["classes"] != classes:
+        cause = f"the evaluator tells {facts['classes']} classes apart, the data has {classes}."
+        raise WeightsError(evaluator[0], cause, "Use the evaluator of this dataset.")
+    if facts["size"] != card["size"]:
+        cause = f"the evaluator was trained on patches of {facts['size']} px, the generator makes {card['size']} px."
+        raise WeightsError(evaluator[0], cause, "Use the evaluator of the generator's size.")
     return semgan.load(weights, card, "cpu"), segmenter.network.encoder
 
 
