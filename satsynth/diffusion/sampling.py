@@ -12,8 +12,8 @@ import torch
 
 from satsynth.codes import Codes
 from satsynth.diffusion import kinds
+from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.stacks import decode
-from satsynth.diffusion.training import card_codes
 from satsynth.pairs import StoreWriter
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError

@@ -12,10 +12,11 @@ from satsynth.adversarial import semgan
 from satsynth.adversarial.training import COLUMNS, Game
 from satsynth.codes import Codes
 from satsynth.diffusion import kinds
+from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import Stacks, decode
-from satsynth.diffusion.training import card_codes
 from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
+from satsynth.plan.closure import digests
 from satsynth.randomness import torch_stream
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
@@ -209,6 +210,27 @@ def test_a_shard_is_sampled_in_one_evaluation_and_pairs_do_not_depend_on_its_end
     whole, part = Store.open(tmp_path / "whole", verify=True), Store.open(tmp_path / "part")
     assert whole.card["source"]["nfe"] == [1] and whole.size == SIZE and whole.classes == CLASSES
     assert np.array_equal(part.images[:], whole.images[2:6]) and np.array_equal(part.masks[:], whole.masks[2:6])
+
+
+DENOISER = {"denoiser.py", "samplers.py", "schedule.py", "training.py", "unet.py"}
+SCRIPTS = [
+    ("train_generator", "satsynth.adversarial.semgan"),
+    ("sample_pairs", "satsynth.adversarial.semgan"),
+    ("train_encoder", "satsynth.segmentation.networks.semgan"),
+    ("evaluate_segmenter", "satsynth.segmentation.networks.semgan"),
+]
+
+
+@pytest.mark.parametrize(("script", "module"), SCRIPTS)
+def test_no_code_of_a_denoiser_counts_for_semgan(script, module):
+    """Another U-Net makes no other SemGAN, so its jobs must not run again."""
+
+    def files_of(module: str) -> set[str]:
+        return set(digests(f"workflow_scripts/{script}.py", (module,)))
+
+    denoiser = {f"satsynth/diffusion/{file}" for file in DENOISER}
+    assert "satsynth/adversarial/generator.py" in files_of(module) and not denoiser & files_of(module)
+    assert denoiser <= files_of("satsynth.diffusion.ddpm")
 
 
 def test_a_kind_is_a_module_of_either_package():
