@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from satsynth import kinds
 from satsynth.codes import Codes
-from satsynth.diffusion import kinds
 from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.samplers import Watch, sigma_grid
 from satsynth.diffusion.stacks import decode

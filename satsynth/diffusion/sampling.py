@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
+from satsynth import kinds
 from satsynth.codes import Codes
-from satsynth.diffusion import kinds
 from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.stacks import decode
 from satsynth.pairs import StoreWriter

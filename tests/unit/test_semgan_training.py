@@ -8,10 +8,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from semgan_fixtures import SIZE, config
 
+from satsynth import kinds
 from satsynth.adversarial import semgan
 from satsynth.adversarial.training import COLUMNS, Game
 from satsynth.codes import Codes
-from satsynth.diffusion import kinds
 from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import Stacks, decode
