@@ -12,11 +12,14 @@ import torch
 from satsynth.codes import Codes
 from satsynth.diffusion.previews import Previews
 from satsynth.diffusion.stacks import Stacks
-from satsynth.diffusion.weights import FORMAT, write
 from satsynth.fitting import Recipe
 from satsynth.pairs import View, open_view
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError
+from satsynth.runtime.errors import ConfigError, WeightsError
+from satsynth.weights import AGAIN, write
+from satsynth.weights import check as check_file
+
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,17 @@ def write_outputs(
         "weights_sha256": write(outputs.weights, tensors),
     }
     files.write_json(outputs.card, card)
+
+
+def check(weights: Path, card: dict, kind: str) -> None:
+    """Refuse a file that is missing, or is not the one that the card of a generator of this kind describes.
+
+    Raises:
+        WeightsError: see above.
+    """
+    if card.get("kind") != kind or card.get("format") != FORMAT:
+        raise WeightsError(weights, f"its card says {card.get('kind')} of format {card.get('format')}, not {kind} of {FORMAT}.", AGAIN)
+    check_file(weights, card)
 
 
 def card_codes(card: dict) -> Codes:

@@ -9,13 +9,13 @@ import torch
 from satsynth.codes import Codes
 from satsynth.diffusion.denoiser import Denoiser, build_denoiser
 from satsynth.diffusion.ema import Ema
-from satsynth.diffusion.outputs import Outputs, card_codes, open_stores, write_outputs
+from satsynth.diffusion.outputs import Outputs, card_codes, check, open_stores, write_outputs
 from satsynth.diffusion.previews import Drawer, Previews
 from satsynth.diffusion.stacks import COLOURS, Stacks, choose_codes
-from satsynth.diffusion.weights import check, load_into
 from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
 from satsynth.randomness import derive, torch_stream
 from satsynth.runtime.errors import ConfigError
+from satsynth.weights import load_into
 
 log = logging.getLogger(__name__)
 

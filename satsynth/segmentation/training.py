@@ -15,7 +15,8 @@ from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
 from satsynth.segmentation import encoders
 from satsynth.segmentation.batches import Mixture
-from satsynth.segmentation.segmenter import Segmenter, build, build_average, build_objective, save, structure
+from satsynth.segmentation.segmenter import Segmenter, build, build_average, build_objective, structure
+from satsynth.weights import write
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def train(
             "real": [files.sha256(Path(folder) / "card.json") for folder in real],
             "synthetic": [files.sha256(Path(folder) / "card.json") for folder in synthetic],
         },
-        "weights_sha256": save(segmenter, weights),
+        "weights_sha256": write(weights, segmenter.network.state_dict()),
         **(origins or {}),
     }
     text = io.StringIO()
