@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from satsynth.codes import Codes
 from satsynth.diffusion import ddpm, previews, training, upscaler
 from satsynth.diffusion.sampling import sample_shard
-from satsynth.diffusion.stacks import Stacks, choose_codes, decode, encode, enlarge, turn
+from satsynth.diffusion.stacks import Stacks, choose_codes, decode, encode, enlarge
 from satsynth.pairs import IGNORE, Store, bounds, open_view
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
@@ -44,18 +44,6 @@ def stage(world, name: str, **sampler: object) -> dict:
         "card": cards[name],
         "sampler": {**SAMPLER, "condition_level": level, **sampler},
     }
-
-
-def test_all_eight_symmetries_move_image_and_mask_together():
-    mask = torch.arange(16, dtype=torch.uint8).view(1, 4, 4).expand(8, 4, 4)
-    image = mask[..., None].expand(8, 4, 4, 3)
-    numbers = torch.arange(8)
-    turned = turn(mask, numbers)
-    assert torch.equal(turn(image, numbers)[..., 1], turned)
-    assert len({tuple(item.flatten().tolist()) for item in turned}) == 8
-    assert torch.equal(turned[0], mask[0])
-    assert torch.equal(turned[1], mask[0].T)
-    assert torch.equal(turned[3], torch.rot90(mask[0], -1))
 
 
 def test_batches_are_shuffled_epochs_with_one_symmetry_for_all_sizes(tmp_path):

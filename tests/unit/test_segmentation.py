@@ -11,7 +11,7 @@ from satsynth.pairs import IGNORE, open_view
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
 from satsynth.segmentation import batches, encoders
-from satsynth.segmentation.batches import Mixture, _gather_turned, turn
+from satsynth.segmentation.batches import Mixture, _gather_turned, rearrange
 from satsynth.segmentation.losses import cross_entropy
 from satsynth.segmentation.segmenter import build, pad
 from satsynth.segmentation.training import start
@@ -86,7 +86,7 @@ def test_a_batch_is_what_its_rows_are_under_their_turns(real, synthetic):
     for number in range(8):
         rows = np.array([3, 20, 7, 0])
         turned = _gather_turned(view, rows, np.full(4, number))
-        wanted = turn(*(torch.from_numpy(array) for array in view.gather(rows)), mixture._turns[[number] * 4])
+        wanted = rearrange(*(torch.from_numpy(array) for array in view.gather(rows)), mixture._turns[[number] * 4])
         assert all(torch.equal(one, other) for one, other in zip(turned, wanted))
     seen = {tuple(array.flatten().tolist()) for array in mixture._turns}
     assert len(seen) == 8
@@ -103,7 +103,7 @@ def test_the_eight_turns_are_the_group_and_move_masks_alike(real):
     mask = image[..., 0]
     seen = set()
     for number in range(8):
-        turned, moved = turn(image, mask, mixture._turns[number][None])
+        turned, moved = rearrange(image, mask, mixture._turns[number][None])
         base = image[0].flip(1) if number >= 4 else image[0]
         assert torch.equal(turned[0], torch.rot90(base, number % 4, (0, 1)))
         assert torch.equal(turned[0, ..., 0], moved[0])
