@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -118,6 +118,13 @@ def train(
     files.write_text(history, text.getvalue())
     files.write_json(card, facts)
     return facts
+
+
+def by_origin(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Folders of stores, in their order: of real pairs, which lie under .../real/SPLIT, and of synthetic ones, which is everything else."""
+    folders = list(folders)
+    real = [folder for folder in folders if folder.parent.name == "real"]
+    return real, [folder for folder in folders if folder.parent.name != "real"]
 
 
 def start(cfg: dict, classes: int, precision: str, seed: int) -> tuple[Segmenter, str]:

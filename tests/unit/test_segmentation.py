@@ -1,5 +1,7 @@
 """Segmentation: fair pairs of runs, exact mixing, resuming, encoders, networks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from satsynth.segmentation import batches, encoders
 from satsynth.segmentation.batches import Mixture, _gather_turned, rearrange
 from satsynth.segmentation.losses import cross_entropy
 from satsynth.segmentation.segmenter import build, pad
-from satsynth.segmentation.training import start
+from satsynth.segmentation.training import by_origin, start
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,13 @@ def test_the_eight_turns_are_the_group_and_move_masks_alike(real):
         assert torch.equal(turned[0, ..., 0], moved[0])
         seen.add(tuple(moved.flatten().tolist()))
     assert len(seen) == 8
+
+
+def test_stores_are_parted_by_where_they_lie():
+    town = Path("results/town/64px")
+    made = [town / "cascade/shard-0000", town / "real_like/shard-0000"]
+    assert by_origin([made[0], town / "real/train", made[1]]) == ([town / "real/train"], made)
+    assert by_origin(card.parent for card in [town / "real/fit/card.json"]) == ([town / "real/fit"], [])
 
 
 def test_bad_training_sets_are_named(tmp_path, real, synthetic):
