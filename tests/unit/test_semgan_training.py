@@ -1,5 +1,6 @@
 """Training and sampling of a tiny SemGAN."""
 
+import generator_fixtures
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from satsynth.codes import Codes
 from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import Stacks, decode
-from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
+from satsynth.pairs import Store, open_view
 from satsynth.plan.closure import digests
 from satsynth.randomness import torch_stream
 from satsynth.runtime import files
@@ -24,28 +25,12 @@ from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
 CLASSES = 3
 
 
-def write_store(folder, count: int = 8, size: int = SIZE, ignored: bool = False):
-    """Flat blocks whose label is read off the colour; with `ignored`, a column of every pair and all of pair 0 have no label."""
-    numbers = np.random.default_rng(0)
-    with StoreWriter(folder, size=size, classes=CLASSES) as writer:
-        for number in range(count):
-            mask = numbers.integers(0, CLASSES, (4, 4)).astype(np.uint8).repeat(size // 4, 0).repeat(size // 4, 1)
-            image = np.stack([mask * 100, 255 - mask * 100, np.full_like(mask, 128)], -1)
-            if ignored:
-                mask = mask.copy()
-                mask[:, : 1 if number else size] = IGNORE
-            writer.append(image, mask)
-    return folder
-
-
-def paths(folder) -> dict:
-    names = {"weights": "weights.safetensors", "card": "card.json", "history": "history.csv", "previews": "previews.png", "work": "work"}
-    return {key: folder / name for key, name in names.items()}
+def write_store(folder, **options: object):
+    return generator_fixtures.write_store(folder, **{"size": SIZE, "count": 8, "classes": CLASSES, **options})
 
 
 def train(store, folder, wall_seconds=None, **changes: object) -> dict:
-    semgan.train({SIZE: store}, config(**changes), **paths(folder), device="cpu", wall_seconds=wall_seconds)
-    return files.read_json(folder / "card.json")
+    return generator_fixtures.train(semgan, {SIZE: store}, config(**changes), folder, wall_seconds)
 
 
 @pytest.fixture(scope="module")
