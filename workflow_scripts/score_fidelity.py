@@ -5,8 +5,8 @@ from satsynth.runtime.job import Task, perform
 
 def work(task: Task) -> None:
     """Call the measures; the reference comes first."""
-    from satsynth.metrics.fidelity import score
     from satsynth.runtime.files import write_json
+    from satsynth.segmentation.fidelity import score
 
     features, stores = ([card.parent for card in task.input[name]] for name in ("features", "stores"))
     reference, *measured = zip(features, stores, strict=True)

@@ -4,12 +4,11 @@ from satsynth.runtime.job import Task, perform
 
 
 def work(task: Task) -> None:
-    """Call the encoder's training; real stores lie under .../real/SPLIT, everything else is synthetic."""
+    """Call the encoder's training."""
     from satsynth.segmentation.semgan_training import train_encoder
+    from satsynth.segmentation.training import by_origin
 
-    folders = [card.parent for card in task.input["cards"]]
-    real = [folder for folder in folders if folder.parent.name == "real"]
-    synthetic = [folder for folder in folders if folder.parent.name != "real"]
+    real, synthetic = by_origin(card.parent for card in task.input["cards"])
     generator, evaluator = zip(task.input["part_weights"], task.input["part_cards"], strict=True)
     given = {"generator": generator, "evaluator": evaluator, "work": task.work, "device": task.device, "wall_seconds": task.wall_seconds}
     train_encoder(real, synthetic, task.cfg, int(task.wildcards["seed"]), **task.output, **given)

@@ -5,7 +5,7 @@ from satsynth.runtime.job import Task, perform
 
 def work(task: Task) -> None:
     """Call the module that the generator's kind names."""
-    from satsynth.diffusion import kinds
+    from satsynth import kinds
     from satsynth.runtime.files import read_json
 
     generator = kinds.module(task.cfg["kind"])

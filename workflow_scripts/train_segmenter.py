@@ -4,12 +4,10 @@ from satsynth.runtime.job import Task, perform
 
 
 def work(task: Task) -> None:
-    """Call the segmenter's training; real stores lie under .../real/SPLIT, everything else is synthetic."""
-    from satsynth.segmentation.training import train
+    """Call the segmenter's training."""
+    from satsynth.segmentation.training import by_origin, train
 
-    folders = [card.parent for card in task.input["cards"]]
-    real = [folder for folder in folders if folder.parent.name == "real"]
-    synthetic = [folder for folder in folders if folder.parent.name != "real"]
+    real, synthetic = by_origin(card.parent for card in task.input["cards"])
     seed = int(task.wildcards["seed"])
     train(real, synthetic, task.cfg, seed, **task.output, work=task.work, device=task.device, wall_seconds=task.wall_seconds)
 

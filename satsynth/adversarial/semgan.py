@@ -8,13 +8,13 @@ import torch
 from satsynth.adversarial.generator import SOFTMAX_TEMPERATURE, Generator, check_size, measure_mean_latent
 from satsynth.adversarial.training import COLUMNS, Game, build_generator
 from satsynth.codes import Codes
+from satsynth.diffusion.outputs import Outputs, check, open_stores, write_outputs
 from satsynth.diffusion.previews import Previews
 from satsynth.diffusion.stacks import Stacks
-from satsynth.diffusion.training import Outputs, open_stores, write_outputs
-from satsynth.diffusion.weights import check, load_into
 from satsynth.fitting import Recipe, choose_precision, drive
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError
+from satsynth.weights import load_into
 
 log = logging.getLogger(__name__)
 KIND = "semgan"

@@ -47,11 +47,6 @@ def windows(height: int, width: int, size: int, stride: int, remainder: str) -> 
     return list(itertools.product(starts(height, size, stride, remainder), starts(width, size, stride, remainder)))
 
 
-def patch_count(height: int, width: int, size: int, stride: int, remainder: str) -> int:
-    """How many windows a scene of this size has: 16 for 1024 x 1024 at 256 (LoveDA: 2522 x 16 = 40,352 for training)."""
-    return len(starts(height, size, stride, remainder)) * len(starts(width, size, stride, remainder))
-
-
 def area_mean(image: np.ndarray, factor: int) -> np.ndarray:
     """(H,W,3) uint8 to (H/factor,W/factor,3): the exact mean of factor x factor pixels, halves rounded up."""
     total = sum(image[i::factor, j::factor].astype(np.uint32) for i in range(factor) for j in range(factor))

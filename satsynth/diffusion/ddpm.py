@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 
 from satsynth.diffusion.denoiser import Denoiser
+from satsynth.diffusion.outputs import Outputs
 from satsynth.diffusion.samplers import Watch, sample
 from satsynth.diffusion.samplers import nfe as nfe
-from satsynth.diffusion.training import Outputs, load_denoiser, starting_noise, train_generator
+from satsynth.diffusion.training import load_denoiser, starting_noise, train_generator
 
 KIND = "ddpm"
 
@@ -31,7 +32,7 @@ def train(
         cfg: the generator's config: kind, size, codes, flips, seed, precision, compile, condition_noise (null), `network`,
             `prediction`, `schedule`, `edm`, `min_snr` (see `satsynth.diffusion.denoiser`), `training` (see
             `satsynth.fitting.Recipe` and `build_optimizer`; `ema`: decay, warmup), `previews` (count, sampler).
-        weights, card, history, previews, work: see `satsynth.diffusion.training.Outputs`.
+        weights, card, history, previews, work: see `satsynth.diffusion.outputs.Outputs`.
         device: "cpu" or "cuda".
         wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent; None for no limit.
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from satsynth import kinds
 from satsynth.codes import Codes
-from satsynth.diffusion import kinds
+from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.samplers import Watch, sigma_grid
 from satsynth.diffusion.stacks import decode
-from satsynth.diffusion.training import card_codes
 from satsynth.randomness import torch_stream
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError

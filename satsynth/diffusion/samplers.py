@@ -98,7 +98,6 @@ def sample(
     condition: torch.Tensor | None = None,
     condition_level: torch.Tensor | None = None,
     clip: bool = True,
-    on_step: Callable[[int, int], None] | None = None,
     watch: Watch | None = None,
 ) -> torch.Tensor:
     """Draw samples. Nothing but `noise_start` and `generator` is random; a module is put in evaluation mode for the time being.
@@ -116,7 +115,6 @@ def sample(
         condition: (N,.,H,W), given to the network at every step.
         condition_level: (N,), likewise.
         clip: whether the result is clipped to [-1, 1].
-        on_step: called as on_step(done, total) after every step, to report progress; the device may still be at work.
         watch: called as watch(step, sigma, x, x0) with what the network was given at the beginning of every step, x (N,C,H,W) at level
             sigma, and its estimate x0 as it is used; at last as watch(steps, 0.0, result, result). It must change neither tensor, and
             changes no sample. Where sigma is inf, x is the noise alone.
@@ -161,8 +159,6 @@ def sample(
                 x = _keep(x, x0, kept, sigma)
                 if spread:
                     x = x.add_(_draw(x, generator), alpha=spread)
-            if on_step is not None:
-                on_step(step + 1, len(sigmas) - 1)
     finally:
         if training:
             denoiser.train()

@@ -4,16 +4,15 @@ Pair i is a function of (weights, sampler, seed, block, i) alone. Work goes in f
 its own; a shard that cuts a block samples the whole block and keeps its rows.
 """
 
-import contextlib
 import logging
 from pathlib import Path
 
 import torch
 
+from satsynth import kinds
 from satsynth.codes import Codes
-from satsynth.diffusion import kinds
+from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.stacks import decode
-from satsynth.diffusion.training import card_codes
 from satsynth.pairs import StoreWriter
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError
@@ -31,8 +30,7 @@ def sample_shard(
     first: int,
     last: int,
     device: str,
-    lows: Path | None = None,
-    classes: int | None = None,
+    classes: int,
 ) -> None:
     """Sample pairs `first` to `last - 1` and write them as a store.
 
@@ -47,15 +45,14 @@ def sample_shard(
         first: absolute index of the first pair.
         last: one past the last.
         device: "cpu" or "cuda".
-        lows: where the pairs of the stage before the last go as a second store with the same rows, or None.
-        classes: K of the label space that the pairs are made for; None leaves it unchecked.
+        classes: K of the label space that the pairs are made for.
 
     Raises:
         WeightsError: weights that do not fit their card.
         ConfigError: stages that do not follow each other or know another number of classes, an empty range, or a sampler that cannot
             be used.
     """
-    _check(stages, block, first, last, lows, classes)
+    _check(stages, block, first, last, classes)
     modules = [kinds.module(stage["card"]["kind"]) for stage in stages]
     denoisers = [module.load(stage["weights"], stage["card"], device) for module, stage in zip(modules, stages, strict=True)]
     source = {
@@ -66,16 +63,8 @@ def sample_shard(
         "block": block,
     }
     progress = Progress("sampling", last - first, "pairs")
-    with contextlib.ExitStack() as opened:
-        # The last stage's pairs are the result; those before it are written where asked.
-        written = {len(stages) - 1: (folder, source)}
-        if lows is not None:
-            depth = len(stages) - 1
-            written[depth - 1] = (lows, {name: value[:depth] if isinstance(value, list) else value for name, value in source.items()})
-        writers = {}
-        for number, (path, facts) in written.items():
-            card = stages[number]["card"]
-            writers[number] = opened.enter_context(StoreWriter(path, size=card["size"], classes=card["classes"], facts={"source": facts}))
+    card = stages[-1]["card"]
+    with StoreWriter(folder, size=card["size"], classes=classes, facts={"source": source}) as writer:
         for number in range(first // block, (last - 1) // block + 1):
             begin = number * block
             kept = slice(max(first - begin, 0), min(last - begin, block))
@@ -83,8 +72,7 @@ def sample_shard(
             for stage, (module, denoiser) in enumerate(zip(modules, denoisers, strict=True)):
                 generator = torch_stream(seed, "sample", stage, number, device=device)
                 stack = module.draw(denoiser, stages[stage]["sampler"], block, generator, stack)
-                if stage in writers:
-                    _append(writers[stage], stack[kept], card_codes(stages[stage]["card"]), seed, begin + kept.start)
+            _append(writer, stack[kept], card_codes(card), seed, begin + kept.start)
             progress.update(min(begin + block, last) - first)
 
 
@@ -95,13 +83,11 @@ def _append(writer: StoreWriter, stack: torch.Tensor, codes: Codes, seed: int, i
         writer.append(image, mask, seed=seed, index=index + row, **facts)
 
 
-def _check(stages: list[dict], block: int, first: int, last: int, lows: Path | None, classes: int | None) -> None:
+def _check(stages: list[dict], block: int, first: int, last: int, classes: int) -> None:
     if not 0 <= first < last:
         raise ConfigError("shards", f"pairs {first} to {last - 1} are no range.", "Use fewer shards than pairs.")
     if block < 1:
         raise ConfigError("block", f"{block} pairs cannot be sampled together.", "Give 1 or more.")
-    if lows is not None and len(stages) < 2:
-        raise ConfigError("lows", "a single generator has no low-resolution stage.", "Use a cascade, or leave it out.")
     below = None
     for stage in stages:
         card = stage["card"]
@@ -112,7 +98,7 @@ def _check(stages: list[dict], block: int, first: int, last: int, lows: Path | N
             raise ConfigError("sources", cause, "Let `generator` be unconditional, and `then` start from its size.")
         if below and (card["classes"], card["codes"]) != (below["classes"], below["codes"]):
             raise ConfigError("sources", "the stages of the cascade use different label codes.", "Train both on one dataset and code.")
-        if classes is not None and card["classes"] != classes:
+        if card["classes"] != classes:
             cause = f"a generator of {card['classes']} classes was trained on another label space than this one of {classes}."
             raise ConfigError("sources", cause, "Sample it for the dataset that it learnt, or train it again.")
         below = card

@@ -45,11 +45,6 @@ class Schedule:
         return np.cumprod(self.alphas)
 
     @cached_property
-    def alpha_bars_before(self) -> np.ndarray:
-        """alpha_bar at t - 1, and 1 at t = 0."""
-        return np.append(1.0, self.alpha_bars[:-1])
-
-    @cached_property
     def sigmas(self) -> np.ndarray:
         """Noise levels of `x0 + sigma eps` that match t: sqrt((1 - alpha_bar) / alpha_bar), increasing; the last is inf at zero SNR."""
         with np.errstate(divide="ignore"):
@@ -59,37 +54,6 @@ class Schedule:
     def snr(self) -> np.ndarray:
         """alpha_bar / (1 - alpha_bar)."""
         return self.alpha_bars / (1 - self.alpha_bars)
-
-    @cached_property
-    def half_log_snr(self) -> np.ndarray:
-        """lambda of the DPM-Solver papers, log sqrt(alpha_bar) - log sqrt(1 - alpha_bar), natural logarithm; -inf where sigma is inf."""
-        return -np.log(self.sigmas)
-
-    @cached_property
-    def posterior_x0(self) -> np.ndarray:
-        """c1: the weight of x0 in the mean of q(x_{t-1} | x_t, x0) (Ho et al. 2020, eq. 7); 1 at t = 0."""
-        return self.betas * np.sqrt(self.alpha_bars_before) / (1 - self.alpha_bars)
-
-    @cached_property
-    def posterior_xt(self) -> np.ndarray:
-        """c2: the weight of x_t in that mean; 0 at t = 0."""
-        return (1 - self.alpha_bars_before) * np.sqrt(self.alphas) / (1 - self.alpha_bars)
-
-    @cached_property
-    def variance_small(self) -> np.ndarray:
-        """The posterior's own variance, "fixed small" (Ho et al. 2020, section 3.2); 0 at t = 0."""
-        return self.betas * (1 - self.alpha_bars_before) / (1 - self.alpha_bars)
-
-    @cached_property
-    def log_variance_small(self) -> np.ndarray:
-        """Its natural logarithm, entry 1 copied into entry 0, where the variance is 0."""
-        floor = self.variance_small[min(1, self.steps - 1)]
-        return np.log(np.append(floor, self.variance_small[1:]))
-
-    @cached_property
-    def variance_large(self) -> np.ndarray:
-        """beta, "fixed large", with entry 0 replaced by the small variance of t = 1."""
-        return np.append(self.variance_small[min(1, self.steps - 1)], self.betas[1:])
 
     def time_of(self, sigma: float) -> float:
         """The (fractional) t whose noise level is `sigma`, linear in log sigma between indices, clamped to 0..T-1.

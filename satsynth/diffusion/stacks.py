@@ -19,11 +19,10 @@ from satsynth.codes import Codes, fill_ignore, has_free_word
 from satsynth.pairs import IGNORE, View
 from satsynth.randomness import numpy_stream
 from satsynth.runtime.errors import ConfigError, StoreError
+from satsynth.symmetries import SETS, turn
 
 log = logging.getLogger(__name__)
 COLOURS = 3
-# Bits of the symmetry number: 1 transposes, 2 mirrors left-right, 4 mirrors top-bottom; 0..7 are the group D4.
-SYMMETRIES = {"none": (0,), "h": (0, 2), "d4": tuple(range(8))}
 CHUNK = 256
 
 
@@ -62,21 +61,6 @@ def enlarge(stacks: torch.Tensor, size: int) -> torch.Tensor:
     return torch.cat([colours, functional.interpolate(stacks[:, COLOURS:], size=(size, size), mode="nearest")], 1)
 
 
-def turn(arrays: torch.Tensor, symmetries: torch.Tensor) -> torch.Tensor:
-    """Apply one symmetry of the square to every item.
-
-    Args:
-        arrays: (N,H,H) or (N,H,H,channels).
-        symmetries: (N,) int in 0..7 (see `SYMMETRIES`); flips and transposition come to all rotations as well.
-    """
-    shape = (-1,) + (1,) * (arrays.dim() - 1)
-    for bit, moved in ((1, lambda a: a.transpose(1, 2)), (2, lambda a: a.flip(2)), (4, lambda a: a.flip(1))):
-        chosen = (symmetries & bit).bool()
-        if chosen.any():
-            arrays = torch.where(chosen.view(shape), moved(arrays), arrays)
-    return arrays
-
-
 class Stacks:
     """Training data of a generator: one view, or several of different sizes whose rows belong together.
 
@@ -92,13 +76,13 @@ class Stacks:
     """
 
     def __init__(self, views: Sequence[View], codes: Codes, flips: str, device: str | torch.device):
-        if flips not in SYMMETRIES:
-            raise ConfigError("flips", f"'{flips}' is no set of symmetries.", f"Use one of {', '.join(SYMMETRIES)}.")
+        if flips not in SETS:
+            raise ConfigError("flips", f"'{flips}' is no set of symmetries.", f"Use one of {', '.join(SETS)}.")
         if len({len(view) for view in views}) != 1:
             counts = ", ".join(f"{len(view)} pairs of {view.size} px" for view in views)
             raise StoreError(views[0].stores[0].folder, f"the sizes of one dataset differ in rows ({counts}).", "Tile the dataset again.")
         self.views, self.codes, self.device = tuple(views), codes, torch.device(device)
-        self.symmetries = np.array(SYMMETRIES[flips])
+        self.symmetries = np.array(SETS[flips])
         self._filled = (
             codes.channels > 0 and not codes.ignore_word and any(store.card["ignore_pixels"] for view in views for store in view.stores)
         )
@@ -156,8 +140,8 @@ class Stacks:
         epochs, offsets = places // len(self), places % len(self)
         positions = np.concatenate([self._order(seed, int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
         drawn = numpy_stream(seed, "symmetry", seen).choice(self.symmetries, count)
-        symmetries = torch.from_numpy(drawn).to(self.device)
-        return [encode(turn(images, symmetries), turn(masks, symmetries), self.codes) for images, masks in self.pairs(positions)]
+        numbers = torch.from_numpy(drawn).to(self.device)
+        return [encode(turn(images, numbers), turn(masks, numbers), self.codes) for images, masks in self.pairs(positions)]
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -1,24 +1,21 @@
-"""What every kind of generator shares: training, and weights with their card."""
+"""What every kind of diffusion model shares: training, and loading what was trained."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from satsynth.codes import Codes
 from satsynth.diffusion.denoiser import Denoiser, build_denoiser
 from satsynth.diffusion.ema import Ema
+from satsynth.diffusion.outputs import Outputs, card_codes, check, open_stores, write_outputs
 from satsynth.diffusion.previews import Drawer, Previews
 from satsynth.diffusion.stacks import COLOURS, Stacks, choose_codes
-from satsynth.diffusion.weights import FORMAT, check, load_into, write
 from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
-from satsynth.pairs import View, open_view
 from satsynth.randomness import derive, torch_stream
-from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
+from satsynth.weights import load_into
 
 log = logging.getLogger(__name__)
 
@@ -27,25 +24,6 @@ NETWORK_KEYS = ("prediction", "schedule", "edm", "min_snr", "network", "conditio
 
 # (clean low-resolution stacks, if any, the denoiser, a generator) -> (condition, its level), both for the network.
 Conditioner = Callable[[list[torch.Tensor], Denoiser, torch.Generator], tuple[torch.Tensor | None, torch.Tensor | None]]
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where a training writes.
-
-    Args:
-        weights: averaged parameters, safetensors, float32.
-        card: what `load_denoiser` and a reader need to know, JSON.
-        history: CSV, see `satsynth.fitting.HISTORY`.
-        previews: PNG, uncurated samples at a quarter, half, three quarters and all of the steps.
-        work: folder of the checkpoint and the previews so far.
-    """
-
-    weights: Path
-    card: Path
-    history: Path
-    previews: Path
-    work: Path
 
 
 def memory_format(precision: str, device: str | torch.device) -> torch.memory_format:
@@ -151,56 +129,6 @@ def train_generator(
     write_outputs(outputs, cfg, stacks, ema.averages(), table, shown, own)
 
 
-def open_stores(stores: list[Path], sizes: list[int]) -> list[View]:
-    """Views of stores that must be of these sides.
-
-    Raises:
-        ConfigError: a store is of another side.
-        StoreError: a store cannot be used.
-    """
-    views = [open_view([store]) for store in stores]
-    for view, size in zip(views, sizes, strict=True):
-        if view.size != size:
-            cause = f"the store {view.stores[0].folder} holds {view.size} px, not {size}."
-            raise ConfigError("size", cause, "Name the store of that size.")
-    return views
-
-
-def write_outputs(
-    outputs: Outputs,
-    cfg: dict,
-    stacks: Stacks,
-    tensors: dict[str, torch.Tensor],
-    history: pd.DataFrame,
-    shown: Previews,
-    own: dict,
-) -> None:
-    """Write what a training of any kind ends with: sheet, history, weights and, last, the card: the common facts and the kind's `own`."""
-    margin, invalid = shown.write(outputs.previews)
-    files.write_text(outputs.history, history.to_csv(index=False, lineterminator="\n"))
-    codes, views, recipe = stacks.codes, stacks.views, Recipe.of(cfg["training"])
-    card = {
-        **own,
-        "format": FORMAT,
-        "kind": cfg["kind"],
-        "size": cfg["size"],
-        "low": cfg.get("low"),
-        "codes": codes.kind,
-        "classes": codes.classes,
-        "ignore_word": codes.ignore_word,
-        "steps": recipe.steps,
-        "images_seen": recipe.steps * recipe.batch,
-        "pairs": len(stacks),
-        "pairs_left_out": len(views[0]) - len(stacks),
-        "seed": cfg["seed"],
-        "data": {str(view.size): files.sha256(view.stores[0].folder / "card.json") for view in views},
-        "margin": margin,
-        "invalid": invalid,
-        "weights_sha256": write(outputs.weights, tensors),
-    }
-    files.write_json(outputs.card, card)
-
-
 def load_denoiser(weights: Path, card: dict, device: str | torch.device, *, kind: str, conditional: bool) -> Denoiser:
     """Read what `train_generator` wrote: averaged weights in evaluation mode, without gradients.
 
@@ -217,11 +145,6 @@ def starting_noise(denoiser: Denoiser, count: int, generator: torch.Generator) -
     config = denoiser.network.config
     noise = torch.randn((count, config.out_channels, config.size, config.size), generator=generator, device=generator.device)
     return noise.contiguous(memory_format=memory_format(denoiser.precision, generator.device))
-
-
-def card_codes(card: dict) -> Codes:
-    """The label code of a trained generator."""
-    return Codes(card["codes"], card["classes"], card["ignore_word"])
 
 
 def _compile(denoiser: Denoiser, try_out: Callable[[], torch.Tensor]) -> None:

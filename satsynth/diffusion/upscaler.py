@@ -5,10 +5,11 @@ from pathlib import Path
 import torch
 
 from satsynth.diffusion.denoiser import Denoiser
+from satsynth.diffusion.outputs import Outputs
 from satsynth.diffusion.samplers import nfe as nfe
 from satsynth.diffusion.samplers import sample
 from satsynth.diffusion.stacks import enlarge
-from satsynth.diffusion.training import Outputs, load_denoiser, starting_noise, train_generator
+from satsynth.diffusion.training import load_denoiser, starting_noise, train_generator
 from satsynth.runtime.errors import ConfigError
 
 KIND = "upscaler"
@@ -33,7 +34,7 @@ def train(
         cfg: as for `satsynth.diffusion.ddpm.train`, with `low`, and `condition_noise`: null, or `max`, the largest noise level of
             the condition in training as a share of the schedule's steps (S / T of conditioning augmentation, Ho et al. 2022,
             section 4.1; the paper uses none).
-        weights, card, history, previews, work: see `satsynth.diffusion.training.Outputs`.
+        weights, card, history, previews, work: see `satsynth.diffusion.outputs.Outputs`.
         device: "cpu" or "cuda".
         wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent; None for no limit.
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 
-from satsynth.diffusion import kinds
+from satsynth import kinds
 from satsynth.plan.closure import declares, module_of, registered
 from satsynth.runtime.errors import ConfigError
 

@@ -50,8 +50,8 @@ def tabulate(rows: Sequence[Mapping], cfg: Mapping, runs: Sequence[Run] = (), re
 
     Args:
         rows: dicts of dataset, source ("real" for the validation patches), method, format, fidelity (JSON of
-            `satsynth.metrics.fidelity.score`), neighbours (CSV files of `satsynth.segmentation.memorisation.find`) and stores (the cards
-            of its stores); and changes (JSON of `satsynth.metrics.label_changes.compare` with the baseline), or None.
+            `satsynth.segmentation.fidelity.score`), neighbours (CSV files of `satsynth.segmentation.memorisation.find`) and stores (the
+            cards of its stores); and changes (JSON of `satsynth.segmentation.label_changes.compare` with the baseline), or None.
         cfg: title, size, null_quantile, neighbours, coverage_neighbours, evaluator (its name), baseline (a source, or None).
         runs: of one segmenter, on D and on the pairs of each source alone; none where the table has no such column.
         real: the real data behind these.

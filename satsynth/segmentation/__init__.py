@@ -1,1 +1,1 @@
-"""Segmentation networks trained on real, synthetic and joined pairs, and their scores."""
+"""Segmentation networks trained on real, synthetic and joined pairs, their scores, and measures of synthetic pairs."""

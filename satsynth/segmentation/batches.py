@@ -9,14 +9,15 @@ import torch
 from satsynth.pairs import View
 from satsynth.randomness import numpy_stream
 from satsynth.runtime.errors import ConfigError, StoreError
+from satsynth.symmetries import strides, turned
 
 log = logging.getLogger(__name__)
 # What is left over serves the network, its activations and its optimiser.
 SHARE_OF_FREE_MEMORY = 0.5
 BLOCK = 1024  # pairs
-# The group D4: whether rows and columns change places, and the steps at which both are then read. Number n is a flip of the columns where n
-# is 4 or more, and then n mod 4 quarter turns against the clock.
-TURNS = ((False, 1, 1), (True, -1, 1), (False, -1, -1), (True, 1, -1), (False, 1, -1), (True, 1, 1), (False, -1, 1), (True, -1, -1))
+# The symmetry of each number that is drawn; trained networks depend on the order. Number n is a flip of the columns where n is 4 or more,
+# and then n mod 4 quarter turns against the clock.
+TURNS = (0, 5, 6, 3, 2, 1, 4, 7)
 
 
 class Mixture:
@@ -93,7 +94,7 @@ class Mixture:
             images, masks = (array[index] for array in self._resident)
         else:
             images, masks = (torch.from_numpy(array).to(self.device) for array in self.view.gather(rows))
-        return turn(images, masks, self._turns[torch.from_numpy(turns).to(self.device)])
+        return rearrange(images, masks, self._turns[torch.from_numpy(turns).to(self.device)])
 
 
 def _move(view: View, device: torch.device) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -126,27 +127,22 @@ def _check_labelled(view: View) -> None:
 def _turns(size: int) -> torch.Tensor:
     """(8, size²) int64: where each pixel comes from under each of `TURNS`."""
     grid = np.arange(size * size).reshape(size, size)
-    return torch.from_numpy(np.stack([_turned(grid, number).ravel() for number in range(len(TURNS))]))
-
-
-def _turned(array: np.ndarray, number: int) -> np.ndarray:
-    """A view of (H,W) under a turn."""
-    transposed, down, right = TURNS[number]
-    return (array.T if transposed else array)[::down, ::right]
+    return torch.from_numpy(np.stack([turned(grid, number).ravel() for number in TURNS]))
 
 
 def _gather_turned(view: View, rows: np.ndarray, turns: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pairs in these rows, each under its turn: what `turn` gives, several times as fast on a CPU."""
+    """The pairs in these rows, each under its turn: what `rearrange` gives, several times as fast on a CPU."""
     images = np.empty((len(rows), view.size, view.size, 3), np.uint8)
     masks = np.empty((len(rows), view.size, view.size), np.uint8)
     flippable = torch.from_numpy(images)
-    for place, (row, number) in enumerate(zip(rows.tolist(), turns.tolist())):
+    for place, (row, drawn) in enumerate(zip(rows.tolist(), turns.tolist())):
         image, mask = view.pair(row)
-        masks[place] = _turned(mask, number)
-        transposed, down, right = TURNS[number]
+        number = TURNS[drawn]
+        masks[place] = turned(mask, number)
+        transposed, down, right = strides(number)
         if transposed:  # numpy moves single bytes fast and pixels of three bytes slowly
             for channel in range(3):
-                images[place, :, :, channel] = _turned(image[:, :, channel], number)
+                images[place, :, :, channel] = turned(image[:, :, channel], number)
             continue
         images[place] = image[::down]
         if right == -1:  # along a row torch reverses bytes faster than numpy reverses pixels
@@ -154,7 +150,7 @@ def _gather_turned(view: View, rows: np.ndarray, turns: np.ndarray) -> tuple[tor
     return flippable, torch.from_numpy(masks)
 
 
-def turn(images: torch.Tensor, masks: torch.Tensor, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def rearrange(images: torch.Tensor, masks: torch.Tensor, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Move the pixels of images (B,H,W,3) and masks (B,H,W) alike; `sources` (B,H·W) names the pixel that each one takes."""
     pixels = images.flatten(1, 2).gather(1, sources[:, :, None].expand(-1, -1, 3))
     return pixels.view_as(images), masks.flatten(1).gather(1, sources).view_as(masks)

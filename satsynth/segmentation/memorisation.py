@@ -18,7 +18,6 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
-from satsynth.diffusion.stacks import SYMMETRIES, turn
 from satsynth.metrics.neighbours import BLOCK, Bank
 from satsynth.pairs import Store
 from satsynth.runtime import files
@@ -26,8 +25,9 @@ from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
 from satsynth.runtime.logs import Progress
 from satsynth.segmentation.features import BATCH, batches, encode, open_evaluator, pool
 from satsynth.segmentation.segmenter import Segmenter
+from satsynth.symmetries import SETS, turn
 
-TURNS = torch.tensor(SYMMETRIES["d4"])
+TURNS = torch.tensor(SETS["d4"])
 PIXELS = 32
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
-import safetensors
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
@@ -19,6 +17,7 @@ from satsynth import fitting
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, WeightsError
 from satsynth.segmentation.losses import cross_entropy
+from satsynth.weights import AGAIN, check, load_into
 
 # ImageNet statistics, for every network and for real and synthetic images alike.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -140,27 +139,17 @@ def _module(network: str) -> ModuleType:
         raise ConfigError("network", f"there is no network '{network}'.", "Name a module of satsynth/segmentation/networks.") from error
 
 
-def save(segmenter: Segmenter, weights: Path) -> str:
-    """Write the network's state (parameters and batch statistics) as safetensors, atomically; returns the file's SHA-256."""
-    state = {name: value.detach().cpu().contiguous() for name, value in segmenter.network.state_dict().items()}
-    with files.replacing(weights) as partial:
-        save_file(state, partial)
-    return files.sha256(weights)
-
-
 def load(weights: str | Path, card: str | Path, device: str | torch.device) -> tuple[Segmenter, dict]:
-    """A trained segmenter in evaluation mode on `device`, and its card.
+    """A trained segmenter in evaluation mode on `device`, without gradients, and its card.
 
     Raises:
         WeightsError: the files cannot be read, or weights and card do not belong together.
     """
-    again = "Delete the weights and their card and train again."
     try:
         facts = files.read_json(card)
         segmenter = build(facts["segmenter"], facts["classes"], facts["precision"])
-        if files.sha256(weights) != facts["weights_sha256"]:
-            raise WeightsError(weights, f"they are not the weights that {card} describes.", again)
-        segmenter.network.load_state_dict(load_file(weights))
-    except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
-        raise WeightsError(weights, f"the weights or their card {card} cannot be read ({error}).", again) from error
+        check(weights, facts)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(weights, f"their card {card} cannot be read ({error}).", AGAIN) from error
+    load_into(segmenter.network, weights)
     return segmenter.to(device).eval(), facts

@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -15,7 +15,8 @@ from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
 from satsynth.segmentation import encoders
 from satsynth.segmentation.batches import Mixture
-from satsynth.segmentation.segmenter import Segmenter, build, build_average, build_objective, save, structure
+from satsynth.segmentation.segmenter import Segmenter, build, build_average, build_objective, structure
+from satsynth.weights import write
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def train(
             "real": [files.sha256(Path(folder) / "card.json") for folder in real],
             "synthetic": [files.sha256(Path(folder) / "card.json") for folder in synthetic],
         },
-        "weights_sha256": save(segmenter, weights),
+        "weights_sha256": write(weights, segmenter.network.state_dict()),
         **(origins or {}),
     }
     text = io.StringIO()
@@ -117,6 +118,13 @@ def train(
     files.write_text(history, text.getvalue())
     files.write_json(card, facts)
     return facts
+
+
+def by_origin(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Folders of stores, in their order: of real pairs, which lie under .../real/SPLIT, and of synthetic ones, which is everything else."""
+    folders = list(folders)
+    real = [folder for folder in folders if folder.parent.name == "real"]
+    return real, [folder for folder in folders if folder.parent.name != "real"]
 
 
 def start(cfg: dict, classes: int, precision: str, seed: int) -> tuple[Segmenter, str]:

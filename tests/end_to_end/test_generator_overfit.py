@@ -59,7 +59,7 @@ def learnt(name, real, folder):
     files = {"weights": folder / "weights.safetensors", "card": folder / "card.json", "history": folder / "history.csv"}
     ddpm.train({SIZE: real.folder}, cfg, **files, previews=folder / "previews.png", work=folder / "work", device="cpu", wall_seconds=None)
     stages = [{"weights": files["weights"], "card": read_json(files["card"]), "sampler": SAMPLER}]
-    sample_shard(stages, folder=folder / "made", seed=0, block=SAMPLES, first=0, last=SAMPLES, device="cpu")
+    sample_shard(stages, folder=folder / "made", seed=0, block=SAMPLES, first=0, last=SAMPLES, device="cpu", classes=real.classes)
     return Store.open(folder / "made")
 
 

@@ -12,3 +12,13 @@ SAMPLER = {
     "variance": "fixed_small",
     "clip": True,
 }
+
+
+def posterior(schedule, t: int) -> tuple[float, float, float, float]:
+    """Of q(x_{t-1} | x_t, x0), t > 0: the weights of x0 and x_t in its mean, its variance, and beta, the other choice of one.
+
+    From the betas alone (Ho et al. 2020, eq. 6 and 7, section 3.2).
+    """
+    beta, before, now = schedule.betas[t], schedule.alpha_bars[t - 1], schedule.alpha_bars[t]
+    weights = beta * before**0.5 / (1 - now), (1 - beta) ** 0.5 * (1 - before) / (1 - now)
+    return *weights, beta * (1 - before) / (1 - now), beta

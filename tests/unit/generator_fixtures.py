@@ -83,6 +83,6 @@ def paths(folder) -> dict:
     return {key: folder / name for key, name in names.items()}
 
 
-def train(module, stores: dict, cfg: dict, folder) -> dict:
-    module.train(stores, cfg, **paths(folder), device="cpu", wall_seconds=None)
+def train(module, stores: dict, cfg: dict, folder, wall_seconds: float | None = None) -> dict:
+    module.train(stores, cfg, **paths(folder), device="cpu", wall_seconds=wall_seconds)
     return files.read_json(folder / "card.json")

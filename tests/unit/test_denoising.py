@@ -12,10 +12,11 @@ from reporting_fixtures import SPACE, write_classes, write_json
 
 from satsynth.diffusion import ddpm, upscaler
 from satsynth.diffusion.denoising import chosen_steps, trace_pairs
+from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.samplers import METHODS, sample, sigma_grid
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import decode
-from satsynth.diffusion.training import card_codes, starting_noise
+from satsynth.diffusion.training import starting_noise
 from satsynth.pairs import IGNORE, LabelSpace, Store
 from satsynth.randomness import torch_stream
 from satsynth.reporting import figures
@@ -82,7 +83,7 @@ def test_the_last_state_is_the_pair_of_the_sources_own_shard(generator, method, 
     sampler = {**sampler, "method": method, "steps": 4}
     images, masks, told = traced(weights, card, tmp_path, sampler=sampler)
     stages = [{"weights": weights, "card": card, "sampler": sampler}]
-    sample_shard(stages, folder=tmp_path / "made", seed=3, block=3, first=0, last=5, device="cpu")
+    sample_shard(stages, folder=tmp_path / "made", seed=3, block=3, first=0, last=5, device="cpu", classes=5)
     store = Store.open(tmp_path / "made")
     assert (images[:, -1] == store.images[:]).all() and (masks[:, -1] == store.masks[:]).all()
     assert told["steps"] == [0, 2, 4] and told["sigmas"][-1] == 0 and told["weights_sha256"] == card["weights_sha256"]
@@ -101,8 +102,7 @@ def test_the_first_stage_of_a_cascade_is_followed(tmp_path):
     for module, cfg in ((ddpm, config()), (upscaler, config("upscaler"))):
         cards[module.KIND] = train(module, stores, cfg, tmp_path / module.KIND)
     stages = [{"weights": tmp_path / kind / "weights.safetensors", "card": card, "sampler": SAMPLER} for kind, card in cards.items()]
-    folders = {"folder": tmp_path / "made", "lows": tmp_path / "lows"}
-    sample_shard(stages, **folders, seed=3, block=3, first=1, last=4, device="cpu")
+    sample_shard(stages[:1], folder=tmp_path / "lows", seed=3, block=3, first=1, last=4, device="cpu", classes=5)
     images, masks, _ = traced(stages[0]["weights"], cards["ddpm"], tmp_path, sampler=SAMPLER)
     lows = Store.open(tmp_path / "lows")
     assert (images[1:4, -1] == lows.images[:]).all() and (masks[1:4, -1] == lows.masks[:]).all()

@@ -151,11 +151,15 @@ def test_evaluation_refuses_what_does_not_belong_together(tmp_path, trained, rea
         score(trained, make_store(tmp_path / "four", classes=4))
     facts = files.read_json(trained / "card.json")
     files.write_json(tmp_path / "card.json", {**facts, "weights_sha256": "0" * 64})
-    with pytest.raises(WeightsError, match="not the weights that"):
+    with pytest.raises(WeightsError, match="not what its card says"):
         load(trained / "weights.safetensors", tmp_path / "card.json", "cpu")
     files.write_json(tmp_path / "card.json", {**facts, "segmenter": {"network": "fpn", "encoder": "resnet34"}})
-    with pytest.raises(WeightsError, match="cannot be read"):
+    with pytest.raises(WeightsError, match=r"tensors do not fit: .*the network has .* more"):
         load(trained / "weights.safetensors", tmp_path / "card.json", "cpu")
+    with pytest.raises(WeightsError, match="no such file"):
+        load(tmp_path / "none", trained / "card.json", "cpu")
+    with pytest.raises(WeightsError, match=r"their card .* cannot be read"):
+        load(trained / "weights.safetensors", tmp_path / "none.json", "cpu")
     (tmp_path / "weights.safetensors").write_bytes((trained / "weights.safetensors").read_bytes()[:1000])
     files.write_json(tmp_path / "card.json", {**facts, "weights_sha256": files.sha256(tmp_path / "weights.safetensors")})
     with pytest.raises(WeightsError, match="cannot be read"):

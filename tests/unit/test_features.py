@@ -11,7 +11,8 @@ from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
 from satsynth.segmentation.features import Features, choose_stage, describe, encode, pool
 from satsynth.segmentation.networks import unet
-from satsynth.segmentation.segmenter import Segmenter, load, pad, save
+from satsynth.segmentation.segmenter import Segmenter, load, pad
+from satsynth.weights import write
 
 ARRAYS = Features._fields
 
@@ -172,8 +173,8 @@ class OneMap(torch.nn.Module):
 def test_a_network_without_maps_is_refused(made, tmp_path, monkeypatch):
     monkeypatch.setattr(unet, "build", OneMap)
     segmenter = Segmenter(OneMap({}, CLASSES), 32, "float32")
-    card = {**files.read_json(made["evaluator"][1]), "weights_sha256": save(segmenter, tmp_path / "weights.safetensors")}
-    files.write_json(tmp_path / "card.json", card)
+    written = write(tmp_path / "weights.safetensors", segmenter.network.state_dict())
+    files.write_json(tmp_path / "card.json", {**files.read_json(made["evaluator"][1]), "weights_sha256": written})
     with pytest.raises(ConfigError, match="'unet' has no encoder that gives a map a stage"):
         describe_store(tmp_path / "out", tmp_path / "weights.safetensors", tmp_path / "card.json", made["store"])
 
@@ -182,7 +183,8 @@ def test_features_that_are_not_finite_leave_no_file(made, tmp_path):
     segmenter, facts = load(*made["evaluator"], "cpu")
     with torch.no_grad():
         segmenter.network.encoder.conv1.weight[0] = np.nan
-    files.write_json(tmp_path / "card.json", {**facts, "weights_sha256": save(segmenter, tmp_path / "weights.safetensors")})
+    written = write(tmp_path / "weights.safetensors", segmenter.network.state_dict())
+    files.write_json(tmp_path / "card.json", {**facts, "weights_sha256": written})
     with pytest.raises(WeightsError, match="NaN or Inf"):
         describe_store(tmp_path / "out", tmp_path / "weights.safetensors", tmp_path / "card.json", made["store"])
     assert not list((tmp_path / "out").glob("*"))

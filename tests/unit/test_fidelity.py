@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from reporting_fixtures import SPACE, write_demo, write_json, write_pairs
 
-from satsynth.metrics.fidelity import Measured, score
 from satsynth.metrics.frechet import Sample, frechet_distance
 from satsynth.metrics.label_statistics import describe as describe_labels
 from satsynth.metrics.label_statistics import jensen_shannon
@@ -16,6 +15,7 @@ from satsynth.reporting import markup
 from satsynth.reporting.fidelity import tabulate
 from satsynth.runtime import files
 from satsynth.runtime.errors import MeasureError, StoreError
+from satsynth.segmentation.fidelity import Measured, score
 
 WIDTH = 6
 CFG = {"pairs": 1000, "splits": 1, "subsets": 8, "subset_size": 20, "neighbours": 3, "coverage_neighbours": 5, "seed": 0}

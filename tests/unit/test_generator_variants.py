@@ -36,7 +36,7 @@ VARIANTS = {
 
 
 def made(stages, folder, **changes):
-    sample_shard(stages, **{"folder": folder, "seed": 0, "block": 3, "first": 0, "last": 3, "device": "cpu", **changes})
+    sample_shard(stages, **{"folder": folder, "seed": 0, "block": 3, "first": 0, "last": 3, "device": "cpu", "classes": 5, **changes})
     return Store.open(folder, verify=True)
 
 
@@ -110,8 +110,8 @@ def test_images_alone_are_stored_without_labels_margins_and_invalid_shares(image
 def test_images_alone_go_through_a_cascade_but_not_into_one_of_pairs(images_alone, tmp_path):
     root, cards = images_alone
     both = [stage(root / name, cards[name]) for name in ("g", "sr")]
-    store = made(both, tmp_path / "full", lows=tmp_path / "low")
-    assert store.size == 16 and (store.masks[:] == IGNORE).all() and len(Store.open(tmp_path / "low")) == 3
+    store = made(both, tmp_path / "full")
+    assert store.size == 16 and (store.masks[:] == IGNORE).all() and len(store) == 3
     with pytest.raises(ConfigError, match="different label codes"):
         made([stage(root / "pairs", cards["pairs"]), both[1]], tmp_path / "none")
 

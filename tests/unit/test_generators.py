@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from satsynth.codes import Codes
 from satsynth.diffusion import ddpm, previews, training, upscaler
+from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.sampling import sample_shard
-from satsynth.diffusion.stacks import Stacks, choose_codes, decode, encode, enlarge, turn
+from satsynth.diffusion.stacks import Stacks, choose_codes, decode, encode, enlarge
 from satsynth.pairs import IGNORE, Store, bounds, open_view
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
@@ -44,18 +45,6 @@ def stage(world, name: str, **sampler: object) -> dict:
         "card": cards[name],
         "sampler": {**SAMPLER, "condition_level": level, **sampler},
     }
-
-
-def test_all_eight_symmetries_move_image_and_mask_together():
-    mask = torch.arange(16, dtype=torch.uint8).view(1, 4, 4).expand(8, 4, 4)
-    image = mask[..., None].expand(8, 4, 4, 3)
-    numbers = torch.arange(8)
-    turned = turn(mask, numbers)
-    assert torch.equal(turn(image, numbers)[..., 1], turned)
-    assert len({tuple(item.flatten().tolist()) for item in turned}) == 8
-    assert torch.equal(turned[0], mask[0])
-    assert torch.equal(turned[1], mask[0].T)
-    assert torch.equal(turned[3], torch.rot90(mask[0], -1))
 
 
 def test_batches_are_shuffled_epochs_with_one_symmetry_for_all_sizes(tmp_path):
@@ -206,7 +195,7 @@ def test_a_few_pairs_are_learnt_by_heart(tmp_path):
     )
     card = train(ddpm, stores, cfg, tmp_path / "g")
     one = {"weights": tmp_path / "g/weights.safetensors", "card": card, "sampler": cfg["previews"]["sampler"]}
-    sample_shard([one], folder=tmp_path / "made", seed=0, block=8, first=0, last=8, device="cpu")
+    sample_shard([one], folder=tmp_path / "made", seed=0, block=8, first=0, last=8, device="cpu", classes=4)
     known, made = Store.open(stores[8]), Store.open(tmp_path / "made")
     agreement = [max((mask == other).mean() for other in known.masks) for mask in made.masks]
     assert np.mean(agreement) > 0.9
@@ -227,36 +216,43 @@ def test_bounds_tile_every_unit_and_do_not_move_when_units_are_added():
 def test_pair_i_is_the_same_in_every_split_into_shards(world, tmp_path):
     stages = [stage(world, "g"), stage(world, "sr", method="ancestral", variance="fixed_small")]
     whole = tmp_path / "whole"
-    sample_shard(stages, folder=whole, seed=5, block=4, first=0, last=10, device="cpu", lows=tmp_path / "low")
+    sample_shard(stages, folder=whole, seed=5, block=4, first=0, last=10, device="cpu", classes=5)
     for first, last in ((0, 3), (3, 7), (7, 10)):
-        sample_shard(stages, folder=tmp_path / "part", seed=5, block=4, first=first, last=last, device="cpu")
+        sample_shard(stages, folder=tmp_path / "part", seed=5, block=4, first=first, last=last, device="cpu", classes=5)
         part, all_pairs = Store.open(tmp_path / "part"), Store.open(whole)
         assert (part.images == all_pairs.images[first:last]).all() and (part.masks == all_pairs.masks[first:last]).all()
         assert part.index["index"].tolist() == list(range(first, last)) and part.index["seed"].unique().tolist() == [5]
         assert part.index["margin"].tolist() == all_pairs.index["margin"][first:last].tolist()
-    sample_shard(stages, folder=tmp_path / "other", seed=6, block=4, first=0, last=10, device="cpu")
+    sample_shard(stages, folder=tmp_path / "other", seed=6, block=4, first=0, last=10, device="cpu", classes=5)
     assert (Store.open(tmp_path / "other").images != Store.open(whole).images).any()
 
 
-def test_a_cascade_writes_both_stages_with_matching_rows(world, tmp_path):
-    both = [stage(world, "g"), stage(world, "sr")]
-    sample_shard(both, folder=tmp_path / "full", seed=2, block=4, first=2, last=8, device="cpu", lows=tmp_path / "low")
-    sample_shard(both[:1], folder=tmp_path / "alone", seed=2, block=4, first=2, last=8, device="cpu")
-    full, low, alone = (Store.open(tmp_path / name, verify=True) for name in ("full", "low", "alone"))
-    assert full.size == 16 and low.size == 8 and len(full) == len(low) == 6
-    assert (low.images == alone.images).all() and (low.masks == alone.masks).all()
-    assert full.index["index"].tolist() == low.index["index"].tolist() == list(range(2, 8))
+def test_a_cascade_starts_from_the_pairs_of_its_first_stage(world, tmp_path, monkeypatch):
+    both, seen, drawn = [stage(world, "g"), stage(world, "sr")], [], upscaler.draw
+
+    def draw(denoiser, sampler, count, generator, low):
+        seen.append(decode(low, card_codes(both[0]["card"]))[:2])
+        return drawn(denoiser, sampler, count, generator, low)
+
+    monkeypatch.setattr(upscaler, "draw", draw)
+    sample_shard(both, folder=tmp_path / "full", seed=2, block=4, first=2, last=8, device="cpu", classes=5)
+    sample_shard(both[:1], folder=tmp_path / "alone", seed=2, block=4, first=2, last=8, device="cpu", classes=5)
+    full, alone = (Store.open(tmp_path / name, verify=True) for name in ("full", "alone"))
+    images, masks = (np.concatenate(blocks)[2:8] for blocks in zip(*seen, strict=True))
+    assert (images == alone.images).all() and (masks == alone.masks).all()
+    assert full.size == 16 and alone.size == 8 and len(full) == len(alone) == 6
+    assert full.index["index"].tolist() == alone.index["index"].tolist() == list(range(2, 8))
     assert full.card["source"]["weights"] == [each["card"]["weights_sha256"] for each in both]
-    assert full.card["source"]["nfe"] == [4, 4] and low.card["source"] == alone.card["source"]
+    assert full.card["source"]["nfe"] == [4, 4] and alone.card["source"]["nfe"] == [4]
     assert full.index["invalid"].between(0, 1).all() and (full.index["margin"] >= 0).all()
 
 
 def test_stages_must_follow_each_other(world, tmp_path):
     with pytest.raises(ConfigError, match="starts from 8 px follows nothing"):
-        sample_shard([stage(world, "sr")], folder=tmp_path, seed=0, block=4, first=0, last=4, device="cpu")
+        sample_shard([stage(world, "sr")], folder=tmp_path, seed=0, block=4, first=0, last=4, device="cpu", classes=5)
     with pytest.raises(ConfigError, match="condition_level"):
         wrong = stage(world, "sr", condition_level=None)
-        sample_shard([stage(world, "g"), wrong], folder=tmp_path, seed=0, block=4, first=0, last=4, device="cpu")
+        sample_shard([stage(world, "g"), wrong], folder=tmp_path, seed=0, block=4, first=0, last=4, device="cpu", classes=5)
     assert not (tmp_path / "card.json").exists()
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from satsynth.metrics import label_changes
-from satsynth.metrics.label_changes import changed_shares, compare
+from satsynth.metrics.label_changes import changed_shares
 from satsynth.pairs import IGNORE, StoreWriter
 from satsynth.runtime.errors import MeasureError, StoreError
+from satsynth.segmentation import label_changes
+from satsynth.segmentation.label_changes import compare
 
 SIZE, CLASSES = 16, 4
 

@@ -8,13 +8,12 @@ from figure_checks import check_legible, check_repeatable, compose, pixels, plac
 from reporting_fixtures import SPACE, write_classes, write_pairs
 
 from satsynth.codes import Codes
-from satsynth.diffusion.stacks import turn as turn_stacks
 from satsynth.pairs import LabelSpace, Store, StoreWriter, open_view
 from satsynth.reporting.captions import CAPTIONS
 from satsynth.reporting.figures.contrast import appearance
 from satsynth.reporting.figures.diagram import Scene, bits
-from satsynth.reporting.figures.memorisation import turn
 from satsynth.runtime.errors import ConfigError, DataError, MeasureError, StoreError
+from satsynth.symmetries import turned
 
 VIEWS = ("memorisation", "contrast", "methods")
 
@@ -115,17 +114,9 @@ def test_the_nearest_pairs_come_first_each_turned_beside_its_training_pair(made)
     # The least distances are 0.25, pair 2 of the first store, then 0.5, pair 1 of the second; both matched under a turn.
     for place, (store, row) in enumerate(((first, 2), (second, 1), (first, 1))):
         image, mask = np.asarray(store.images[row]), np.asarray(store.masks[row])
-        wanted = (turn(image, row), SPACE.paint(turn(mask, row)), train.images[row], SPACE.paint(np.asarray(train.masks[row])))
+        wanted = (turned(image, row), SPACE.paint(turned(mask, row)), train.images[row], SPACE.paint(np.asarray(train.masks[row])))
         for cell, array in zip(cells[4 * place : 4 * place + 4], wanted):
             assert (cell == np.asarray(array).repeat(2, 0).repeat(2, 1)).all()
-
-
-@pytest.mark.parametrize("number", range(8))
-def test_turns_are_those_of_the_search(number):
-    array = np.random.default_rng(0).integers(0, 255, (6, 6, 3), np.uint8)
-    wanted = turn_stacks(torch.from_numpy(array)[None], torch.tensor([number]))[0].numpy()
-    assert (turn(array, number) == wanted).all()
-    assert (turn(array[..., 0], number) == wanted[..., 0]).all()
 
 
 def test_shares_below_the_threshold_and_distances_in_its_units_are_written(texts):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from diffusion_fixtures import LINEAR, SAMPLER
+from diffusion_fixtures import LINEAR, SAMPLER, posterior
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -135,20 +135,39 @@ def test_ddim_with_eta_one_over_all_steps_is_ancestral_with_the_small_variance()
     torch.testing.assert_close(ancestral, ddim, rtol=1e-4, atol=1e-4)
 
 
-def test_the_posterior_in_these_coordinates_is_the_tables():
-    """Coefficients between neighbouring steps, divided by sqrt(1 + sigma^2), are c1, c2 and the variances of the schedule."""
+def in_time_steps(s, t, variance):
+    """A step from t to t - 1 as Ho et al. write it: the weights of x0 and x_t in its mean, and its variance."""
+    root = s.alpha_bars[t - 1] ** 0.5
+    kept, spread = ancestral_coefficients(s.sigmas[t], s.sigmas[t - 1], variance)
+    return (1 - kept) * root, kept * root / s.alpha_bars[t] ** 0.5, (spread * root) ** 2
+
+
+def test_the_posterior_in_these_coordinates_is_that_of_the_steps():
     s = make_schedule(LINEAR)
     for t in (1, 2, 250, 999):
+        *weights, small, large = posterior(s, t)
+        assert in_time_steps(s, t, "fixed_small") == pytest.approx((*weights, small), rel=1e-9)
+        assert in_time_steps(s, t, "fixed_large") == pytest.approx((*weights, large), rel=1e-9)
         sigma, lower = s.sigmas[t], s.sigmas[t - 1]
-        root = s.alpha_bars[t - 1] ** 0.5
-        kept, small = ancestral_coefficients(sigma, lower, "fixed_small")
-        _, large = ancestral_coefficients(sigma, lower, "fixed_large")
-        assert (1 - kept) * root == pytest.approx(s.posterior_x0[t], rel=1e-9)
-        assert kept * root / s.alpha_bars[t] ** 0.5 == pytest.approx(s.posterior_xt[t], rel=1e-9)
-        assert (small * root) ** 2 == pytest.approx(s.variance_small[t], rel=1e-9)
-        assert (large * root) ** 2 == pytest.approx(s.variance_large[t], rel=1e-9)
-        assert ddim_coefficients(sigma, lower, 1.0) == pytest.approx((kept, small))
+        assert ddim_coefficients(sigma, lower, 1.0) == pytest.approx(ancestral_coefficients(sigma, lower, "fixed_small"))
     assert ancestral_coefficients(2.0, 0.0, "fixed_large") == (0.0, 0.0)
+
+
+def test_published_values_of_the_posterior():
+    s = make_schedule(LINEAR)
+    for t, weights in {1: (0.5452914995, 0.4547084990), 499: (0.0030700711, 0.9941066702)}.items():
+        assert in_time_steps(s, t, "fixed_small")[:2] == pytest.approx(weights, rel=1e-7)
+    for t, variance in {1: 5.4531876613e-5, 2: 8.5489115231e-5, 999: 1.9999983527e-2}.items():
+        assert in_time_steps(s, t, "fixed_small")[2] == pytest.approx(variance, rel=1e-9)
+
+
+def test_the_posterior_of_pure_noise_knows_x0_alone():
+    s = make_schedule({**LINEAR, "zero_terminal_snr": True})
+    of_x0, of_xt, small, large = posterior(s, 999)
+    assert (of_x0, of_xt) == pytest.approx((s.alpha_bars[-2] ** 0.5, 0))
+    for variance, wanted in (("fixed_small", small), ("fixed_large", large)):
+        kept, spread = ancestral_coefficients(math.inf, s.sigmas[-2], variance)
+        assert kept == 0 and spread**2 * s.alpha_bars[-2] == pytest.approx(wanted)
 
 
 def test_dpmpp_of_first_order_is_ddim_without_noise():
@@ -206,10 +225,10 @@ def test_every_method_runs_every_prediction(method, prediction):
     d.train()
     low, level, steps = torch.randn(2, 3, 4, 4), torch.tensor([1.0, 2.0]), []
     cfg = {**SAMPLER, "method": method, "steps": 6, "spacing": "karras", "eta": 0.5, "sigma_min": 0.02, "sigma_max": 80.0}
-    out = sample(d, noise(), cfg, torch_stream(0, "steps"), low, level, on_step=lambda done, total: steps.append((done, total)))
+    out = sample(d, noise(), cfg, torch_stream(0, "steps"), low, level, watch=lambda step, *_: steps.append(step))
     assert out.shape == (2, 3, 4, 4) and out.dtype == torch.float32 and out.abs().max() <= 1 and not out.requires_grad
     assert len(d.network.seen) == nfe(cfg) == (11 if method == "heun" else 6)
-    assert steps == [(i, 6) for i in range(1, 7)]
+    assert steps == list(range(7))
     assert all(c is low and at is level for c, at in d.network.conditions)
     assert d.training  # given back in the mode that it came in
 

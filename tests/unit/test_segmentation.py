@@ -1,5 +1,7 @@
 """Segmentation: fair pairs of runs, exact mixing, resuming, encoders, networks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,10 @@ from satsynth.pairs import IGNORE, open_view
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
 from satsynth.segmentation import batches, encoders
-from satsynth.segmentation.batches import Mixture, _gather_turned, turn
+from satsynth.segmentation.batches import Mixture, _gather_turned, rearrange
 from satsynth.segmentation.losses import cross_entropy
 from satsynth.segmentation.segmenter import build, pad
-from satsynth.segmentation.training import start
+from satsynth.segmentation.training import by_origin, start
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def test_a_batch_is_what_its_rows_are_under_their_turns(real, synthetic):
     for number in range(8):
         rows = np.array([3, 20, 7, 0])
         turned = _gather_turned(view, rows, np.full(4, number))
-        wanted = turn(*(torch.from_numpy(array) for array in view.gather(rows)), mixture._turns[[number] * 4])
+        wanted = rearrange(*(torch.from_numpy(array) for array in view.gather(rows)), mixture._turns[[number] * 4])
         assert all(torch.equal(one, other) for one, other in zip(turned, wanted))
     seen = {tuple(array.flatten().tolist()) for array in mixture._turns}
     assert len(seen) == 8
@@ -103,12 +105,19 @@ def test_the_eight_turns_are_the_group_and_move_masks_alike(real):
     mask = image[..., 0]
     seen = set()
     for number in range(8):
-        turned, moved = turn(image, mask, mixture._turns[number][None])
+        turned, moved = rearrange(image, mask, mixture._turns[number][None])
         base = image[0].flip(1) if number >= 4 else image[0]
         assert torch.equal(turned[0], torch.rot90(base, number % 4, (0, 1)))
         assert torch.equal(turned[0, ..., 0], moved[0])
         seen.add(tuple(moved.flatten().tolist()))
     assert len(seen) == 8
+
+
+def test_stores_are_parted_by_where_they_lie():
+    town = Path("results/town/64px")
+    made = [town / "cascade/shard-0000", town / "real_like/shard-0000"]
+    assert by_origin([made[0], town / "real/train", made[1]]) == ([town / "real/train"], made)
+    assert by_origin(card.parent for card in [town / "real/fit/card.json"]) == ([town / "real/fit"], [])
 
 
 def test_bad_training_sets_are_named(tmp_path, real, synthetic):

@@ -1,6 +1,7 @@
 """SemGAN as a segmenter: encoder, perceptual distance, latent search, training around a frozen generator."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import segmentation_models_pytorch as smp
 import torch
@@ -155,8 +156,6 @@ def test_training_moves_the_encoder_alone_and_keeps_all_that_prediction_needs(wo
 
 
 def test_training_lowers_the_loss(world, tmp_path):
-    import pandas as pd
-
     cfg = {**CFG, "training": {**CFG["training"], "steps": 40, "log_every": 10, "learning_rate": 2.0e-3}}
     fit(world, tmp_path, cfg)
     losses = pd.read_csv(tmp_path / "history.csv")["loss"].tolist()

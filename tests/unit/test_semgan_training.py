@@ -1,5 +1,6 @@
 """Training and sampling of a tiny SemGAN."""
 
+import generator_fixtures
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,14 +9,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from semgan_fixtures import SIZE, config
 
+from satsynth import kinds
 from satsynth.adversarial import semgan
 from satsynth.adversarial.training import COLUMNS, Game
 from satsynth.codes import Codes
-from satsynth.diffusion import kinds
+from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import Stacks, decode
-from satsynth.diffusion.training import card_codes
-from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
+from satsynth.pairs import Store, open_view
+from satsynth.plan.closure import digests
 from satsynth.randomness import torch_stream
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
@@ -23,28 +25,12 @@ from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
 CLASSES = 3
 
 
-def write_store(folder, count: int = 8, size: int = SIZE, ignored: bool = False):
-    """Flat blocks whose label is read off the colour; with `ignored`, a column of every pair and all of pair 0 have no label."""
-    numbers = np.random.default_rng(0)
-    with StoreWriter(folder, size=size, classes=CLASSES) as writer:
-        for number in range(count):
-            mask = numbers.integers(0, CLASSES, (4, 4)).astype(np.uint8).repeat(size // 4, 0).repeat(size // 4, 1)
-            image = np.stack([mask * 100, 255 - mask * 100, np.full_like(mask, 128)], -1)
-            if ignored:
-                mask = mask.copy()
-                mask[:, : 1 if number else size] = IGNORE
-            writer.append(image, mask)
-    return folder
-
-
-def paths(folder) -> dict:
-    names = {"weights": "weights.safetensors", "card": "card.json", "history": "history.csv", "previews": "previews.png", "work": "work"}
-    return {key: folder / name for key, name in names.items()}
+def write_store(folder, **options: object):
+    return generator_fixtures.write_store(folder, **{"size": SIZE, "count": 8, "classes": CLASSES, **options})
 
 
 def train(store, folder, wall_seconds=None, **changes: object) -> dict:
-    semgan.train({SIZE: store}, config(**changes), **paths(folder), device="cpu", wall_seconds=wall_seconds)
-    return files.read_json(folder / "card.json")
+    return generator_fixtures.train(semgan, {SIZE: store}, config(**changes), folder, wall_seconds)
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +224,27 @@ def test_a_shard_is_sampled_in_one_evaluation_and_pairs_do_not_depend_on_its_end
     whole, part = Store.open(tmp_path / "whole", verify=True), Store.open(tmp_path / "part")
     assert whole.card["source"]["nfe"] == [1] and whole.size == SIZE and whole.classes == CLASSES
     assert np.array_equal(part.images[:], whole.images[2:6]) and np.array_equal(part.masks[:], whole.masks[2:6])
+
+
+DENOISER = {"denoiser.py", "samplers.py", "schedule.py", "training.py", "unet.py"}
+SCRIPTS = [
+    ("train_generator", "satsynth.adversarial.semgan"),
+    ("sample_pairs", "satsynth.adversarial.semgan"),
+    ("train_encoder", "satsynth.segmentation.networks.semgan"),
+    ("evaluate_segmenter", "satsynth.segmentation.networks.semgan"),
+]
+
+
+@pytest.mark.parametrize(("script", "module"), SCRIPTS)
+def test_no_code_of_a_denoiser_counts_for_semgan(script, module):
+    """Another U-Net makes no other SemGAN, so its jobs must not run again."""
+
+    def files_of(module: str) -> set[str]:
+        return set(digests(f"workflow_scripts/{script}.py", (module,)))
+
+    denoiser = {f"satsynth/diffusion/{file}" for file in DENOISER}
+    assert "satsynth/adversarial/generator.py" in files_of(module) and not denoiser & files_of(module)
+    assert denoiser <= files_of("satsynth.diffusion.ddpm")
 
 
 def test_a_kind_is_a_module_of_either_package():

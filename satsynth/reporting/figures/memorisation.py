@@ -15,6 +15,7 @@ from satsynth.reporting.figures.placing import LINE, MARGIN, Page, legend_lines,
 from satsynth.reporting.markup import count, number
 from satsynth.runtime import files
 from satsynth.runtime.errors import DataError, StoreError
+from satsynth.symmetries import turned
 
 KINDS = {
     "feature": ("Evaluator features", "Euclidean distance to the nearest training pair"),
@@ -81,9 +82,9 @@ def _read(path: Path, rows: int | None, trained: int) -> pd.DataFrame:
 def _cells(pairs: tuple, worst: pd.DataFrame, train: View, space: LabelSpace, side: int) -> tuple[list[list[np.ndarray]], np.ndarray]:
     """For each pair the synthetic image and mask, then the training image and mask; and all masks, for the legend."""
     nearest = train.gather(worst["feature_row"].to_numpy())
-    turned = [[turn(item, number) for item, number in zip(array, worst["feature_turn"])] for array in pairs]
-    masks = np.stack([*turned[1], *nearest[1]])
-    shown = zip(turned[0], space.paint(np.stack(turned[1])), nearest[0], space.paint(nearest[1]))
+    moved = [[turned(item, number) for item, number in zip(array, worst["feature_turn"])] for array in pairs]
+    masks = np.stack([*moved[1], *nearest[1]])
+    shown = zip(moved[0], space.paint(np.stack(moved[1])), nearest[0], space.paint(nearest[1]))
     return [[sheet.enlarge(cell, side) for cell in row] for row in shown], masks
 
 
@@ -148,11 +149,3 @@ def _plot(axes: Axes, null: pd.Series, synthetic: pd.Series, limit: Calibration)
     axes.set_xlim(-0.02 * most, 1.02 * most)
     axes.set_ylabel("pairs at most so far (%)")
     axes.legend(loc="lower right")
-
-
-def turn(array: np.ndarray, number: int) -> np.ndarray:
-    """An image (H,W,3) or a mask (H,W) under symmetry `number` of the square: bit 1 transposes, then 2 mirrors left-right, then 4
-    mirrors top-bottom."""
-    moved = array.swapaxes(0, 1) if number & 1 else array
-    moved = moved[:, ::-1] if number & 2 else moved
-    return moved[::-1] if number & 4 else moved

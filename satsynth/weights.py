@@ -1,5 +1,6 @@
-"""Weights of a generator and the checks against their card, for every kind."""
+"""Weights of any trained network as a file, and the checks against their card."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
@@ -10,27 +11,24 @@ from torch import nn
 from satsynth.runtime import files
 from satsynth.runtime.errors import WeightsError
 
-FORMAT = 1
 AGAIN = "Delete weights and card and train again."
 
 
-def write(weights: Path, tensors: dict[str, torch.Tensor]) -> str:
+def write(weights: Path, tensors: Mapping[str, torch.Tensor]) -> str:
     """Write tensors as safetensors, atomically; returns the file's SHA-256."""
     with files.replacing(weights) as partial:
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial)
     return files.sha256(weights)
 
 
-def check(weights: Path, card: dict, kind: str) -> None:
-    """Refuse a file that is missing, or is not the one that the card of a generator of this kind describes.
+def check(weights: Path, card: dict) -> None:
+    """Refuse a file that is missing, or is not the one that the card describes.
 
     Raises:
         WeightsError: see above.
     """
     if not Path(weights).is_file():
-        raise WeightsError(weights, "there is no such file.", "Train the generator first.")
-    if card.get("kind") != kind or card.get("format") != FORMAT:
-        raise WeightsError(weights, f"its card says {card.get('kind')} of format {card.get('format')}, not {kind} of {FORMAT}.", AGAIN)
+        raise WeightsError(weights, "there is no such file.", "Train the network first.")
     if files.sha256(weights) != card["weights_sha256"]:
         raise WeightsError(weights, "the content is not what its card says.", AGAIN)
 
