@@ -166,11 +166,5 @@ def denoising(resolved: dict, name: str) -> dict:
 def page(resolved: dict) -> dict:
     """For the report page."""
     views = {name: figure["view"] for name, figure in resolved["figures"].items() if name in resolved["run"]}
-    titles = {
-        name: resolved[section][name]["title"]
-        for section in ("experiments", "figures")
-        for name in resolved[section]
-        if name in resolved["run"]
-    }
     licences = {name: dataset["licence"] for name, dataset in resolved["datasets"].items() if "licence" in dataset}
-    return ordered({"title": resolved["report"]["title"], "run": resolved["run"], "views": views, "titles": titles, "licences": licences})
+    return ordered({"title": resolved["report"]["title"], "run": resolved["run"], "views": views, "licences": licences})

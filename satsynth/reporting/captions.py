@@ -1,5 +1,7 @@
 """Words that the page puts beside tables, figures and results: a caption for each view, and the methods."""
 
+from collections.abc import Collection
+
 CAPTIONS = {
     "gain": "Segmentation of real validation patches after training on real pairs (D), synthetic pairs (D′), and both; "
     "or on real pairs and those of an augmentation.",
@@ -45,22 +47,22 @@ CAPTIONS = {
     "patches that nobody trained on: the share of pairs whose distance is at most so large. Where nothing is memorised, about the "
     "expected share of the synthetic pairs lies below the threshold; far more mean copies. Beside them the pairs that come nearest by "
     "the features, the nearest first, turned as they fit best, with the distance in units of the threshold.",
-    "contrast": "Real images and those of two generators, drawn at random, none chosen by hand. Below, per image: mean saturation, mean "
-    "brightness and RMS contrast (standard deviation of the brightness). Dots are medians, bars quartiles, lines reach from 5 % to 95 % of "
-    "the images. Scales begin at zero and differ between the plots.",
+    "contrast": "Real pairs and those of two generators, each image above its mask, drawn at random, none chosen by hand. Below, per "
+    "image: mean saturation, mean brightness and RMS contrast (standard deviation of the brightness). Dots are medians, bars quartiles, "
+    "lines reach from 5 % to 95 % of the images. Scales begin at zero and differ between the plots.",
     "methods": "The method. Image and bit-coded mask form one stack; a diffusion model G learns such stacks and samples new ones, which "
     "are decoded into synthetic pairs (where there is a cascade, after super-resolution by G_SR); segmenters are trained on real and "
     "synthetic pairs in equal parts and scored on real ones. All scenes are made up.",
 }
 
 METHODS = (
-    "Image and mask are learned together. Class ids are written as codes whose channels stand beside the RGB channels, and a diffusion "
+    "SatSynth learns image and mask together. Class ids are written as codes whose channels stand beside the RGB channels, and a diffusion "
     "model G learns such stacks from the real training pairs. New stacks are sampled from noise, and each pixel's code is read as the "
     "class with the nearest code word. Where a cascade is used, a second diffusion model, G_SR, makes a stack of higher resolution from "
     "G's output.",
     "Segmenters are trained on real pairs (D), on synthetic pairs (D′) or on both (D ∪ D′), in which real and synthetic pairs are drawn "
-    "equally often, for a number of optimiser steps that does not depend on the amount of synthetic data (the control excepted). Every "
-    "segmentation network goes through the same training loop, and training sets are compared on the same seeds. The last weights are "
+    "equally often, for a number of optimiser steps that does not depend on the amount of synthetic data (the control excepted). The "
+    "segmentation networks share one training loop, and training sets are compared on the same seeds. The last weights are "
     "scored, never chosen by the score, on real validation patches that no generator and no segmenter was trained on.",
     "Augmentations (Cutout, CutMix, Copy-Paste), where there are any, take the place of the synthetic pairs: each makes one extra "
     "pair from every real pair beforehand, and the extra pairs are drawn as often as the real ones.",
@@ -71,3 +73,33 @@ METHODS = (
     "Patches are predicted one by one, or, for segmenters that are set so, whole scenes by a sliding window whose probabilities are "
     "averaged; a pixel that several patches cover counts once. Panels of predicted masks are made patch by patch for every segmenter.",
 )
+
+# Words about what a network, or a maker of pairs, does otherwise than `METHODS` says; by its network, kind or method.
+RIVALS = {
+    "semgan": "SemGAN is no diffusion model: a generative adversarial network makes an image and its label together from a random latent "
+    "code, in one evaluation. As a segmenter it is turned round. For every image an encoder proposes the latent code, an optimisation "
+    "brings the image that the generator makes of it nearer to the one that was given, and the label that comes with it is the answer. The "
+    "encoder is trained in a loop of its own, around the frozen generator.",
+    "segdiff": "SegDiff is a diffusion model of masks alone: it starts from noise, sees the image at every step, and several generations "
+    "are combined to one mask.",
+    "image_only": "Sources of images alone have no code channels and no masks: they are measured, and nothing is trained on them.",
+}
+
+MEASURES = (
+    "How near synthetic pairs come to real ones is measured by the features of one segmenter a dataset, the evaluator, which was trained "
+    "on real training pairs and then left as it is. FID, sFID and KID are distances between the features of synthetic and of real images; "
+    "precision and density say how much of what is made lies among the real images, recall and coverage how much of the real ones is "
+    "reached; masks are compared by their classes and by the areas of connected regions. Real validation patches, measured in the same "
+    "way, show what the numbers can be at best, and how near a pair must come to a training patch to be called a near copy."
+)
+
+
+def methods(shown: Collection[str], measured: bool) -> list[str]:
+    """The methods section: what holds for every page, then what this one holds besides.
+
+    Args:
+        shown: networks, kinds of generators, and methods of the tables; see `RIVALS`.
+        measured: whether there is a table of view fidelity.
+    """
+    rivals = [words for name, words in RIVALS.items() if any(each.startswith(name) for each in shown)]
+    return [*METHODS, *([" ".join(rivals)] if rivals else []), *([MEASURES] if measured else [])]

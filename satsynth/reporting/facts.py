@@ -21,7 +21,7 @@ def collect(
             passed over.
         generators: {dataset}/generators/{generator}/card.json; what a card lacks is left unsaid.
         runs: {dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/card.json.
-        evaluators: likewise, of the segmenters whose features synthetic pairs are measured by.
+        evaluators: likewise, of the segmenters whose features synthetic pairs are measured by, or SemGAN's encoder is trained by.
 
     Returns:
         datasets, generators, training_sets, segmenters, evaluators (lists of dicts) and digests (name -> hexadecimal SHA-256): plain
@@ -100,8 +100,8 @@ def words(facts: Mapping) -> list[str]:
         [f"Training sets, by real pairs and those added to them (synthetic, or of an augmentation): {'; '.join(pairs)}."] if pairs else []
     )
     measured = [
-        f"Synthetic pairs of {entry['dataset']} at {entry['size']} px are measured by the features of {entry['name']}, trained on its real "
-        f"pairs for {count(entry['steps'])} optimiser steps, seed {entry['seed']}."
+        f"Where features of {entry['dataset']} at {entry['size']} px are used (to measure synthetic pairs, to train SemGAN's encoder), "
+        f"they are those of {entry['name']}, trained on its real pairs for {count(entry['steps'])} optimiser steps, seed {entry['seed']}."
         for entry in facts.get("evaluators", [])
     ]
     made = [_generator(entry) for entry in facts["generators"]]

@@ -1,5 +1,6 @@
 """How close the pairs of every source come to real training pairs (paper, Table 1a), and whether any is a copy."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ import pandas as pd
 
 from satsynth.metrics.memorisation import calibrated
 from satsynth.reporting import alone, markup, methods, notes, published
-from satsynth.reporting.runs import Real, Run
+from satsynth.reporting.runs import Real, Run, real_data
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
+from satsynth.runtime.job import Task
 
 LEAD = (("Dataset", "dataset"), ("px", "size"))
 REAL = "real"  # the row of the real validation patches: what a perfect generator would reach
@@ -31,6 +33,43 @@ HEADER = (
     *("Pairs", "N", "NFE", "FID ↓", "sFID ↓", "KID ×10³ ↓", "IS ↑", "Precision ↑", "Recall ↑", "Density ↑", "Coverage ↑"),
     *("Class JS ↓", "Presence JS ↓", "Component size ↓", "Invalid codes (%)", "Near copies (%)", *OPTIONAL[1:]),
 )
+
+
+def write_run(task: Task) -> None:
+    """Write the table of one experiment, from the files that the job was given.
+
+    Of `task`: input fidelity, changes, neighbours and stores (see `join`), and what the runs are read from; cfg as `tabulate` has it, with
+    rows (see `join`) and runs (the fields of `satsynth.reporting.runs.Run`); output csv, md, tex.
+    """
+    rows = join(task.cfg["rows"], task.input)
+    formats = {row["dataset"]: row["format"] for row in rows}
+    real = [real_data(dataset, task.cfg["size"], format=raw) for dataset, raw in formats.items()]
+    write(rows, task.cfg, task.output, [Run(**run) for run in task.cfg["runs"]], real)
+
+
+def join(planned: Sequence[Mapping], given: Mapping[str, Sequence[Path]]) -> list[dict]:
+    """The rows of `tabulate`: what is planned of each, with its files.
+
+    Args:
+        planned: dicts of dataset, source, method, format, sets (how many measured sets the row has) and compared (whether its labels are
+            compared with the baseline's), in the order of the rows.
+        given: fidelity (a file a row), neighbours and stores (a file a set; those of one row follow each other) and changes (a file for
+            each row that is compared).
+
+    Raises:
+        StoreError: there are more or fewer files than the rows have.
+    """
+    wanted = {"fidelity": len(planned), "changes": sum(row["compared"] for row in planned)}
+    wanted |= dict.fromkeys(("neighbours", "stores"), sum(row["sets"] for row in planned))
+    for name, count in wanted.items():
+        if len(given[name]) != count:
+            raise StoreError(name, f"{len(given[name])} files are given for {count}.", "Run the table's rules again.")
+    sets, changes, rows = iter(zip(given["neighbours"], given["stores"])), iter(given["changes"]), []
+    for row, path in zip(planned, given["fidelity"]):
+        neighbours, stores = zip(*itertools.islice(sets, row["sets"]))
+        changed = next(changes) if row["compared"] else None
+        rows.append({**row, "fidelity": path, "neighbours": neighbours, "stores": stores, "changes": changed})
+    return rows
 
 
 def write(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from satsynth.reporting.captions import CAPTIONS, METHODS
+from satsynth.reporting.captions import CAPTIONS, methods
 from satsynth.reporting.facts import collect, words
 from satsynth.reporting.facts import packages as versions
 from satsynth.reporting.markup import numeric, read_markdown
@@ -87,7 +87,7 @@ def write(
         cfg: title (str).
         tables: name -> {md, and any of csv, tex: path}; a CSV of the gain view gives the verdict.
         figures: name -> {png, and pdf where there is one: path}.
-        captions: name of a table or figure -> caption; a name without one stands for itself.
+        captions: name of a table or figure -> caption; what has none stands under its name or title alone.
         facts: what `satsynth.reporting.facts.collect` returns.
         packages: package -> version.
         home: where the page will lie in the end, if not at `out_html`; tables and figures are linked relative to it.
@@ -98,7 +98,7 @@ def write(
         ("run", "What was run", _paragraphs(words(facts))),
         ("tables", "Tables", "\n".join(_table(name, paths, captions, home) for name, paths in tables.items())),
         ("figures", "Figures", "\n".join(_figure(name, paths, captions, home) for name, paths in figures.items())),
-        ("methods", "Methods", _paragraphs(METHODS)),
+        ("methods", "Methods", _paragraphs(_methods(tables, facts["generators"]))),
         ("provenance", "Provenance", _provenance(facts["digests"], packages)),
     ]
     sections = [section for section in sections if section[2]]
@@ -175,6 +175,13 @@ def _verdict(tables: Mapping[str, Mapping[str, str | Path]]) -> str:
     return "\n".join(told)
 
 
+def _methods(tables: Mapping[str, Mapping[str, str | Path]], generators: Sequence[Mapping]) -> list[str]:
+    frames = [pd.read_csv(paths["csv"]) for paths in tables.values() if "csv" in paths]
+    shown = {word for frame in frames for key in ("network", "method") if key in frame for word in frame[key].dropna()}
+    measured = any(_view(paths) == "fidelity" for paths in tables.values())
+    return methods({*shown, *(entry["kind"] for entry in generators if "kind" in entry)}, measured)
+
+
 def _link(path: str | Path, home: Path) -> str:
     target = os.path.relpath(path, home).replace(os.sep, "/")
     return f'<a href="{escape(target)}">{escape(Path(path).suffix[1:])}</a>'
@@ -213,14 +220,16 @@ def _table(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, st
 
 
 def _figure(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], home: Path) -> str:
-    caption = captions.get(name, name.replace("_", " "))
+    # Figures of one view have one caption: only the name tells them apart.
+    label, caption = name.replace("_", " "), captions.get(name, "")
+    told = f"{label}. {caption}".strip()
     with Image.open(paths["png"]) as image:
         wide, high = image.size
     data = base64.b64encode(Path(paths["png"]).read_bytes()).decode("ascii")
     return (
-        f'<figure id="figure-{escape(name)}">\n<img alt="{escape(caption)}" width="{wide}" height="{high}" '
+        f'<figure id="figure-{escape(name)}">\n<img alt="{escape(told)}" width="{wide}" height="{high}" '
         f'src="data:image/png;base64,{data}">\n'
-        f"<figcaption>{escape(caption)} ({_links(paths, home)})</figcaption>\n</figure>"
+        f"<figcaption><strong>{escape(label)}.</strong> {escape(caption)} ({_links(paths, home)})</figcaption>\n</figure>"
     )
 
 

@@ -334,6 +334,12 @@ def test_a_pairs_figure_shows_all_shards_of_r_1_beside_real_pairs_or_alone():
     assert stores(real=False) == {"synthetic": shards}
 
 
+def test_no_two_sheets_of_the_paper_begin_with_the_same_pairs():
+    figures = load(read("configs/paper.yaml"))["figures"].values()
+    drawn = [(figure["dataset"], figure["source"], figure["seed"]) for figure in figures if figure["view"] == "pairs"]
+    assert len(drawn) > 6 and len(set(drawn)) == len(drawn)
+
+
 def test_the_datasets_of_a_run_are_those_of_its_tables_and_figures():
     def used(**overlay):
         paper = read("configs/paper.yaml") | overlay

@@ -137,7 +137,7 @@ def states(folder, pairs=2, moments=4, size=32, space=SPACE, **card):
     return inputs | {"classes": [write_classes(folder, space)]}
 
 
-CFG = {"title": "From noise to pairs", "cell": 64}
+CFG = {"title": "From noise to pairs", "dataset": "demo", "source": "base", "cell": 64}
 
 
 def test_the_figure_is_repeatable_and_has_a_caption(tmp_path):
@@ -169,7 +169,7 @@ def test_states_stand_in_columns_over_their_steps_and_levels(tmp_path):
     said = {text.get_text(): round(text.get_position()[0] * drawn.shape[1]) for text in figure.texts}
     for moment, words in enumerate((("0", "−∞"), ("250", "−4.6"), ("500", "4.6"), ("750", "∞"))):
         assert [said[word] for word in words] == [places[0, moment, 1] + 32] * 2
-    assert "The first 2 pairs of G, UniPC sampler of 750 steps" in said
+    assert {"From noise to pairs (demo, 32 px, base)", "The first 2 pairs of G, UniPC sampler of 750 steps"} <= set(said)
 
 
 def test_images_alone_have_no_masks_and_no_legend(tmp_path):

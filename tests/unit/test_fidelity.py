@@ -1,6 +1,7 @@
 """Fidelity: numbers of equal and of different sets, equal N, labels, and the table that tells them."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from satsynth.metrics.label_statistics import describe as describe_labels
 from satsynth.metrics.label_statistics import jensen_shannon
 from satsynth.pairs import StoreWriter
 from satsynth.reporting import markup
-from satsynth.reporting.fidelity import tabulate
+from satsynth.reporting.fidelity import join, tabulate, write_run
 from satsynth.runtime import files
 from satsynth.runtime.errors import MeasureError, StoreError
 from satsynth.segmentation.fidelity import Measured, score
@@ -202,3 +203,34 @@ def test_changed_labels_stand_beside_their_baseline(tmp_path):
     assert column == [markup.NONE, markup.NONE, "12.34 ± 0.56", markup.NONE]
     assert "pair i of base" in table.notes[-1] and "over 648 pairs" in table.notes[-1] and "differ in 50.0 %" in table.notes[-1]
     assert table.frame.set_index("source").loc["fast", "labels_unrelated"] == 0.5
+
+
+def test_every_row_takes_the_files_of_its_own_sets():
+    same = {"dataset": "town", "format": "demo", "method": None}
+    planned = [
+        {**same, "source": "real", "sets": 1, "compared": False},
+        {**same, "source": "base", "sets": 2, "compared": False},
+        {**same, "source": "fast", "sets": 3, "compared": True},
+        {**same, "source": "slow", "sets": 1, "compared": True},
+    ]
+    given = {"fidelity": list("abcd"), "changes": ["x", "y"], "neighbours": list(range(7)), "stores": list(range(10, 17))}
+    rows = join(planned, given)
+    assert [row["source"] for row in rows] == ["real", "base", "fast", "slow"]
+    assert [row["fidelity"] for row in rows] == ["a", "b", "c", "d"] and [row["changes"] for row in rows] == [None, None, "x", "y"]
+    assert [row["neighbours"] for row in rows] == [(0,), (1, 2), (3, 4, 5), (6,)]
+    assert [row["stores"] for row in rows] == [(10,), (11, 12), (13, 14, 15), (16,)]
+    for name in given:
+        with pytest.raises(StoreError, match="files are given for"):
+            join(planned, given | {name: given[name][1:]})
+
+
+def test_a_job_writes_the_table_of_its_rows(tmp_path):
+    rows = rows_of(tmp_path)
+    given = {"fidelity": [row["fidelity"] for row in rows], "changes": []}
+    given |= {name: [path for row in rows for path in row[name]] for name in ("neighbours", "stores")}
+    kept = ("dataset", "source", "method", "format")
+    planned = [{**{key: row[key] for key in kept}, "sets": len(row["stores"]), "compared": False} for row in rows]
+    out = {kind: tmp_path / f"table.{kind}" for kind in ("csv", "md", "tex")}
+    write_run(SimpleNamespace(input=given, cfg={**TABLE, "rows": planned, "runs": []}, output=out))
+    wanted = tabulate(rows, TABLE)
+    assert out["csv"].read_text() == markup.to_csv(wanted) and out["md"].read_text() == markup.to_markdown(wanted)

@@ -15,6 +15,8 @@ from satsynth.plan.validation import validate
 from satsynth.reporting.facts import collect, words
 from satsynth.runtime.errors import ConfigError, StoreError
 
+MADE = {"dataset": "demo", "low": "base", "source": "cascade"}
+
 
 def plan(*overlays, base=("config.yaml",)):
     config = {}
@@ -99,7 +101,7 @@ def halves(root, size, cut, count=12, **second):
 
 def test_upscaling_keeps_pairs_together_though_the_shards_are_cut_otherwise(tmp_path):
     inputs = {"low": halves(tmp_path / "low", 8, 3), "high": halves(tmp_path / "high", 16, 8), "classes": [write_classes(tmp_path)]}
-    figure = compose("upscaling", {"title": "t", "count": 6, "cell": 16, "seed": 0}, inputs)
+    figure = compose("upscaling", {"title": "t", **MADE, "count": 6, "cell": 16, "seed": 0}, inputs)
     greys = []
     for axes in figure.axes:
         canvas = axes.images[0].get_array()
@@ -114,7 +116,7 @@ def test_no_figure_mixes_shards_of_different_origin(tmp_path):
     table = pd.DataFrame([{"row": row, **nothing, "feature_distance": 1.0, "pixel_distance": 1.0} for row in range(6)])
     table.to_csv(tmp_path / "found.csv", index=False)
     found = {"neighbours": [tmp_path / "found.csv"] * 2, "null": [tmp_path / "found.csv"], "train": [real]}
-    look = {"title": "t", "rows": 1, "columns": 2, "cell": 32, "count": 3, "seed": 0}
+    look = {"title": "t", **MADE, "rows": 1, "columns": 2, "cell": 32, "count": 3, "seed": 0}
     figures = {
         "pairs": (look, "synthetic", {"real": [real]}),
         "contrast": (look | {"first": "a", "second": "b"}, "second", {"real": [real], "first": alike}),
@@ -141,7 +143,8 @@ def test_masks_of_three_systems_beside_the_truth_are_legible(tmp_path, size, cla
     ]
     card = write_json(tmp_path / "card.json", {"rows": [0, 1]})
     inputs = {"val": [val], "classes": [write_classes(tmp_path, space)], "masks": [tmp_path / "masks.npy"] * 3, "cards": [card] * 3}
-    check_legible("predictions", {"title": "Predictions", "cell": 64, "systems": systems}, inputs, tmp_path)
+    cfg = {"title": "Predictions", "dataset": "demo", "experiment": "table1b", "cell": 64, "systems": systems}
+    check_legible("predictions", cfg, inputs, tmp_path)
 
 
 def test_the_report_says_whose_features_measured():
@@ -156,7 +159,8 @@ def test_words_and_digests_name_the_evaluator(tmp_path):
     path = tmp_path / "results/demo/64px/segmentation/real/unet/seed-2/card.json"
     found = collect([], [], [], [write_json(path, {"steps": 6000, "weights_sha256": "ab" * 32})])
     (said,) = words(found)
-    assert said.startswith("Synthetic pairs of demo at 64 px are measured by the features of unet, trained on its real pairs for ")
-    assert said.endswith("for 6\u202f000 optimiser steps, seed 2.")
+    # True of an evaluator that served SemGAN alone as well.
+    assert said.startswith("Where features of demo at 64 px are used (to measure synthetic pairs, to train SemGAN's encoder), they ")
+    assert "are those of unet, trained on its real pairs for 6" in said and said.endswith("for 6\u202f000 optimiser steps, seed 2.")
     assert found["digests"] == {"demo, 64 px, evaluator unet, seed 2 (weights)": "ab" * 32}
     assert words(collect([], [], [])) == []

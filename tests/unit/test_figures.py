@@ -11,6 +11,8 @@ from satsynth.reporting import figures, tables
 from satsynth.reporting.figures import class_distribution, ratio_curve, training_curves, upscaling
 from satsynth.runtime.errors import ConfigError, DataError, StoreError
 
+MADE = {"dataset": "demo", "source": "cascade"}
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -28,20 +30,20 @@ def world(tmp_path_factory):
     tables.build("gain", runs, grounds, {"title": "t", "confidence": 0.95, "replicates": 20, "seed": 0}, {"csv": root / "gain.csv"})
     histories = []
     for name in ("generators/satsynth", "64px/segmentation/real/fpn/seed-0", "64px/segmentation/real/fpn/seed-1"):
-        histories.append(root / "results" / name / "history.csv")
+        histories.append(root / "results/demo" / name / "history.csv")
         histories[-1].parent.mkdir(parents=True)
         steps = np.arange(10, 500, 10)
         frame = {"step": steps, "loss": 2 / steps, "learning_rate": 0.1, "grad_norm": 1.0}
         pd.DataFrame(frame).to_csv(histories[-1], index=False)
     stores = {"real": [real], "synthetic": [synthetic], "classes": [classes]}
     return {
-        "pairs": ({"title": "Pairs", "rows": 2, "columns": 3, "cell": 64, "seed": 0}, stores),
+        "pairs": ({"title": "Pairs", **MADE, "rows": 2, "columns": 3, "cell": 64, "seed": 0}, stores),
         "upscaling": (
-            {"title": "G_SR", "count": 3, "cell": 64, "seed": 0},
+            {"title": "G_SR", **MADE, "low": "base", "count": 3, "cell": 64, "seed": 0},
             {"low": [root / "low"], "high": [synthetic], "classes": [classes]},
         ),
         "class_distribution": (
-            {"title": "Classes", "log": True},
+            {"title": "Classes", **MADE, "log": True},
             {"real": [real / "card.json"], "synthetic": [synthetic / "card.json"], "classes": [classes]},
         ),
         "ratio_curve": ({"title": "mIoU against R"}, {"table": [root / "gain.csv"]}),
@@ -73,7 +75,7 @@ def test_pixels_of_patches_stay_crisp(world, tmp_path):
 
 def drawn_pairs(inputs, tmp_path, **changes):
     """Which pairs of the synthetic stores a sheet shows, told from images that are all of one colour each."""
-    cfg = {"title": "Pairs", "rows": 2, "columns": 3, "cell": 16, "seed": 0} | changes
+    cfg = {"title": "Pairs", **MADE, "rows": 2, "columns": 3, "cell": 16, "seed": 0} | changes
     drawn = pixels("pairs", cfg, inputs, tmp_path).reshape(-1, 3)
     return {int(number) for red, number, blue in np.unique(drawn, axis=0) if (red, blue) == (77, 123)}
 
@@ -102,10 +104,11 @@ def test_synthetic_pairs_are_drawn_from_all_shards_alike(tmp_path):
 
 def test_synthetic_pairs_may_stand_alone(world, tmp_path):
     cfg, inputs = world["pairs"]
-    texts = [text.get_text() for text in compose("pairs", cfg, inputs).texts]
-    assert texts == ["Pairs (32 px)", "Real pairs (D): 6 of 7, drawn at random", "Synthetic pairs (D′): 6 of 7, drawn at random"]
+    title, *headings = (text.get_text() for text in compose("pairs", cfg, inputs).texts)
+    assert title == "Pairs (demo, 32 px, cascade)"
+    assert headings == ["Real pairs (D): 6 of 7, drawn at random", "Synthetic pairs (D′): 6 of 7, drawn at random"]
     alone = {name: paths for name, paths in inputs.items() if name != "real"}
-    assert [text.get_text() for text in compose("pairs", cfg, alone).texts] == [texts[0], texts[2]]
+    assert [text.get_text() for text in compose("pairs", cfg, alone).texts] == [title, headings[1]]
     check_legible("pairs", cfg, {"synthetic": shards_of(tmp_path, (30, 30)), "classes": inputs["classes"]}, tmp_path)
 
 
@@ -139,6 +142,24 @@ def test_seeds_share_a_panel(world):
     axes = training_curves.compose(cfg, inputs).axes
     assert [each.get_title().split() for each in axes] == [["generator", "satsynth"], ["fpn", "on", "real"]]
     assert [text.get_text() for text in axes[1].get_legend().get_texts()] == ["seed 0", "seed 1"]
+
+
+def test_datasets_of_one_table_do_not_share_a_panel(world, tmp_path):
+    cfg, inputs = world["training_curves"]
+    assert training_curves.compose(cfg, inputs).get_suptitle() == "Training (demo)"
+    other = tmp_path / "results/town/64px/segmentation/real/fpn/seed-0/history.csv"
+    other.parent.mkdir(parents=True)
+    other.write_text(inputs["history"][1].read_text())
+    figure = training_curves.compose(cfg, {"history": [*inputs["history"][1:], other]})
+    assert figure.get_suptitle() == "Training (demo, town)"
+    assert [axes.get_title().split("\n") for axes in figure.axes] == [["demo: fpn on", "real"], ["town: fpn on", "real"]]
+
+
+def test_figures_of_other_data_or_sources_have_other_titles(world):
+    cfg, inputs = world["upscaling"]
+    said = [text.get_text() for text in compose("upscaling", cfg, inputs).texts]
+    assert said == ["G_SR (demo)", "16 px, base, input of G_SR", "32 px, cascade, output of G_SR"]
+    assert class_distribution.compose(*world["class_distribution"]).get_suptitle() == "Classes (demo, 32 px, cascade)"
 
 
 def test_a_running_mean_reaches_both_ends_with_shorter_windows(world):

@@ -5,17 +5,21 @@ import pandas as pd
 import pytest
 import torch
 from figure_checks import check_legible, check_repeatable, compose, pixels, places_of
+from matplotlib.figure import Figure
 from reporting_fixtures import SPACE, write_classes, write_pairs
 
 from satsynth.codes import Codes
 from satsynth.pairs import LabelSpace, Store, StoreWriter, open_view
 from satsynth.reporting.captions import CAPTIONS
+from satsynth.reporting.figures import DPI
 from satsynth.reporting.figures.contrast import appearance
 from satsynth.reporting.figures.diagram import Scene, bits
+from satsynth.reporting.figures.placing import text_width
 from satsynth.runtime.errors import ConfigError, DataError, MeasureError, StoreError
 from satsynth.symmetries import turned
 
 VIEWS = ("memorisation", "contrast", "methods")
+SHEET = {"rows": 2, "columns": 3, "cell": 64, "count": 6, "seed": 0}
 
 
 def neighbours(path, feature, pixel=None, train=9, turns=None, rows=None):
@@ -41,11 +45,11 @@ def world(root):
     synthetic = [stores["a"], stores["b"]]
     return {
         "memorisation": (
-            {"title": "Nearest training pairs", "count": 5, "cell": 64, "quantile": 0.01},
+            {"title": "Nearest training pairs", "dataset": "demo", "source": "base", "count": 5, "cell": 64, "quantile": 0.01},
             {"classes": [classes], "synthetic": synthetic, "neighbours": found, "null": [null], "train": [stores["train"]]},
         ),
         "contrast": (
-            {"title": "Contrast", "first": "direct", "second": "cascade", "rows": 2, "columns": 3, "cell": 64, "count": 6, "seed": 0},
+            {"title": "Contrast", "dataset": "demo", "first": "direct", "second": "cascade"} | SHEET,
             {"classes": [classes], "real": [stores["train"]], "first": [stores["a"]], "second": synthetic},
         ),
         "methods": ({"title": "Method", "low": 128, "high": 256, "timesteps": 1000, "prediction": "epsilon"}, {"classes": [classes]}),
@@ -202,6 +206,32 @@ def test_images_are_drawn_by_the_seed(made):
     row = np.random.Generator(np.random.Philox(cfg["seed"])).permutation(len(store))[0]
     assert (first[0][:64, :64] == store.images[row].repeat(2, 0).repeat(2, 1)).all()
     assert (cells_of(compose("contrast", cfg | {"seed": 1}, inputs))[0] != first[0]).any()
+
+
+def test_pairs_of_each_kind_stand_image_above_mask_over_the_classes(made):
+    cfg, inputs = made["contrast"]
+    figure = compose("contrast", cfg, inputs)
+    for canvas, role in zip(cells_of(figure), ("real", "first", "second"), strict=True):
+        view = open_view(inputs[role])
+        images, masks = view.gather(np.random.Generator(np.random.Philox(cfg["seed"])).permutation(len(view))[:6])
+        for place, (image, mask) in enumerate(zip(images, SPACE.paint(masks))):
+            y, x = place // 3 * (2 * 64 + 15), place % 3 * 68
+            assert (canvas[y : y + 64, x : x + 64] == image.repeat(2, 0).repeat(2, 1)).all()
+            assert (canvas[y + 67 : y + 131, x : x + 64] == mask.repeat(2, 0).repeat(2, 1)).all()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(SPACE.names)
+
+
+def test_titles_name_dataset_and_source(texts):
+    assert "Contrast (demo, 32 px)" in texts("contrast")
+    assert "Nearest training pairs (demo, 32 px, base)" in texts("memorisation")
+
+
+@pytest.mark.parametrize("weight", ["normal", "bold"])
+def test_words_are_as_wide_as_they_were_measured(weight):
+    words = "ground_track_field: 1\u202f000 pairs of D ∪ D′"
+    drawn = Figure(dpi=DPI).text(0, 0, f"x\n{words}", fontsize=9, fontweight=weight, family="DejaVu Sans").get_window_extent().width
+    assert drawn - 1 <= text_width(f"x\n{words}", 9, weight) <= 1.06 * drawn
+    assert text_width("") == 0
 
 
 def test_sources_that_cannot_be_compared_are_refused(made, tmp_path):

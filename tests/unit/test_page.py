@@ -12,7 +12,7 @@ from reporting_fixtures import write_demo, write_json
 
 from satsynth import reporting
 from satsynth.reporting import page, tables
-from satsynth.reporting.captions import CAPTIONS, METHODS
+from satsynth.reporting.captions import CAPTIONS, MEASURES, METHODS, RIVALS
 from satsynth.reporting.facts import collect, words
 
 VOID = {"meta", "img", "br", "link"}
@@ -153,6 +153,36 @@ def test_every_view_of_a_table_has_its_caption(task, tmp_path):
     page.write_run(task)
     text = read(task.output["page"]).text
     assert all(CAPTIONS[view] in text for view in ("gain", "per_class", "summary", "dataset"))
+
+
+def test_figures_are_told_apart_by_their_names(task):
+    folder = task.input["figures"][0].parent
+    shutil.copy(folder / "grid.png", folder / "grid_of_semgan.png")
+    task.input["figures"].append(folder / "grid_of_semgan.png")
+    task.cfg["views"]["grid_of_semgan"] = "pairs"
+    page.write_run(task)
+    reader = read(task.output["page"])
+    for name in ("grid", "grid of semgan"):
+        assert f"{name}. {CAPTIONS['pairs']} (" in reader.text
+        assert ("img", "alt", f"{name}. {CAPTIONS['pairs']}") in reader.attributes
+    assert reader.tags.count("figcaption") == 3
+
+
+def test_methods_speak_of_rivals_and_measures_only_where_there_are_any(task, tmp_path):
+    page.write_run(task)
+    text = read(task.output["page"]).text
+    assert all(paragraph in text for paragraph in METHODS) and not any(words in text for words in (*RIVALS.values(), MEASURES))
+    tabulate(task, tmp_path, "gain", "rival", network="segdiff")
+    gan = write_json(tmp_path / "results/demo/generators/gan/card.json", {"kind": "semgan"})
+    task.input["generators"].append(gan)
+    measured = task.input["tables"][0].parent / "measured.csv"
+    measured.write_text("source,method,fid,is,class_js\nbare,image_only_wide,1,2,3\n")
+    shutil.copy(task.input["printed"][0], measured.with_suffix(".md"))
+    task.input["tables"].append(measured)
+    task.input["printed"].append(measured.with_suffix(".md"))
+    page.write_run(task)
+    text = read(task.output["page"]).text
+    assert all(words in text for words in (*METHODS, *RIVALS.values(), MEASURES))
 
 
 def test_two_comparisons_stand_open_under_the_names_of_their_tables(task, tmp_path):

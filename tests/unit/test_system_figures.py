@@ -13,6 +13,7 @@ from satsynth.reporting.captions import CAPTIONS
 from satsynth.reporting.figures.systems import heading
 from satsynth.runtime.errors import ConfigError, StoreError
 
+SHOWN = {"dataset": "demo", "experiment": "table1b"}
 SYSTEMS = [
     {"segmenter": "fpn", "arm": arm, "source": source, "ratio": ratio, "seed": seed}
     for arm, source, ratio in (("real", None, 0), ("union", "cascade", 1))
@@ -36,8 +37,11 @@ def world(tmp_path_factory):
         made["cards"].append(write_json(root / f"card{number}.json", {"rows": [4, 1]}))
     picked = {"masks": made["masks"][1:3], "cards": made["cards"][1:3]}
     return {
-        "confusion": ({"title": "Confusion", "systems": SYSTEMS}, {"confusions": made["confusions"], "classes": [classes]}),
-        "predictions": ({"title": "Predictions", "cell": 160, "systems": SYSTEMS[1:3]}, {"val": [val], "classes": [classes], **picked}),
+        "confusion": ({"title": "Confusion", **SHOWN, "systems": SYSTEMS}, {"confusions": made["confusions"], "classes": [classes]}),
+        "predictions": (
+            {"title": "Predictions", **SHOWN, "cell": 160, "systems": SYSTEMS[1:3]},
+            {"val": [val], "classes": [classes], **picked},
+        ),
     }
 
 
@@ -135,7 +139,7 @@ def test_confusion_holds_few_and_many_classes(classes, tmp_path):
     space = LabelSpace(names, tuple((number, 255 - number, 9) for number in range(classes)))
     counts = np.stack([np.eye(classes, dtype=np.int64) * 90 + np.eye(classes, k=1, dtype=np.int64) * 10] * 2)
     np.save(tmp_path / "c.npy", counts)
-    cfg = {"title": "t", "systems": [SYSTEMS[0], SYSTEMS[2]]}
+    cfg = {"title": "t", **SHOWN, "systems": [SYSTEMS[0], SYSTEMS[2]]}
     inputs = {"confusions": [tmp_path / "c.npy"] * 2, "classes": [write_classes(tmp_path, space)]}
     figure = compose("confusion", cfg, inputs)
     panel = figure.axes[0]
@@ -179,7 +183,7 @@ def test_predictions_stand_beside_their_pair_pixel_by_pixel(world, tmp_path):
 def test_predictions_of_several_seeds_say_which(world):
     cfg, inputs = world["predictions"]
     texts = [text.get_text() for text in compose("predictions", cfg | {"systems": SYSTEMS[:2]}, inputs).texts]
-    assert texts == ["Predictions (16 px)", "image", "truth", "D\nfpn, seed 0", "D\nfpn, seed 1"]
+    assert texts == ["Predictions (demo, 16 px, table1b)", "image", "truth", "D\nfpn, seed 0", "D\nfpn, seed 1"]
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,16 @@ def test_what_is_shown_against_the_control_is_said_in_words(seeds, scenes, said)
     assert f"synthetic pairs at R = 1 +2.00 points (interval {'+' if seeds[0] > 0 else '−'}" in text and f"), {said}." in text
 
 
+def test_a_network_that_is_trained_on_real_pairs_only_is_headlined_by_its_score():
+    rival, floor = D | {"segmenter": "segdiff"}, row("constant", math.nan, NONE, NONE, miou_pct=6.0, answer="field")
+    assert findings(pd.DataFrame([rival])) == [("d, 8 px, segdiff: on real pairs alone, 50.00 ± 0.10 % mIoU (3 seeds).", [])]
+    ((headline, lines),) = findings(pd.DataFrame([rival]), [pd.DataFrame([rival])])
+    assert headline.endswith("segdiff: its score on real pairs alone is said above.") and lines == []
+    alone = row("synthetic", math.nan, NONE, NONE, miou_pct=30.0)
+    ((headline, lines),) = findings(pd.DataFrame([floor, D, alone]))
+    assert headline.startswith("d, 8 px, fpn: on real pairs alone, 50.00") and [line[:9] for line in lines] == ["D′ alone "]
+
+
 def test_a_gain_table_is_told_by_all_that_is_read_of_it(tmp_path):
     runs, real = write_demo(tmp_path, {("real", 0): 0.2, ("union", 1): 0.1}, seeds=1)
     gain, classes = (tables.build(view, runs, real, CFG, {}).frame for view in ("gain", "per_class"))

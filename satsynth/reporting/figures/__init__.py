@@ -43,6 +43,15 @@ STYLE = {
 }
 
 
+def headline(cfg: dict, *facts: str) -> str:
+    """The title of a figure and, in brackets, what tells it from others of its view: the dataset, then `facts` (sizes, sources, a table).
+
+    Args:
+        cfg: title, dataset (str).
+    """
+    return f"{cfg['title']} ({', '.join([cfg['dataset'], *facts])})"
+
+
 def draw(view: str, cfg: dict, inputs: dict[str, list[str | Path]], out_png: str | Path, out_pdf: str | Path) -> None:
     """Compose the figure of `view` and write it as PNG (150 dpi) and PDF (TrueType fonts), byte for byte repeatable.
 

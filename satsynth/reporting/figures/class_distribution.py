@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy.spatial.distance import jensenshannon
 
 from satsynth.pairs import LabelSpace
-from satsynth.reporting.figures import palette
+from satsynth.reporting.figures import headline, palette
 from satsynth.reporting.markup import count
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
@@ -18,7 +18,8 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     """Two panels over the classes, most frequent on top: share of pixels, and share of pairs that hold the class, in percent.
 
     Args:
-        cfg: title (str); log (bool: a logarithmic axis for the pixels, on which a share of zero is marked at the left edge).
+        cfg: title, dataset, source (str); log (bool: a logarithmic axis for the pixels, on which a share of zero is marked at the left
+            edge).
         inputs: real and synthetic (card.json of stores, summed), classes (one classes.json).
 
     Raises:
@@ -28,7 +29,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     real, synthetic = (_sum(inputs[name], space.count) for name in ("real", "synthetic"))
     order = np.argsort(-real["pixels"], kind="stable")
     figure = Figure(figsize=(8.4, 1.75 + 0.27 * space.count), layout="constrained")
-    figure.suptitle(cfg["title"], x=0.01, ha="left")
+    figure.suptitle(headline(cfg, f"{real['size']} px", cfg["source"]), x=0.01, ha="left")
     left, right = figure.subplots(1, 2, sharey=True)
     distance = jensenshannon(real["pixels"], synthetic["pixels"], base=2)
     _panel(left, real["pixels"], synthetic["pixels"], order, cfg["log"])
@@ -53,7 +54,7 @@ def _sum(paths: list[Path], classes: int) -> dict:
             )
     pixels = np.sum([card["class_pixels"] for card in cards], axis=0)
     pairs, total = np.sum([card["class_pairs"] for card in cards], axis=0), sum(card["count"] for card in cards)
-    return {"pixels": 100 * pixels / max(1, pixels.sum()), "pairs": 100 * pairs / max(1, total), "count": total}
+    return {"pixels": 100 * pixels / max(1, pixels.sum()), "pairs": 100 * pairs / max(1, total), "count": total, "size": cards[0]["size"]}
 
 
 def _mark(name: str) -> dict:

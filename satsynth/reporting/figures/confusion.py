@@ -7,11 +7,11 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from satsynth.pairs import LabelSpace
-from satsynth.reporting.figures import DPI, palette, systems
+from satsynth.reporting.figures import DPI, headline, palette, systems
+from satsynth.reporting.figures.placing import text_width
 from satsynth.reporting.markup import NONE, number
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
@@ -33,7 +33,8 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     systems a last panel shows the second less the first, in points: blue where the second is better, with more hits or fewer mistakes.
 
     Args:
-        cfg: title (str); systems (list of dicts with segmenter, arm, source, method, ratio and seed, one for each file, in the same order).
+        cfg: title, dataset, experiment (str); systems (list of dicts with segmenter, arm, source, method, ratio and seed, one for each
+            file, in the same order).
         inputs: confusions (npy files, (N, K, K) int64, rows truth), classes (one classes.json).
 
     Raises:
@@ -46,7 +47,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     panels = [(heading, share, False) for (heading, _), share in zip(found, shares)]
     if len(panels) == 2:
         panels.append(("Difference (points)\nsecond − first", shares[1] - shares[0], True))
-    return _draw(cfg["title"], panels, space)
+    return _draw(headline(cfg, cfg["experiment"]), panels, space)
 
 
 def _sum(named: list[dict], paths: list[Path], classes: int) -> list[tuple[str, np.ndarray]]:
@@ -71,19 +72,15 @@ def _percent(counts: np.ndarray) -> np.ndarray:
     return np.divide(100.0 * counts, rows, out=np.full(counts.shape, np.nan), where=rows > 0)
 
 
-def _inches(text: str, size: float) -> float:
-    return max(TextPath((0, 0), line or " ", size=size).get_extents().width for line in text.split("\n")) / 72
-
-
 def _draw(title: str, panels: list[tuple[str, np.ndarray, bool]], space: LabelSpace) -> Figure:
     """Lay the panels out in inches, in one column: a figure that is as narrow as its panels can be read on a telephone."""
     side = 4.8 if space.count > NUMBERED else space.count * min(0.75, max(0.3, 3.4 / space.count))
     named = space.count <= NAMED
     size = 10 if space.count <= NUMBERED // 2 else 9 if space.count <= NUMBERED else 6.5
-    reach = max(_inches(name, size) for name in space.names) if named else 0.3
+    reach = max(text_width(name, size) for name in space.names) / DPI if named else 0.3
     left, below, above = reach + 0.5, reach + 0.45, 0.5
-    headings = [_inches(heading, 10.5) for heading, *_ in panels]
-    wide = max(left + max(side + BAR, *headings), _inches(title, 13) + 0.1) + 0.15
+    headings = [text_width(heading, 10) / DPI for heading, *_ in panels]
+    wide = max(left + max(side + BAR, *headings), text_width(title, 11.5, "bold") / DPI + 0.1) + 0.15
     tall = 0.4 + len(panels) * (above + side + below)
     figure = Figure(figsize=(wide, tall), dpi=DPI)
     figure.text(0.1 / wide, 1 - 0.1 / tall, title, va="top", ha="left", fontsize=11.5, fontweight="bold")

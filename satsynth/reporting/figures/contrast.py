@@ -1,4 +1,4 @@
-"""Colour and contrast of two kinds of synthetic images beside real ones, such as direct generation and a cascade (paper, Fig. 10)."""
+"""Colour and contrast of two kinds of synthetic pairs beside real ones, such as direct generation and a cascade (paper, Fig. 10)."""
 
 import math
 from pathlib import Path
@@ -7,29 +7,31 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from satsynth.pairs import View, open_view
-from satsynth.reporting.figures import palette, sheet
-from satsynth.reporting.figures.placing import MARGIN, Page, letters
+from satsynth.pairs import LabelSpace, View, open_view
+from satsynth.reporting.figures import headline, palette, sheet
+from satsynth.reporting.figures.placing import MARGIN, Legend, Page, fitted, text_width
 from satsynth.reporting.markup import count, number
+from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
 
 COLOURS = {"real": palette.REAL, "first": palette.SYNTHETIC, "second": palette.ALONE}
 STATISTICS = ("Saturation", "Brightness", "RMS contrast")
 BLOCK = 64  # images
-# Pixels: the least frame of a plot, what stands to its right (medians) and below it, and what parts blocks of images.
+# Pixels: the least frame of a plot, what stands to its right (medians) and below it, and what parts blocks of pairs.
 PLOT = (320, 210)
 MEDIANS, BELOW, BETWEEN = 95, 75, 40
 
 
 def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
-    """Above, images drawn by a seed and not chosen, a block for real and for each source; below, a violin for each of the three in the
-    plots of `STATISTICS`, with quartiles (bar), the 5 % to 95 % range (line), and the median (dot, and in figures at the right).
+    """Above, pairs drawn by a seed and not chosen, each image above its mask, a block for real and for each source; below, a violin for
+    each of the three in the plots of `STATISTICS`, with quartiles (bar), the 5 % to 95 % range (line), and the median (dot, and in
+    figures at the right).
 
     Args:
-        cfg: title (str); first, second (names of the two sources); rows, columns (images of a block); cell (side of an image in pixels
-            of the sheet, met to the nearest whole multiple of it); count (images of each kind that the statistics take, at most as many
-            as there are); seed (int).
-        inputs: real, first and second (store folders, joined in order).
+        cfg: title, dataset (str); first, second (names of the two sources); rows, columns (pairs of a block); cell (side of an image in
+            pixels of the sheet, met to the nearest whole multiple of it); count (images of each kind that the statistics take, at most
+            as many as there are); seed (int).
+        inputs: real, first and second (store folders, joined in order), classes (one classes.json).
 
     Raises:
         ConfigError: a source holds no pair, or nothing is to be shown or measured.
@@ -37,19 +39,20 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     """
     if min(cfg["rows"], cfg["columns"], cfg["count"]) < 1:
         raise ConfigError("count", "rows, columns and count must be at least 1.", "Show and measure at least one image.")
+    space = LabelSpace.from_json(files.read_json(inputs["classes"][0]))
     headings = {"real": "real", "first": cfg["first"], "second": cfg["second"]}
     views = {role: open_view(inputs[role]) for role in headings}
-    View(tuple(store for view in views.values() for store in view.stores))  # refuses sizes that differ: contrast depends on the size
-    canvases, values = {}, {}
+    # One view of all refuses sizes that differ: contrast depends on the size.
+    size = View(tuple(store for view in views.values() for store in view.stores)).size
+    canvases, values, shown = {}, {}, []
     for role, view in views.items():
         rows = sheet.pick(len(view), len(view), cfg["seed"])
-        canvases[role] = _canvas(view, rows[: cfg["rows"] * cfg["columns"]], cfg)
+        images, masks = view.gather(rows[: cfg["rows"] * cfg["columns"]])
+        canvases[role] = sheet.pairs(images, space.paint(masks), cfg["columns"], cfg["cell"], 4)
         values[role] = appearance(view, np.sort(rows[: cfg["count"]]))
-    titles = {
-        role: f"{headings[role]}, {view.size} px: {min(cfg['rows'] * cfg['columns'], len(view))} of {count(len(view))}"
-        for role, view in views.items()
-    }
-    return _lay(cfg, headings, titles, canvases, values)
+        shown.append(masks)
+    titles = {role: f"{headings[role]}, {size} px: {len(masks)} of {count(len(view))}" for (role, view), masks in zip(views.items(), shown)}
+    return _lay(headline(cfg, f"{size} px"), Legend(space, shown), headings, titles, canvases, values)
 
 
 def appearance(view: View, rows: np.ndarray) -> np.ndarray:
@@ -68,24 +71,19 @@ def appearance(view: View, rows: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _canvas(view: View, rows: np.ndarray, cfg: dict) -> np.ndarray:
-    cells = [sheet.enlarge(image, cfg["cell"]) for image in view.gather(rows)[0]]
-    cells += [None] * (-len(cells) % cfg["columns"])
-    lines = [cells[start : start + cfg["columns"]] for start in range(0, len(cells), cfg["columns"])]
-    return sheet.tile(lines, [4] * cfg["columns"], [4] * len(lines))
-
-
-def _lay(cfg: dict, headings: dict, titles: dict, canvases: dict, values: dict) -> Figure:
-    labels = max(letters(name) for name in headings.values()) + 25
-    room = max(max(canvases[role].shape[1], letters(titles[role])) for role in headings) + BETWEEN
+def _lay(title: str, legend: Legend, headings: dict, titles: dict, canvases: dict, values: dict) -> Figure:
+    labels = max(text_width(name) for name in headings.values()) + 25
+    room = max(max(canvases[role].shape[1], text_width(titles[role])) for role in headings) + BETWEEN
     room = max(room, math.ceil(labels / 3) + PLOT[0] + MEDIANS)
     frame = room - math.ceil(labels / 3) - MEDIANS
+    wide = fitted(2 * MARGIN + 3 * room, title)
     pictures, high = MARGIN + 80, max(canvas.shape[0] for canvas in canvases.values())
-    plots = pictures + high + 80
-    page = Page(cfg["title"], 2 * MARGIN + 3 * room, plots + PLOT[1] + BELOW + MARGIN)
+    plots = pictures + high + 14 + legend.high(wide) + 66
+    page = Page(title, wide, plots + PLOT[1] + BELOW + MARGIN)
     for place, role in enumerate(headings):
         page.write(MARGIN + place * room, pictures - 8, titles[role], va="bottom")
         page.picture(MARGIN + place * room, pictures, canvases[role])
+    page.legend(pictures + high + 14, legend)
     for place, name in enumerate(STATISTICS):
         axes = page.plot(MARGIN + labels + place * (frame + MEDIANS), plots, frame, PLOT[1])
         _violins(axes, [values[role][:, place] for role in headings])

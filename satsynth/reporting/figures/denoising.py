@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.reporting import methods
-from satsynth.reporting.figures import sheet
-from satsynth.reporting.figures.placing import LINE, MARGIN, Page, legend_lines, letters
+from satsynth.reporting.figures import headline, sheet
+from satsynth.reporting.figures.placing import LINE, MARGIN, Legend, Page, fitted, text_width
 from satsynth.reporting.markup import count, number
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
@@ -25,7 +25,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     alone and ∞ for the pair. A generator of images alone has no lines of masks.
 
     Args:
-        cfg: title (str); cell (side of a state in pixels of the sheet, met to the nearest whole multiple of it).
+        cfg: title, dataset, source (str); cell (side of a state in pixels of the sheet, met to the nearest whole multiple of it).
         inputs: images, masks and cards (one file each, as `satsynth.diffusion.denoising.trace_pairs` writes them), classes (one
             classes.json).
 
@@ -43,15 +43,15 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
         gaps[-1] += APART - FOLD
     side = cells[0][0].shape[0]
     steps, levels = [count(step) for step in card["steps"]], [_level(sigma) for sigma in card["sigmas"]]
-    gap = max(GAP, letters(max(steps + levels, key=len)) + GAP - side)  # numbers below small states need more room
+    gap = max(GAP, max(map(text_width, steps + levels)) + 2 * GAP - side)  # numbers below small states need more room
     canvas = sheet.tile(cells, [gap] * images.shape[1], gaps)
     heads = ["image", *(["mask"] if labelled else []), "step", "log SNR"]
-    left = MARGIN + max(map(letters, heads)) + 14
+    left = MARGIN + max(map(text_width, heads)) + 14
     told = _told(len(images), card)
-    wide = max(left + canvas.shape[1], MARGIN + letters(told)) + MARGIN
+    title, legend = headline(cfg, f"{card['size']} px", cfg["source"]), Legend(space, masks)
+    wide = fitted(max(left + canvas.shape[1], MARGIN + text_width(told)) + MARGIN, title)
     below = ABOVE + canvas.shape[0] + 8
-    legend = legend_lines(space, wide) * LINE if labelled else 0
-    page = Page(f"{cfg['title']} ({card['size']} px)", wide, below + 2 * NUMBERS + 16 + legend + MARGIN - 14)
+    page = Page(title, wide, below + 2 * NUMBERS + 16 + (legend.high(wide) if labelled else 0) + MARGIN - 14)
     page.write(MARGIN, 52, told)
     page.picture(left, ABOVE, canvas)
     top = ABOVE
@@ -64,7 +64,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
         for place, value in enumerate(values):
             page.write(left + place * (side + gap) + side / 2, base, value, ha="center", va="baseline")
     if labelled:
-        page.legend(below + 2 * NUMBERS + 16, space, masks)
+        page.legend(below + 2 * NUMBERS + 16, legend)
     return page.figure
 
 

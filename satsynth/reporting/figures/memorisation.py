@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from satsynth.metrics.memorisation import Calibration, calibrated
 from satsynth.pairs import LabelSpace, View, open_view
-from satsynth.reporting.figures import palette, sheet
-from satsynth.reporting.figures.placing import LINE, MARGIN, Page, legend_lines, letters
+from satsynth.reporting.figures import headline, palette, sheet
+from satsynth.reporting.figures.placing import MARGIN, Legend, Page, fitted, text_width
 from satsynth.reporting.markup import count, number
 from satsynth.runtime import files
 from satsynth.runtime.errors import DataError, StoreError
@@ -37,8 +37,8 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     the synthetic one is turned as it fits best, and its distance is given in units of the threshold (or as it is, if that is zero).
 
     Args:
-        cfg: title (str); count (pairs shown); cell (side of a patch in pixels of the sheet, met to the nearest whole multiple of the
-            patch); quantile (of the null, in (0, 1)).
+        cfg: title, dataset, source (str); count (pairs shown); cell (side of a patch in pixels of the sheet, met to the nearest whole
+            multiple of the patch); quantile (of the null, in (0, 1)).
         inputs: classes (one classes.json), synthetic (store folders), neighbours (a CSV for each of these stores, in the same order),
             null (CSV files of the held-out real patches), train (store folders of the training pairs).
 
@@ -60,7 +60,8 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     limits = {kind: calibrated(found[f"{kind}_distance"], null[f"{kind}_distance"], cfg["quantile"]) for kind in KINDS}
     worst = found.sort_values(["feature_distance", "pixel_distance", "row"]).head(cfg["count"])
     cells, masks = _cells(pairs.gather(worst["row"].to_numpy()), worst, train, space, cfg["cell"])
-    return _lay(cfg, space, (found, null, limits), worst, cells, masks)
+    title = headline(cfg, f"{train.size} px", cfg["source"])
+    return _lay(title, cfg["quantile"], Legend(space, masks), (found, null, limits), worst, cells)
 
 
 def _read(path: Path, rows: int | None, trained: int) -> pd.DataFrame:
@@ -88,22 +89,22 @@ def _cells(pairs: tuple, worst: pd.DataFrame, train: View, space: LabelSpace, si
     return [[sheet.enlarge(cell, side) for cell in row] for row in shown], masks
 
 
-def _lay(cfg: dict, space: LabelSpace, tables: tuple, worst: pd.DataFrame, cells: list[list[np.ndarray]], masks: np.ndarray) -> Figure:
+def _lay(title: str, quantile: float, legend: Legend, tables: tuple, worst: pd.DataFrame, cells: list[list[np.ndarray]]) -> Figure:
     side, limits = cells[0][0].shape[0], tables[2]
     heading = f"The {count(len(cells))} nearest of {count(len(tables[0]))} synthetic pairs, by features"
-    half = max(2 * side + 3, letters("nearest real (D)")) + 10
+    half = max(2 * side + 3, text_width("nearest real (D)"), text_width("synthetic (D′)")) + 10
     # As high as the plots, and then as wide as needed; but never more than three pairs in a line.
     plots = 2 * (ABOVE + LOW + BELOW)
     columns = min(3, math.ceil(len(cells) / max(1, (plots - HEADINGS) // (side + LABEL))))
     tall = max(plots, HEADINGS + math.ceil(len(cells) / columns) * (side + LABEL))
     high = min(HIGH, tall // 2 - ABOVE - BELOW)
     top, left = MARGIN + 44, MARGIN + LEFT + WIDE + 60
-    wide = left + max(columns * (2 * half + APART) - APART, letters(heading)) + MARGIN
-    page = Page(cfg["title"], wide, top + tall + legend_lines(space, wide) * LINE + MARGIN)
+    wide = fitted(left + max(columns * (2 * half + APART) - APART, text_width(heading, 9, "bold")) + MARGIN, title)
+    page = Page(title, wide, top + tall + legend.high(wide) + MARGIN)
     for place, (kind, (name, unit)) in enumerate(KINDS.items()):
         y = top + place * (ABOVE + high + BELOW)
         page.write(MARGIN, y + 15, name, va="baseline", fontweight="bold")
-        page.write(MARGIN, y + 26, _found(limits[kind], cfg["quantile"]))
+        page.write(MARGIN, y + 26, _found(limits[kind], quantile))
         axes = page.plot(MARGIN + LEFT, y + ABOVE, WIDE, high)
         _plot(axes, tables[1][f"{kind}_distance"], tables[0][f"{kind}_distance"], limits[kind])
         axes.set_xlabel(unit)
@@ -116,7 +117,7 @@ def _lay(cfg: dict, space: LabelSpace, tables: tuple, worst: pd.DataFrame, cells
             page.write(x, y - 8, "synthetic (D′)", va="bottom")
             page.write(x + half, y - 8, "nearest real (D)", va="bottom")
         page.write(x, y + side + 4, _said(distance, limits["feature"].threshold))
-    page.legend(top + tall, space, masks)
+    page.legend(top + tall, legend)
     return page.figure
 
 

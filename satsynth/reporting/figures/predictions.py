@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from satsynth.pairs import IGNORE, LabelSpace, open_view
-from satsynth.reporting.figures import sheet, systems
+from satsynth.reporting.figures import headline, sheet, systems
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
 
@@ -15,8 +15,9 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     """A line a validation pair: image, truth, and the mask that each system predicts; ignore pixels are black.
 
     Args:
-        cfg: title (str); cell (side of a patch in pixels of the sheet, met to the nearest whole multiple of the patch); systems (list of
-            dicts with segmenter, arm, source, method, ratio and seed, one for each file of masks, in the same order).
+        cfg: title, dataset, experiment (str); cell (side of a patch in pixels of the sheet, met to the nearest whole multiple of the
+            patch); systems (list of dicts with segmenter, arm, source, method, ratio and seed, one for each file of masks, in the same
+            order).
         inputs: val (store folders, joined in order), masks (npy files, (M, H, W) uint8), cards (JSON files whose `rows` name the M
             pairs of the store, one for each file of masks), classes (one classes.json).
 
@@ -37,7 +38,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     for heading, cells in columns:
         tiles = [[sheet.enlarge(cell, cfg["cell"])] for cell in cells]
         blocks.append((heading, sheet.tile(tiles, [0], [6] * len(tiles))))
-    return sheet.compose(f"{cfg['title']} ({view.size} px)", blocks, space, [truth], between=8)
+    return sheet.compose(headline(cfg, f"{view.size} px", cfg["experiment"]), blocks, space, [truth], between=8)
 
 
 def _rows(cards: list[Path], count: int) -> list[int]:

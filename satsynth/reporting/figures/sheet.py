@@ -1,21 +1,16 @@
 """Sheets of small images, laid out in whole pixels so that no pixel of a patch is blurred or stretched."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Patch
-from matplotlib.textpath import TextPath
 
-from satsynth.pairs import IGNORE, LabelSpace
-from satsynth.reporting.figures import DPI
+from satsynth.pairs import LabelSpace
+from satsynth.reporting.figures.placing import LINE, MARGIN, Legend, Page, fitted, text_width
 from satsynth.runtime.errors import ConfigError
 
-MARGIN = 30
-LINE = 32
-HEADING = 26
+HEADING = 26  # pixels of a further line of a heading
+FOLD, APART = 3, 12  # pixels between an image and its mask, and between lines of pairs
 
 
 def pick(count: int, wanted: int, seed: int) -> np.ndarray:
@@ -44,6 +39,19 @@ def tile(cells: Sequence[Sequence[np.ndarray | None]], gap_x: Sequence[int], gap
     return canvas
 
 
+def pairs(images: np.ndarray, painted: np.ndarray, columns: int, side: int, gap: int) -> np.ndarray:
+    """Pairs in lines of `columns`, each image above its mask: images and painted masks (M, H, W, 3) uint8 -> a canvas.
+
+    `side` is that of a patch in pixels of the sheet, met to the nearest whole multiple of it; `gap` pixels part the columns.
+    """
+    cells = []
+    for start in range(0, len(images), columns):
+        for part in (images, painted):
+            line = [enlarge(cell, side) for cell in part[start : start + columns]]
+            cells.append(line + [None] * (columns - len(line)))
+    return tile(cells, [gap] * columns, [FOLD, APART] * (len(cells) // 2))
+
+
 def compose(
     title: str, blocks: Sequence[tuple[str, np.ndarray]], space: LabelSpace, masks: Sequence[np.ndarray], between: int = 50
 ) -> Figure:
@@ -51,37 +59,17 @@ def compose(
 
     A heading may have several lines; the last lines of all stand at one height. `between` pixels part the blocks at least.
     """
-    names = list(space.names)
-    colours = [tuple(part / 255 for part in colour) for colour in space.colours]
-    if any((mask == IGNORE).any() for mask in masks):
-        names.append("ignore")
-        colours.append((0, 0, 0))
+    legend = Legend(space, masks)
     # Headings stand apart even where a short one is wider than its pictures.
-    room = [max(canvas.shape[1], _width(heading, 9.5) + max(0, 12 - between)) for heading, canvas in blocks]
-    # DejaVu Sans at 150 dpi: some 14 px a letter at 11 pt bold, at most 12 px at 9 pt; a legend's patch takes 75 px.
-    wide = 2 * MARGIN + max(sum(room) + between * (len(blocks) - 1), 14 * len(title))
-    columns = max(1, min(len(names), (wide - 2 * MARGIN) // (75 + 12 * max(map(len, names)))))
+    room = [max(canvas.shape[1], text_width(heading, 9.5) + max(0, 12 - between)) for heading, canvas in blocks]
+    wide = fitted(2 * MARGIN + sum(room) + between * (len(blocks) - 1), title)
     high = max(canvas.shape[0] for _, canvas in blocks)
-    lines = max(heading.count("\n") for heading, _ in blocks)
-    above, below = MARGIN + 2 * LINE + 14 + HEADING * lines, math.ceil(len(names) / columns) * LINE + MARGIN + 14
-    figure = Figure(figsize=(wide / DPI, (above + high + below) / DPI), dpi=DPI)
-    tall = above + high + below
-    figure.text(MARGIN / wide, 1 - (MARGIN - 8) / tall, title, va="top", ha="left", fontsize=11, fontweight="bold")
+    above = MARGIN + 2 * LINE + 14 + HEADING * max(heading.count("\n") for heading, _ in blocks)
+    page = Page(title, wide, above + high + 14 + legend.high(wide) + MARGIN)
     left = MARGIN
     for (heading, canvas), width in zip(blocks, room):
-        figure.text(left / wide, 1 - (above - 10) / tall, heading, va="bottom", ha="left", fontsize=9.5)
-        box = (left / wide, 1 - (above + canvas.shape[0]) / tall, canvas.shape[1] / wide, canvas.shape[0] / tall)
-        axes = figure.add_axes(box)
-        axes.imshow(canvas, interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
+        page.write(left, above - 10, heading, va="bottom", fontsize=9.5, linespacing=1.2)
+        page.picture(left, above, canvas)
         left += width + between
-    handles = [Patch(facecolor=colour, edgecolor="#444444", linewidth=0.6, label=name) for name, colour in zip(names, colours)]
-    spot = ((MARGIN - 6) / wide, (below - 14) / tall)
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=spot, ncols=columns, handlelength=1.2, handleheight=1.2, borderpad=0)
-    return figure
-
-
-def _width(text: str, points: float) -> int:
-    """Pixels that the longest line of `text` takes in DejaVu Sans."""
-    font = FontProperties(family="DejaVu Sans", size=points)
-    return math.ceil(max(TextPath((0, 0), line, prop=font).get_extents().x1 for line in text.split("\n")) * DPI / 72)
+    page.legend(above + high + 14, legend)
+    return page.figure

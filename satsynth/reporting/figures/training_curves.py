@@ -16,7 +16,7 @@ COLUMNS = 3
 
 
 def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
-    """The loss as recorded (pale) and smoothed (dark); seeds of one training share a panel.
+    """The loss as recorded (pale) and smoothed (dark); seeds of one training share a panel, datasets do not.
 
     Args:
         cfg: title (str); window (rows of the history that the centred running mean covers, at least 1; see `running_mean`).
@@ -25,14 +25,15 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     Raises:
         DataError: a history lacks a column or every row.
     """
+    named = [name(path) for path in inputs["history"]]
+    datasets = list(dict.fromkeys(dataset for dataset, _, _ in named))
     panels: dict[str, list[tuple[str, pd.DataFrame]]] = {}
-    for path in inputs["history"]:
-        panel, line = name(path)
-        panels.setdefault(panel, []).append((line, _read(path)))
+    for (dataset, panel, line), path in zip(named, inputs["history"]):
+        panels.setdefault(panel if len(datasets) == 1 else f"{dataset}: {panel}", []).append((line, _read(path)))
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(max(4.6, 3.1 * columns), 0.7 + 2.3 * rows), layout="constrained")
-    figure.suptitle(cfg["title"], x=0.01, ha="left")
+    figure.suptitle(f"{cfg['title']} ({', '.join(datasets)})", x=0.01, ha="left")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (panel, lines) in zip(grid.flat, panels.items()):
         _panel(axes, panel, lines, cfg["window"])
@@ -46,16 +47,14 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     return figure
 
 
-def name(path: Path) -> tuple[str, str]:
-    """(panel, line) of a history, told from its path: generators by name; segmenters by training set and name, seeds as lines."""
+def name(path: Path) -> tuple[str, str, str]:
+    """(dataset, panel, line) of a history, told from its path: generators by name; segmenters by training set and name, seeds as lines."""
     parts = path.parts
     if "segmentation" in parts:
         place = len(parts) - 1 - parts[::-1].index("segmentation")
         training_set, segmenter, seed = (*parts[place + 1 : -1], "", "", "")[:3]
-        return f"{segmenter} on\n{training_set}", seed.replace("-", " ")
-    if "generators" in parts:
-        return f"generator\n{parts[len(parts) - 2]}", ""
-    return f"\n{path.parent.name}", ""
+        return parts[place - 2], f"{segmenter} on\n{training_set}", seed.replace("-", " ")
+    return parts[-4], f"generator\n{parts[-2]}", ""
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:

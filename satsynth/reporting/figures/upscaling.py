@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from satsynth.pairs import LabelSpace, open_view
-from satsynth.reporting.figures import sheet
+from satsynth.reporting.figures import headline, sheet
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
 
@@ -15,7 +15,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     """One line a pair: image and mask of the low size (pixels enlarged, nothing smoothed), then of the high size.
 
     Args:
-        cfg: title (str); count (lines); cell (side of a patch in pixels of the sheet); seed (int).
+        cfg: title, dataset, low, source (str); count (lines); cell (side of a patch in pixels of the sheet); seed (int).
         inputs: low and high (store folders whose rows belong together, in the same order), classes (one classes.json).
 
     Raises:
@@ -33,7 +33,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     rows = sheet.pick(len(views[0]), cfg["count"], cfg["seed"])
     side = views[1].size * max(1, round(cfg["cell"] / views[1].size))
     blocks, shown = [], []
-    for view, heading in zip(views, ("input of G_SR", "output of G_SR")):
+    for view, heading in zip(views, (f"{cfg['low']}, input of G_SR", f"{cfg['source']}, output of G_SR")):
         images, masks = view.gather(rows)
         shown.append(masks)
         columns = 2 if len(rows) > 1 else 1
@@ -42,7 +42,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
         cells = [flat[start : start + 2 * columns] for start in range(0, len(flat), 2 * columns)]
         canvas = sheet.tile(cells, [3, 14] * columns, [8] * len(cells))
         blocks.append((f"{view.size} px, {heading}", canvas))
-    return sheet.compose(cfg["title"], blocks, space, np.concatenate([mask.reshape(-1) for mask in shown])[None])
+    return sheet.compose(headline(cfg), blocks, space, np.concatenate([mask.reshape(-1) for mask in shown])[None])
 
 
 def _check_kinship(inputs: dict[str, list[Path]]) -> None:
