@@ -46,7 +46,7 @@ rule predict_masks:
     resources:
         gpu=1,
     params:
-        cfg=lambda wildcards: slices.predictions(CONFIG, wildcards.figure),
+        cfg=lambda wildcards: slices.predictions(CONFIG, wildcards.figure, wildcards.segmenter),
         code=lambda wildcards: code("predict_masks", *networks(wildcards.segmenter)),
     script:
         "../workflow_scripts/predict_masks.py"

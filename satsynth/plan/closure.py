@@ -116,7 +116,7 @@ CONTRACTS = {
 @functools.cache
 def registered(folder: str) -> tuple[str, ...]:
     """Names of the modules of a package that define its fixed functions at top level, read without importing them."""
-    return tuple(name for name, defined in _defined(folder).items() if CONTRACTS[folder] <= defined)
+    return tuple(name for name, defined in _defined(folder).items() if CONTRACTS[folder] <= defined.keys())
 
 
 def declares(folder: str, name: str, what: str) -> bool:
@@ -124,13 +124,20 @@ def declares(folder: str, name: str, what: str) -> bool:
     return what in _defined(folder).get(name, ())
 
 
+def declared(folder: str, name: str, what: str) -> tuple[str, ...]:
+    """The words that a module of a package lists under this name at top level, read without importing it; () where it lists none."""
+    value = _defined(folder).get(name, {}).get(what)
+    return () if value is None else tuple(ast.literal_eval(value))
+
+
 @functools.cache
-def _defined(folder: str) -> dict[str, set[str]]:
+def _defined(folder: str) -> dict[str, dict[str, ast.AST]]:
     found = {}
     for path in sorted(ROOT.joinpath(*folder.split(".")).glob("*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
-        functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
-        values = {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+        functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+        assigned = [(node.value, target) for node in body if isinstance(node, ast.Assign) for target in node.targets]
+        values = {target.id: value for value, target in assigned if isinstance(target, ast.Name)}
         found[path.stem] = functions | values
     return found
 

@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 
 from satsynth.plan.runs import Run
-from satsynth.plan.stanzas import class_ids, stages_of
+from satsynth.plan.stanzas import class_ids, inference_keys, stages_of
 from satsynth.runtime.errors import ConfigError
 from satsynth.runtime.files import sha256
 
@@ -80,8 +80,8 @@ def generator_sizes(generator: dict) -> list[int]:
 
 
 def segmenter(stanza: dict) -> dict:
-    """For training a segmenter; of a local weights file the content counts."""
-    trained = {key: value for key, value in stanza.items() if key != "evaluation"}
+    """For training a segmenter; of a local weights file the content counts. How it is scored and how it predicts are no part of it."""
+    trained = {key: value for key, value in stanza.items() if key not in ("evaluation", *inference_keys(stanza))}
     weights = stanza["encoder_weights"]
     if weights in ("none", "imagenet"):
         return ordered(trained)
@@ -101,9 +101,15 @@ def encoder(resolved: dict, dataset: str, name: str) -> dict:
     return ordered({**stanza, "background": resolved["datasets"][dataset]["background"]})
 
 
+def inference(stanza: dict) -> dict:
+    """What a trained segmenter predicts by, beside its weights: {"inference": {...}}, or {} for the networks that need nothing else."""
+    read = inference_keys(stanza)
+    return ordered({"inference": {key: stanza[key] for key in read}} if read else {})
+
+
 def evaluation(stanza: dict) -> dict:
     """For scoring a trained segmenter."""
-    return ordered(stanza["evaluation"])
+    return ordered({**stanza["evaluation"], **inference(stanza)})
 
 
 def augmentation(resolved: dict, dataset: str, name: str) -> dict:
@@ -151,9 +157,10 @@ def _derived(resolved: dict, stanza: dict) -> dict:
     return {}
 
 
-def predictions(resolved: dict, name: str) -> dict:
-    """For the predicted masks that a figure shows."""
-    return ordered({key: resolved["figures"][name][key] for key in ("count", "seed", "batch")})
+def predictions(resolved: dict, name: str, segmenter: str) -> dict:
+    """For the masks of a trained segmenter that a figure shows."""
+    drawn = {key: resolved["figures"][name][key] for key in ("count", "seed", "batch")}
+    return ordered({**drawn, **inference(resolved["segmenters"][segmenter])})
 
 
 def denoising(resolved: dict, name: str) -> dict:

@@ -4,7 +4,7 @@ import difflib
 import re
 
 from satsynth import kinds
-from satsynth.plan.closure import declares, module_of, registered
+from satsynth.plan.closure import declared, declares, module_of, registered
 from satsynth.runtime.errors import ConfigError
 
 FORMATS = "satsynth.datasets"
@@ -80,6 +80,11 @@ def same_noise(resolved: dict, source: str, other: str) -> bool:
 def takes_parts(segmenter: dict) -> bool:
     """Whether a resolved segmenter is trained around a generator and the evaluator (SemGAN), rather than on pairs alone."""
     return declares(NETWORKS, segmenter["network"], "NEEDS")
+
+
+def inference_keys(segmenter: dict) -> tuple[str, ...]:
+    """The keys of a resolved segmenter that its network reads to predict and never to be trained, such as SegDiff's sampler."""
+    return declared(NETWORKS, segmenter["network"], "INFERENCE")
 
 
 def class_ids(where: str, dataset: dict) -> dict[str, int]:

@@ -117,6 +117,7 @@ def evaluate(
     batch: int,
     mode: str,
     overlap: float | None,
+    inference: dict | None = None,
 ) -> dict:
     """Score a trained segmenter on a store; write the confusion matrix of every image, then the metrics.
 
@@ -129,18 +130,19 @@ def evaluate(
         store: folder of the validation pairs.
         metrics: JSON file to write: miou, f1 (macro, of the matrix of the whole set, 0 to 1), iou and f1_per_class (null for a class that
             is in neither truth nor prediction), absent (their ids), classes, images, pixels (labelled and counted), pixel_accuracy, mode,
-            overlap (null in mode patches), confusion_sha256.
+            overlap (null in mode patches), confusion_sha256; and inference, where the network needs it.
         confusion: npy file to write, (N,K,K) int64, rows truth, in the order of the store.
         device: "cpu" or "cuda".
         batch: images, or windows, at a time.
         mode: "patches" or "scenes", see `count`.
         overlap: share of a window's side that the next one covers again, 0 <= overlap < 1; unused in mode patches.
+        inference: see `satsynth.segmentation.segmenter.load`.
 
     Returns:
         What was written to `metrics`.
 
     Raises:
-        ConfigError: there is no such mode or overlap.
+        ConfigError: there is no such mode or overlap, or `inference` is not what the network needs.
         WeightsError: the weights cannot be read or are made for another number of classes.
         StoreError: no pixel of the store is labelled, so that no score is defined; or mode is "scenes" and its patches have no place in
             scenes.
@@ -149,7 +151,7 @@ def evaluate(
         raise ConfigError("evaluation.mode", f"'{mode}' is no mode of evaluation.", f"Write one of {', '.join(MODES)}.")
     if mode == "scenes" and not 0 <= overlap < 1:
         raise ConfigError("evaluation.overlap", f"windows cannot overlap by {overlap} of their side.", "Give at least 0 and less than 1.")
-    segmenter, pairs, _ = _open(weights, card, store, device)
+    segmenter, pairs, _ = _open(weights, card, store, device, inference)
     if not any(pairs.card["class_pixels"]):
         raise StoreError(store, "no pixel is labelled, so no score is defined.", "Evaluate on a split that has masks.")
     counts = count(segmenter, pairs, batch=batch, mode=mode, overlap=overlap)
@@ -165,6 +167,7 @@ def evaluate(
         "mode": mode,
         "overlap": overlap if mode == "scenes" else None,
         "confusion_sha256": files.sha256(confusion),
+        **_told(inference),
     }
     files.write_json(metrics, values)
     log.info(
@@ -180,7 +183,17 @@ def evaluate(
 
 
 def predict_rows(
-    weights: Path, card: Path, store: Path, *, masks: Path, rows_card: Path, count: int, seed: int, device: str | torch.device, batch: int
+    weights: Path,
+    card: Path,
+    store: Path,
+    *,
+    masks: Path,
+    rows_card: Path,
+    count: int,
+    seed: int,
+    device: str | torch.device,
+    batch: int,
+    inference: dict | None = None,
 ) -> dict:
     """Predict a few pairs of a store that a seed draws, whatever they look like, and write their masks.
 
@@ -191,22 +204,24 @@ def predict_rows(
         card: its card.
         store: folder of the pairs.
         masks: npy file to write, (M,H,W) uint8 class ids; M = `count`, or what the store has.
-        rows_card: JSON file to write: rows (of the store, in the order of `masks`), store_sha256 (of the store's card), weights_sha256.
+        rows_card: JSON file to write: rows (of the store, in the order of `masks`), store_sha256 (of the store's card), weights_sha256; and
+            inference, where the network needs it.
         count: pairs to draw.
         seed: of the draw.
         device: "cpu" or "cuda".
         batch: images at a time.
+        inference: see `satsynth.segmentation.segmenter.load`.
 
     Returns:
         What was written to `rows_card`.
 
     Raises:
-        ConfigError: `count` is not positive.
+        ConfigError: `count` is not positive, or `inference` is not what the network needs.
         WeightsError: the weights cannot be read or are made for another number of classes.
     """
     if count < 1:
         raise ConfigError("count", f"{count} pairs cannot be drawn.", "Give 1 or more.")
-    segmenter, pairs, facts = _open(weights, card, store, device)
+    segmenter, pairs, facts = _open(weights, card, store, device, inference)
     rows = numpy_stream(seed, "panels").permutation(len(pairs))[:count]
     with files.replacing(masks) as partial, open(partial, "wb") as file:
         np.save(file, predict(segmenter, pairs.images[rows], batch))
@@ -214,14 +229,15 @@ def predict_rows(
         "rows": rows.tolist(),
         "store_sha256": files.sha256(Path(store) / "card.json"),
         "weights_sha256": facts["weights_sha256"],
+        **_told(inference),
     }
     files.write_json(rows_card, values)
     return values
 
 
-def _open(weights: Path, card: Path, store: Path, device: str | torch.device) -> tuple[Segmenter, Store, dict]:
+def _open(weights: Path, card: Path, store: Path, device: str | torch.device, inference: dict | None) -> tuple[Segmenter, Store, dict]:
     """A segmenter, the store that it shall predict, and the segmenter's card."""
-    segmenter, facts = load(weights, card, device)
+    segmenter, facts = load(weights, card, device, inference)
     pairs = Store.open(store)
     if facts["classes"] != pairs.classes:
         raise WeightsError(
@@ -230,6 +246,11 @@ def _open(weights: Path, card: Path, store: Path, device: str | torch.device) ->
             "Evaluate on the dataset of the training.",
         )
     return segmenter, pairs, facts
+
+
+def _told(inference: dict | None) -> dict:
+    """What other masks of the same weights come from must stand beside them: what is made of them counts by these cards."""
+    return {"inference": inference} if inference else {}
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

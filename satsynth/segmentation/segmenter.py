@@ -92,11 +92,13 @@ def build(cfg: dict, classes: int, precision: str) -> Segmenter:
     """The untrained segmenter of a config, on the CPU; its weights come from torch's global generator.
 
     Args:
-        cfg: `network` names a module of satsynth.segmentation.networks; that module reads its own keys.
+        cfg: `network` names a module of satsynth.segmentation.networks; that module reads its own keys. Without those of its INFERENCE,
+            the segmenter can be trained, but cannot predict.
         classes: K.
         precision: "float32" or "bfloat16".
     """
     module = _module(cfg["network"])
+    cfg = {**dict.fromkeys(_inference_keys(module)), **cfg}
     multiple = module.minimum_multiple(cfg) if callable(module.minimum_multiple) else module.minimum_multiple
     return getattr(module, "WRAPPER", Segmenter)(module.build(cfg, classes), multiple, precision)
 
@@ -129,6 +131,10 @@ def structure(cfg: dict) -> dict:
     return {key: cfg[key] for key in ("network", *_module(cfg["network"]).STRUCTURE)}
 
 
+def _inference_keys(module: ModuleType) -> tuple[str, ...]:
+    return getattr(module, "INFERENCE", ())
+
+
 def _module(network: str) -> ModuleType:
     name = f"satsynth.segmentation.networks.{network}"
     try:
@@ -139,17 +145,34 @@ def _module(network: str) -> ModuleType:
         raise ConfigError("network", f"there is no network '{network}'.", "Name a module of satsynth/segmentation/networks.") from error
 
 
-def load(weights: str | Path, card: str | Path, device: str | torch.device) -> tuple[Segmenter, dict]:
+def load(weights: str | Path, card: str | Path, device: str | torch.device, inference: dict | None = None) -> tuple[Segmenter, dict]:
     """A trained segmenter in evaluation mode on `device`, without gradients, and its card.
 
+    Args:
+        weights: safetensors file.
+        card: its card.
+        device: "cpu" or "cuda".
+        inference: what the network predicts by beside its weights: the keys of its module's INFERENCE; None for most networks.
+
     Raises:
+        ConfigError: `inference` has other keys than the network needs.
         WeightsError: the files cannot be read, or weights and card do not belong together.
     """
+    given = inference or {}
     try:
         facts = files.read_json(card)
-        segmenter = build(facts["segmenter"], facts["classes"], facts["precision"])
+        _check_inference(facts["segmenter"]["network"], given)
+        segmenter = build({**facts["segmenter"], **given}, facts["classes"], facts["precision"])
         check(weights, facts)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(weights, f"their card {card} cannot be read ({error}).", AGAIN) from error
     load_into(segmenter.network, weights)
     return segmenter.to(device).eval(), facts
+
+
+def _check_inference(network: str, given: dict) -> None:
+    wanted = _inference_keys(_module(network))
+    if set(given) != set(wanted):
+        needs, has = (", ".join(keys) or "nothing" for keys in (wanted, given))
+        cause = f"network {network} needs {needs} beside its weights to predict, and is given {has}."
+        raise ConfigError("inference", cause, "Give these keys as the segmenter's stanza has them.")

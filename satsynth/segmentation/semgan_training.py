@@ -23,9 +23,8 @@ def train_encoder(
         real: folders of stores of real pairs; may be empty.
         synthetic: folders of stores of synthetic pairs; may be empty.
         cfg: the segmenter's config, see `satsynth.segmentation.training.train`; `network` is "semgan", which also reads style_width,
-            search (see `satsynth.segmentation.latent_search.search`), loss and background (see
-            `satsynth.segmentation.networks.semgan.LatentSearch.training_loss`).
-        seed: of initial weights, order, flips and noise.
+            loss and background (see `satsynth.segmentation.networks.semgan.LatentSearch.training_loss`).
+        seed: of initial weights, order and flips.
         generator: weights and card of a SemGAN that was trained on the dataset, at the stores' size.
         evaluator: weights and card of a segmenter whose encoder measures the perceptual distance.
         options: weights (generator and evaluator's encoder are in them, too), card (with generator_sha256 and evaluator_sha256 besides),

@@ -41,12 +41,12 @@ ENCODER = {
     **SEGMENTER,
     "network": "semgan",
     "style_width": 64,
-    # A generator this young makes any image with any labels: the search must stay near styles that the encoder knows.
-    "search": {"steps": 30, "learning_rate": 0.02, "pixels": 0.1, "noise": 100.0, "consistency": 1.0, "seed": 0},
     "loss": {"perceptual": 10.0, "labels": 1.0},
     "background": None,
     "training": {**RECIPE, "steps": 450, "learning_rate": 3.0e-3},
 }
+# A generator this young makes any image with any labels: the search must stay near styles that the encoder knows.
+SEARCH = {"steps": 30, "learning_rate": 0.02, "pixels": 0.1, "noise": 100.0, "consistency": 1.0, "seed": 0}
 
 
 def write_pairs(folder):
@@ -90,7 +90,7 @@ def test_semgan_segments_its_sixteen_training_pairs(tmp_path):
     train_encoder([store], [], ENCODER, 0, **frozen, **files["encoder"], **common)
     weights, card = (files["encoder"][name] for name in ("weights", "card"))
     scores = {"metrics": tmp_path / "metrics.json", "confusion": tmp_path / "confusion.npy", "device": "cpu"}
-    found = evaluate(weights, card, store, **scores, batch=16, mode="patches", overlap=None)
+    found = evaluate(weights, card, store, **scores, batch=16, mode="patches", overlap=None, inference={"search": SEARCH})
     assert found["miou"] >= 0.9 and not found["absent"]
     with Image.open(previews) as sheet:
         assert np.array(sheet).std() > 20

@@ -94,7 +94,7 @@ def test_the_readmes_overlays_resolve_and_leave_the_demo_alone():
 def test_the_segmentation_pages_examples_resolve():
     text = (ROOT / "docs/segmentation.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         load(read("configs/paper.yaml"), block)
 

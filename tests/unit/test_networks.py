@@ -7,9 +7,9 @@ from presets import preset
 from segmentation_fixtures import make_store, run, score
 
 from satsynth.pairs import IGNORE, StoreWriter
+from satsynth.plan import slices
 from satsynth.plan.closure import declares, registered
 from satsynth.plan.config import merge, resolve
-from satsynth.plan.slices import segmenter as trained_keys
 from satsynth.plan.stanzas import NETWORKS
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
@@ -29,10 +29,20 @@ SIZES = {
 }
 
 
+def stanza(network, over=None, name="demo"):
+    """The whole config of a network under a preset."""
+    config = {"preset": name, "run": [], "segmenters": {"one": merge(over or {}, {"network": network})}}
+    return resolve(config, preset(name))["segmenters"]["one"]
+
+
 def recipe(network, over=None, name="demo"):
     """The config of a network under a preset, as its training job gets it."""
-    stanza = merge(over or {}, {"network": network})
-    return trained_keys(resolve({"preset": name, "run": [], "segmenters": {"one": stanza}}, preset(name))["segmenters"]["one"])
+    return slices.segmenter(stanza(network, over, name))
+
+
+def inference(network):
+    """What a toy network predicts by beside its weights, as its evaluation job gets it."""
+    return slices.inference(stanza(network, name="tiny")).get("inference", {})
 
 
 def small(network, **over):
@@ -112,7 +122,7 @@ def test_keys_of_another_network_are_refused(over, key, words):
 @pytest.mark.parametrize("network", EVERY)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_images_of_any_size_get_logits_of_their_size(network, precision):
-    segmenter = build(small(network), 5, precision).eval()
+    segmenter = build({**small(network), **inference(network)}, 5, precision).eval()
     with torch.inference_mode():
         for height, width in ((64, 64), (50, 70), (7, 33)):
             logits = segmenter(images(2, height, width))
@@ -121,7 +131,7 @@ def test_images_of_any_size_get_logits_of_their_size(network, precision):
 
 @pytest.mark.parametrize("network", EVERY)
 def test_a_permuted_batch_gives_permuted_logits(network):
-    segmenter = build(small(network), 4, "float32").eval()
+    segmenter = build({**small(network), **inference(network)}, 4, "float32").eval()
     batch = images(4)
     order = torch.tensor([2, 0, 3, 1])
     with torch.inference_mode():
@@ -139,7 +149,7 @@ def test_two_and_255_classes_train_and_are_scored(tmp_path, network, classes):
     cfg = small(network)
     card = run(tmp_path, [tmp_path / "store"], [], **cfg)
     assert card["classes"] == classes and card["segmenter"] == structure(cfg)
-    values = score(tmp_path, tmp_path / "store")
+    values = score(tmp_path, tmp_path / "store", inference=inference(network))
     assert len(values["iou"]) == classes and 0 <= values["miou"] <= 1
 
 
@@ -147,9 +157,8 @@ def test_two_and_255_classes_train_and_are_scored(tmp_path, network, classes):
 def test_trained_weights_are_read_back_to_the_same_function(tmp_path, network):
     store = make_store(tmp_path / "store", size=64)
     run(tmp_path, [store], [], **small(network))
-    first, _ = load(tmp_path / "weights.safetensors", tmp_path / "card.json", "cpu")
-    second, _ = load(tmp_path / "weights.safetensors", tmp_path / "card.json", "cpu")
-    untrained = build(small(network), 3, "float32").eval()
+    first, second = (load(tmp_path / "weights.safetensors", tmp_path / "card.json", "cpu", inference(network))[0] for _ in range(2))
+    untrained = build({**small(network), **inference(network)}, 3, "float32").eval()
     with torch.inference_mode():
         logits = first(images())
         assert torch.equal(logits, second(images())) and not torch.allclose(logits, untrained(images()))
@@ -202,7 +211,7 @@ def test_a_class_that_train_lacks_is_missed_and_one_that_nobody_has_is_left_out(
 
     learned = {"steps": 30, "optimizer": "adamw", "learning_rate": 2.0e-3}
     run(tmp_path, [store(tmp_path / "train", (0, 1))], [], **small(network, training=learned))
-    values = score(tmp_path, store(tmp_path / "val", (0, 2)))
+    values = score(tmp_path, store(tmp_path / "val", (0, 2)), inference=inference(network))
     counts = np.load(tmp_path / "confusion.npy").sum(0)
     # What was never shown is never answered: class 2 is missed whole and counts, class 3 is in neither and does not.
     assert counts[:, 2:].sum() == 0 and counts[2].sum() > 0

@@ -15,26 +15,37 @@ from satsynth.codes import Codes
 from satsynth.diffusion.schedule import make_schedule
 from satsynth.diffusion.unet import Attention, UNet, UNetConfig
 from satsynth.pairs import IGNORE
+from satsynth.plan import slices
 from satsynth.plan.config import merge, resolve
-from satsynth.plan.slices import segmenter as trained_keys
 from satsynth.runtime.errors import ConfigError, WeightsError
 from satsynth.segmentation.networks.segdiff import BitSegmenter, combine, fill
+from satsynth.segmentation.prediction import predict_rows
 from satsynth.segmentation.rrdb import Block, DenseBlock, RRDBNet
-from satsynth.segmentation.segmenter import build
+from satsynth.segmentation.segmenter import build, load
 from satsynth.segmentation.training import groups, start
+
+
+def stanza(over=None, name="tiny"):
+    """SegDiff's whole config under a preset."""
+    changes = {} if name == "paper" else {"precision": "float32"}
+    config = {"preset": name, "run": [], "segmenters": {"segdiff": merge(changes, over or {})}}
+    return resolve(config, preset(name))["segmenters"]["segdiff"]
 
 
 def recipe(over=None, name="tiny"):
     """SegDiff's config under a preset, as its training job gets it."""
-    changes = {} if name == "paper" else {"precision": "float32"}
-    stanza = merge(changes, over or {})
-    return trained_keys(resolve({"preset": name, "run": [], "segmenters": {"segdiff": stanza}}, preset(name))["segmenters"]["segdiff"])
+    return slices.segmenter(stanza(over, name))
+
+
+def drawn_by(over=None, name="tiny"):
+    """Sampler and ensemble under a preset, as the jobs that predict get them."""
+    return slices.inference(stanza(over, name))["inference"]
 
 
 def stirred(classes=3, **over):
     """A segmenter whose zero-initialised layers are not zero, so that image and noise act on the masks."""
     torch.manual_seed(0)
-    segmenter = build(recipe(over), classes, "float32").eval()
+    segmenter = build({**recipe(over), **drawn_by(over)}, classes, "float32").eval()
     with torch.no_grad():
         for parameter in segmenter.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.03)
@@ -141,7 +152,7 @@ def test_the_encoder_has_parameters_of_its_own_rate():
 )
 def test_what_cannot_be_built_is_a_config_error(over, words):
     with pytest.raises(ConfigError, match=words):
-        build(merge(recipe(), over), 3, "float32")
+        build(merge({**recipe(), **drawn_by()}, over), 3, "float32")
 
 
 def test_there_are_no_public_weights_of_its_encoder():
@@ -165,8 +176,9 @@ def test_the_papers_schedule_and_sampler():
     plain = make_schedule({**cfg["schedule"], "rescale": False})
     assert plain.alpha_bars[-1] == pytest.approx(0.36356, rel=1e-4)
     wanted = {"method": "ancestral", "steps": 100, "spacing": "uniform", "variance": "fixed_large", "clip": False}
-    assert {key: cfg["sampler"][key] for key in wanted} == wanted
-    assert cfg["ensemble"] == {"generations": 25, "combine": "mean", "seed": 0}
+    drawn = drawn_by(name="paper")
+    assert {key: drawn["sampler"][key] for key in wanted} == wanted
+    assert drawn["ensemble"] == {"generations": 25, "combine": "mean", "seed": 0}
     assert cfg["training"]["weight_decay"] == 0 and cfg["training"]["ema"]["decay"] == 0.9999
 
 
@@ -315,7 +327,25 @@ def test_the_average_of_the_parameters_is_what_is_saved(tmp_path, decay):
 def test_scores_of_a_trained_network_do_not_depend_on_the_batch(tmp_path):
     store = make_store(tmp_path / "store", count=5, size=16)
     run(tmp_path, [store], [], **recipe())
-    assert score(tmp_path, store, batch=1) == score(tmp_path, store, batch=4)
+    alone, together = (score(tmp_path, store, batch=batch, inference=drawn_by()) for batch in (1, 4))
+    assert alone == together
+
+
+def test_one_training_serves_every_sampler_and_ensemble(tmp_path):
+    store = make_store(tmp_path / "store", count=3, size=16)
+    card = run(tmp_path, [store], [], **recipe({"training": {"steps": 2}}))
+    assert not {"sampler", "ensemble"} & set(card["segmenter"])
+    few, many = drawn_by(), drawn_by({"sampler": {"method": "ancestral", "steps": 4}, "ensemble": {"generations": 1, "combine": "vote"}})
+    for inference in (few, many):
+        segmenter, _ = load(tmp_path / "weights.safetensors", tmp_path / "card.json", "cpu", inference)
+        assert (segmenter.network.sampler, segmenter.network.ensemble) == (inference["sampler"], inference["ensemble"])
+        assert score(tmp_path, store, inference=inference)["inference"] == inference
+        options = {"masks": tmp_path / "masks.npy", "rows_card": tmp_path / "rows.json", "count": 1, "seed": 0, "device": "cpu", "batch": 1}
+        files = tmp_path / "weights.safetensors", tmp_path / "card.json"
+        assert predict_rows(*files, store, **options, inference=inference)["inference"] == inference
+    for missing, words in ((None, "is given nothing"), ({"sampler": few["sampler"]}, "is given sampler"), ({**few, "rrdb": {}}, "rrdb")):
+        with pytest.raises(ConfigError, match=f"needs sampler, ensemble beside its weights.*{words}"):
+            score(tmp_path, store, inference=missing)
 
 
 def test_training_noise_is_a_function_of_seed_and_step(tmp_path):

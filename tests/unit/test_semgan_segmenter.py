@@ -30,7 +30,6 @@ CFG = {
     "precision": "float32",
     "head_rate": 1.0,
     "exposures": 1.0,
-    "search": SEARCH,
     "loss": {"perceptual": 10.0, "labels": 1.0},
     "background": None,
     "training": {**TRAINING, "optimizer": "adamw", "betas": [0.9, 0.99], "learning_rate": 1.0e-3, "clip": 5.0},
@@ -58,7 +57,8 @@ def fit(root, folder, cfg=CFG, stores=None, **options) -> dict:
 
 
 def opened(root, folder="run"):
-    return load(root / folder / "weights.safetensors", root / folder / "card.json", "cpu")
+    inference = {"search": SEARCH} if folder == "run" else None
+    return load(root / folder / "weights.safetensors", root / folder / "card.json", "cpu", inference)
 
 
 def test_encoder_and_head_have_the_published_number_of_parameters_and_chains_down_to_one_pixel():
@@ -170,7 +170,7 @@ def test_a_resumed_training_equals_an_unbroken_one(world, tmp_path):
 
 
 def test_prediction_and_scores_take_it_like_any_segmenter(world):
-    values = score(world / "run", world / "store")
+    values = score(world / "run", world / "store", inference={"search": SEARCH})
     assert values["images"] == 6 and len(values["iou"]) == CLASSES and 0 <= values["miou"] <= 1
 
 

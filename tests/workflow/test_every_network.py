@@ -63,7 +63,7 @@ def test_semgan_runs_as_a_generator_and_as_a_segmenter(everything):
 @pytest.mark.parametrize(
     ("over", "trained"),
     [
-        ({"segmenters": {"semgan": {"search": {"pixels": 0.2}}}}, {"train_encoder": 1}),
+        ({"segmenters": {"semgan": {"loss": {"labels": 0.5}}}}, {"train_encoder": 1}),
         ({"sources": {"semgan": {"sampler": {"truncation": 0.9}}}}, {"sample_pairs": 1, "train_segmenter": 2}),
         (
             {"generators": {"semgan": {"mixing": 0.5}}},
@@ -110,6 +110,18 @@ def test_a_fidelity_table_compares_samplers_and_trains_on_every_source_alone(eve
 def test_another_way_of_scoring_trains_nothing(everything):
     over = everything.overlay("scenes.yaml", {"segmenters": {"unet": {"evaluation": {"mode": "scenes"}}}})
     assert set(everything.planned(configs=(ALL, over))) == {"evaluate_segmenter", "tabulate_runs", "draw_figure", "write_report"}
+
+
+def test_another_search_scores_semgan_again_and_trains_nothing(everything):
+    over = everything.overlay("search.yaml", {"segmenters": {"semgan": {"search": {"pixels": 0.2}}}})
+    assert everything.planned(configs=(ALL, over)) == {"evaluate_segmenter": 1, "tabulate_runs": 1, "write_report": 1}
+
+
+def test_fewer_generations_predict_anew_and_train_nothing(everything):
+    over = everything.overlay("generations.yaml", {"segmenters": {"segdiff": {"ensemble": {"generations": 2}, "sampler": {"steps": 3}}}})
+    planned = everything.planned(configs=(ALL, over))
+    assert set(planned) == {"evaluate_segmenter", "predict_masks", "tabulate_runs", "draw_figure", "write_report"}
+    assert planned["evaluate_segmenter"] == planned["predict_masks"] == 2  # on D, and on D with the cascade's pairs
 
 
 def test_a_view_that_is_named_by_the_config_counts_as_code(everything):

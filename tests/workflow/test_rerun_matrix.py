@@ -33,7 +33,7 @@ MATRIX = {
         }
     },
     "sources": {"cutmix": {"augment": "cutmix", "size": 64}},
-    "segmenters": {"fpn": {"training": {"clip": 5.0}}, "farseg": {}, "pfsegnet": {}},
+    "segmenters": {"fpn": {"training": {"clip": 5.0}}, "farseg": {}, "pfsegnet": {}, "segdiff": {}},
     "experiments": {
         "gain": {"datasets": ["demo", "town"], "seeds": [0]},
         "extra": {
@@ -42,7 +42,7 @@ MATRIX = {
             "datasets": ["demo"],
             "grid": [
                 {"segmenters": ["fpn"], "sources": ["cutout", "cutmix", "copy_paste"], "ratios": [0, 1]},
-                {"segmenters": ["pspnet", "segformer", "farseg", "pfsegnet"], "sources": [], "ratios": [0]},
+                {"segmenters": ["pspnet", "segformer", "farseg", "pfsegnet", "segdiff"], "sources": [], "ratios": [0]},
             ],
         },
         "classes": {"extends": "extra", "view": "per_class"},
@@ -137,6 +137,12 @@ ROWS = [
     ("segmenters.fpn.exposures", None, "elsewhere"),
     ("segmenters.pspnet_exposures.*", "other", NOTHING),  # a control of `augmentations`, which is not in this `run`
     ("segmenters.*.evaluation.*", "other", EVALUATION | {"tabulate_fidelity"}),  # of fpn, which it trains on the cascade alone
+    ("segmenters.segdiff.sampler.method", "ancestral", EVALUATION),  # how a trained network predicts
+    ("segmenters.segdiff.sampler.spacing", "karras", EVALUATION),
+    ("segmenters.segdiff.sampler.variance", "fixed_small", EVALUATION),
+    ("segmenters.segdiff.sampler.*", "other", EVALUATION),
+    ("segmenters.segdiff.ensemble.combine", "vote", EVALUATION),
+    ("segmenters.segdiff.ensemble.*", "other", EVALUATION),
     ("segmenters.fpn.*", "other", RUNS | SHOWN | MEASURES),
     ("segmenters.*", "other", RUNS),
     # Measures
@@ -238,7 +244,7 @@ def leaves(value, path=()):
 
 
 # What every segmenter has is changed in fpn; of the others, what only they have.
-OWN = {"depth", "dilated", "decoder_width", "classifier_kernel", "stem", "points", "loss"}
+OWN = {"depth", "dilated", "decoder_width", "classifier_kernel", "stem", "points", "loss", "sampler", "ensemble"}
 LEAVES = {
     path: value
     for path, value in leaves(resolve(matrix_config(), preset("tiny")))

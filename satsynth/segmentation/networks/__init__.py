@@ -8,5 +8,7 @@ it then brings its own `loss(cfg) -> (outputs, masks, step) -> scalar`. A module
 A network that is no plain map from images to logits brings `WRAPPER`, a subclass of `satsynth.segmentation.segmenter.Segmenter` that is put
 around it, and `training_loss(cfg) -> (segmenter, images, masks, step) -> scalar` in place of `loss`. One that is used with averaged
 parameters brings `average(cfg, segmenter)`, which keeps them (see `satsynth.segmentation.segmenter.Average`). One that is trained around
-other weights names them in `NEEDS` and has a training of its own.
+other weights names them in `NEEDS` and has a training of its own. Keys of the config that only prediction reads, such as a sampler, stand
+in `INFERENCE` (a tuple of words) and nowhere in `STRUCTURE`: a change of them trains nothing again. `build` finds None where they are not
+given, as in training, whose loss must not need them.
 """

@@ -26,7 +26,8 @@ from satsynth.runtime.errors import ConfigError
 from satsynth.segmentation.rrdb import RRDBNet
 from satsynth.segmentation.segmenter import Segmenter, pad
 
-STRUCTURE = ("encoder", "rrdb", "denoiser", "prediction", "schedule", "sampler", "ensemble")
+STRUCTURE = ("encoder", "rrdb", "denoiser", "prediction", "schedule")
+INFERENCE = ("sampler", "ensemble")
 COMBINATIONS = ("mean", "vote")
 PREDICTIONS = ("epsilon", "x0", "v")
 # The time embedding is made for a thousand steps; fewer steps are spread over the same range.
@@ -41,7 +42,7 @@ class SegDiff(Denoiser):
         unet: of the bits.
         codes: of the masks.
         cfg: `prediction` and `schedule` (see `Denoiser`); `sampler` (see `satsynth.diffusion.samplers.sample`); `ensemble`: `generations`,
-            how many are drawn, `combine` (see `combine`) and the `seed` of their noise.
+            how many are drawn, `combine` (see `combine`) and the `seed` of their noise. Sampler and ensemble are None in training.
 
     Raises:
         ConfigError: the prediction or the combination is unknown, or there is no generation.
@@ -51,9 +52,9 @@ class SegDiff(Denoiser):
         if cfg["prediction"] not in PREDICTIONS:
             raise ConfigError("prediction", f"SegDiff cannot predict '{cfg['prediction']}'.", f"Use one of {', '.join(PREDICTIONS)}.")
         ensemble = cfg["ensemble"]
-        if ensemble["combine"] not in COMBINATIONS:
+        if ensemble and ensemble["combine"] not in COMBINATIONS:
             raise ConfigError("ensemble.combine", f"'{ensemble['combine']}' is not known.", f"Use one of {', '.join(COMBINATIONS)}.")
-        if ensemble["generations"] < 1:
+        if ensemble and ensemble["generations"] < 1:
             raise ConfigError("ensemble.generations", "a mask needs a generation.", "Give 1 or more (25 in the paper).")
         guided = Guided(unet, TIMES / cfg["schedule"]["steps"])
         super().__init__(guided, {"prediction": cfg["prediction"], "schedule": cfg["schedule"], "min_snr": None})

@@ -30,7 +30,8 @@ from satsynth.segmentation.segmenter import Segmenter
 
 NEEDS = ("generator", "evaluator")  # whose weights `satsynth.segmentation.semgan_training` is given
 minimum_multiple = 1
-STRUCTURE = ("encoder", "style_width", "generator", "evaluator", "search")
+STRUCTURE = ("encoder", "style_width", "generator", "evaluator")
+INFERENCE = ("search",)
 SIGMOID_TEMPERATURE = 0.3  # what logits are divided by before they become shares of a Dice loss (Li et al. 2021)
 
 
@@ -42,10 +43,10 @@ class SemGAN(nn.Module):
         styles: the last four of them -> styles.
         generator: see `satsynth.adversarial.semgan.load`; frozen here.
         distance: frozen here.
-        search: settings, see `satsynth.segmentation.latent_search.search`.
+        search: settings, see `satsynth.segmentation.latent_search.search`; None in training.
     """
 
-    def __init__(self, encoder: nn.Module, styles: StyleHead, generator: Generator, distance: PerceptualDistance, search: dict):
+    def __init__(self, encoder: nn.Module, styles: StyleHead, generator: Generator, distance: PerceptualDistance, search: dict | None):
         super().__init__()
         self.encoder, self.styles, self.generator, self.distance, self.search = encoder, styles, generator, distance, search
         for part in (generator, distance):
@@ -95,7 +96,7 @@ class LatentSearch(Segmenter):
         Args:
             images: (N,S,S,3) uint8.
             masks: (N,S,S) uint8, 255 where unlabelled.
-            step: the noise maps are a function of it.
+            step: the noise maps are a function of it, the same for all seeds.
             weights: `perceptual` and `labels` (factors).
             background: the class that is left out of the Dice loss, or None.
 
@@ -105,7 +106,7 @@ class LatentSearch(Segmenter):
         network, wanted = self.network, centred(images)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.half):
             styles = network(wanted)
-            noise = network.generator.draw_noise(len(images), torch_stream(network.search["seed"], "noise", step, device=images.device))
+            noise = network.generator.draw_noise(len(images), torch_stream(0, "noise", step, device=images.device))
             made, logits = network.generator(styles, noise)
             far = network.distance(network.distance.features(wanted), made).mean()
         loss = functional.mse_loss(made.float(), wanted) + weights["perceptual"] * far
