@@ -1,4 +1,4 @@
-"""Every generator can learn 16 pairs by heart: its samples are those pairs, and every label belongs to its image."""
+"""Every diffusion generator can learn 16 pairs by heart: its samples are those pairs, and every label belongs to its image."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,8 @@ from satsynth.randomness import torch_stream
 from satsynth.runtime.files import read_json
 
 SIZE, FULL, PAIRS, SAMPLES = 8, 16, 16, 32
-SMALL_DISTANCE = (
-    0.03  # RMS over all pixels and colours, of a range of 1; the pairs lie 0.079 from their nearest neighbours, their mean 0.057
-)
+# RMS over all pixels and colours, of a range of 1; the pairs lie 0.079 or more from each other, their mean 0.057 from the nearest.
+SMALL_DISTANCE = 0.03
 STEPS = {"method": "ancestral", "variance": "fixed_small", "steps": 50, "spacing": "karras", "rho": 7, "sigma_min": 0.02, "sigma_max": 80.0}
 SAMPLER = {**STEPS, "clip": True, "condition_level": None}
 DIFFUSION = {
@@ -28,14 +27,14 @@ DIFFUSION = {
     "training": {"learning_rate": 4.0e-3, "steps": 600, "batch": 32},
     "previews": {"count": 2, "sampler": SAMPLER},
 }
-EDM = {"prediction": "edm", "edm": {"sigma_data": [0.45, 0.9], "p_mean": -0.4, "p_std": 1.0}}
-UPSCALER = {"kind": "upscaler", "size": FULL, "low": SIZE, "prediction": "x0", "min_snr": 5.0, "condition_noise": None}
+X0 = {"prediction": "x0", "min_snr": 5.0}
+UPSCALER = {**X0, "kind": "upscaler", "size": FULL, "low": SIZE, "condition_noise": None}
 VARIANTS = {
-    "edm": EDM,
+    "edm": {"prediction": "edm", "edm": {"sigma_data": [0.45, 0.9], "p_mean": -0.4, "p_std": 1.0}},
     "paper": {"prediction": "epsilon", "training": {"steps": 1200}},
-    "onehot": merge(EDM, {"codes": "onehot", "edm": {"sigma_data": [0.45, 0.7]}}),
+    "onehot": {**X0, "codes": "onehot"},
     "images_alone": {"codes": "none", "training": {"steps": 1000}},
-    "x0": {"prediction": "x0", "min_snr": 5.0},
+    "x0": X0,
     "v": {"prediction": "v", "schedule": {"kind": "cosine", "zero_terminal_snr": True}, "training": {"steps": 1000}},
     "upscaler": {**UPSCALER, "network": {"unshuffle": 2}, "training": {"learning_rate": 6.0e-3, "steps": 400}},
 }
