@@ -2,7 +2,8 @@
 
 Two coordinate systems meet here. Networks of the kinds epsilon, x0 and v are trained at a step index t on
 `x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps`. Samplers work on `x = x0 + sigma eps` (variance exploding), for which all
-four kinds are one formula, `x0 = skip x + out network(scale x, time)`; there `x_t = x / sqrt(1 + sigma^2)`.
+four kinds are one formula, `x0 = skip x + out network(scale x, time)`; there `x_t = x / sqrt(1 + sigma^2)`. With a measured prior its
+estimate takes the place of `skip x`.
 """
 
 import math
@@ -10,6 +11,7 @@ import math
 import torch
 from torch import nn
 
+from satsynth.diffusion.prior import Prior
 from satsynth.diffusion.schedule import make_schedule
 from satsynth.diffusion.unet import UNet, UNetConfig
 from satsynth.runtime.errors import ConfigError
@@ -26,16 +28,17 @@ class Denoiser(nn.Module):
         cfg: `prediction` (one of PREDICTIONS); `schedule` (see `make_schedule`; an "edm" network uses it for conditions' levels and for
             samplers with uniform spacing only); `min_snr`, null or the gamma of min-SNR weighting (Hang et al. 2023; not with "edm");
             `edm`, read for "edm" only: `sigma_data` (standard deviation of the stacks: a number, or one for the three image channels and
-            one for the code channels), `p_mean`, `p_std` (of log sigma in training).
+            one for the code channels), `p_mean`, `p_std` (of log sigma in training) and `prior` (see `build_denoiser`).
         precision: "float32", or "bfloat16" for autocast around the network; all other algebra is float32.
+        prior: for "edm", whose network then learns the difference to the prior's estimate; None for Karras et al.'s `skip x`.
 
     Attributes:
         schedule: the tables; plain numpy, so neither the state dict nor an average of weights ever holds them.
     """
 
-    def __init__(self, network: nn.Module, cfg: dict, precision: str = "float32"):
+    def __init__(self, network: nn.Module, cfg: dict, precision: str = "float32", prior: Prior | None = None):
         super().__init__()
-        self.network = network
+        self.network, self.prior = network, prior
         self.prediction, self.min_snr, self.precision = cfg["prediction"], cfg["min_snr"], precision
         self.schedule = make_schedule(cfg["schedule"])
         self.edm = dict(cfg["edm"]) if self.prediction == "edm" else None
@@ -113,7 +116,7 @@ class Denoiser(nn.Module):
             x = x0 + sigma * noise
             scale, skip, out, time = self._coefficients(level.float(), x0)
             predicted = self._call(_wide(scale) * x, time, condition, condition_level)
-            target = (x0 - _wide(skip) * x) / _wide(out)
+            target = (x0 - self._estimate(x, level, skip)) / _wide(out)
         else:
             signal, spread, factor, _ = (_wide(row) for row in self._table(x0.device)[:, level])
             x = signal * x0 + spread * noise
@@ -150,7 +153,11 @@ class Denoiser(nn.Module):
         if not isinstance(time, torch.Tensor):
             time = torch.full((len(x),), time, device=x.device)  # filled on the device: no wait
         predicted = self._call(_wide(scale) * x, time, condition, condition_level)
-        return _wide(skip) * x + _wide(out) * predicted
+        return self._estimate(x, sigma, skip) + _wide(out) * predicted
+
+    def _estimate(self, x: torch.Tensor, sigma: float | torch.Tensor, skip: float | torch.Tensor) -> torch.Tensor:
+        """What the network's output is added to."""
+        return _wide(skip) * x if self.prior is None else self.prior(x, sigma)
 
     def noise_condition(self, condition: torch.Tensor, noise: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         """Conditioning augmentation (Ho et al. 2022, section 4.1): sqrt(alpha_bar_s) c + sqrt(1 - alpha_bar_s) eps.
@@ -230,7 +237,7 @@ def build_denoiser(
 
     Args:
         cfg: what `Denoiser` reads, and `network`: `channels`, `multipliers`, `blocks`, `attention`, `dropout`, `unshuffle`, `norm_groups`
-            (see `UNetConfig`).
+            (see `UNetConfig`); with prediction "edm" and `edm.prior` "measured", the denoiser has a `Prior` that is still to be measured.
         channels: C of the stacks.
         size: their height and width in pixels.
         condition_channels: channels of the condition, 0 for none, C for the paper's super-resolution network.
@@ -240,7 +247,8 @@ def build_denoiser(
     keys = ("channels", "multipliers", "blocks", "attention", "dropout", "unshuffle", "norm_groups")
     shape = {key: cfg["network"][key] for key in keys}
     config = UNetConfig(channels + condition_channels, channels, size=size, condition_levels=condition_levels, **shape)
-    return Denoiser(UNet(config), cfg, precision)
+    measured = cfg["prediction"] == "edm" and cfg["edm"].get("prior") == "measured"
+    return Denoiser(UNet(config), cfg, precision, Prior(channels, size) if measured else None)
 
 
 def _wide(value: float | torch.Tensor) -> float | torch.Tensor:

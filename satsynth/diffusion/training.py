@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 # Config keys that decide what the network computes; the card carries them, so that `load_denoiser` needs nothing else.
 NETWORK_KEYS = ("prediction", "schedule", "edm", "min_snr", "network", "condition_noise", "precision")
 
+MEASURED, CHUNK = 4096, 256  # stacks that a prior is measured on, at most, and how many at a time
+
 # (clean low-resolution stacks, if any, the denoiser, a generator) -> (condition, its level), both for the network.
 Conditioner = Callable[[list[torch.Tensor], Denoiser, torch.Generator], tuple[torch.Tensor | None, torch.Tensor | None]]
 
@@ -88,6 +90,9 @@ def train_generator(
     stacks = Stacks(views, codes, cfg["flips"], device)
     torch.manual_seed(derive(seed, "weights"))
     denoiser = build(cfg, codes, cfg["size"], len(views) > 1, device)
+    if denoiser.prior is not None:
+        count, order = min(len(stacks), MEASURED), derive(seed, "prior")
+        denoiser.prior.measure(stacks.batch(order, first, min(CHUNK, count - first))[0] for first in range(0, count, CHUNK))
     optimizer = build_optimizer([{"params": list(denoiser.parameters())}], training)
     ema = Ema(denoiser, training["ema"]["decay"], training["ema"]["warmup"])
     part_size = recipe.batch // recipe.accumulate
@@ -126,7 +131,8 @@ def train_generator(
         wall_seconds=wall_seconds,
     )
     own = {**{key: cfg[key] for key in NETWORK_KEYS}, "parameters": parameters}
-    write_outputs(outputs, cfg, stacks, ema.averages(), table, shown, own)
+    # What the average leaves out is what training never moves.
+    write_outputs(outputs, cfg, stacks, {**denoiser.state_dict(), **ema.averages()}, table, shown, own)
 
 
 def load_denoiser(weights: Path, card: dict, device: str | torch.device, *, kind: str, conditional: bool) -> Denoiser:

@@ -88,7 +88,7 @@ def _stanza(section: str, name: str, stanzas: dict, preset: dict, above: dict) -
         known_module(f"{where}.network", network, NETWORKS)
         base = merge(preset["segmenters"]["any"], preset["segmenters"].get(network, {}))
         check_read(where, own, base, ("network", *(("generator",) if takes_parts(own) else ())), f"network {network}")
-        for part in ("loss", "points", "search", "training"):
+        for part in ("loss", "points", "sampler", "search", "training"):
             check_read(f"{where}.{part}", own.get(part, {}), base.get(part, {}), (), f"network {network}")
     elif section == "sources" and "augment" in own:
         known_module(f"{where}.augment", own["augment"], AUGMENTATIONS)

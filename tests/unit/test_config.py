@@ -82,9 +82,13 @@ def test_the_accelerator_overlay_lies_over_dubai():
     assert resolved["experiments"]["gain"]["size"] == 256 and resolved["generators"]["satsynth"]["size"] == 128
 
 
+def examples(page):
+    """The YAML blocks of a page of documentation."""
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)]
+
+
 def test_the_readmes_overlays_resolve_and_leave_the_demo_alone():
-    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)]
-    change, own = blocks
+    change, own = examples("README.md")
     assert {segmenter for entry in load(change)["experiments"]["gain"]["grid"] for segmenter in entry["segmenters"]} == {"fpn", "unet"}
     layout = Layout(merge(read("config.yaml"), own), load(own))
     shown = {run.dataset for name in layout.experiments() for run in layout.runs(name)}
@@ -92,11 +96,19 @@ def test_the_readmes_overlays_resolve_and_leave_the_demo_alone():
 
 
 def test_the_segmentation_pages_examples_resolve():
-    text = (ROOT / "docs/segmentation.md").read_text()
-    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    blocks = examples("docs/segmentation.md")
     assert len(blocks) == 6
     for block in blocks:
         load(read("configs/paper.yaml"), block)
+
+
+def test_the_measures_pages_examples_resolve_over_the_demo():
+    blocks = examples("docs/measures.md")
+    assert len(blocks) == 2
+    for block in blocks:
+        named = [*block["experiments"], *block.get("figures", {})]
+        assert set(block.get("run", named)) == set(named)
+        load(block, {"run": named})  # tables and figures that `run` does not name are not checked
 
 
 @pytest.mark.parametrize(
@@ -232,6 +244,7 @@ def test_the_segmentation_pages_examples_resolve():
             "images without masks",
         ),
         ({"segmenters": {"fpn": {"training": {"ema": {"decay": 0.9}}}}}, "segmenters.fpn.training.ema", "does not read this key"),
+        ({"segmenters": {"segdiff": {"sampler": {"truncation": 0.5}}}}, "segmenters.segdiff.sampler.truncation", "segdiff does not read"),
         ({"measures": {"null_quantile": 1}}, "measures.null_quantile", "1"),
         (
             {"run": ["contrast"], "figures": {"contrast": {"view": "contrast", "first": "base", "second": "cascade"}}},

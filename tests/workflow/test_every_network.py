@@ -1,5 +1,8 @@
 """The toy run that touches every network, augmentation, table and figure, and the plan of the paper's whole grid."""
 
+import re
+
+import numpy as np
 import pandas as pd
 import pytest
 from checkout import Checkout
@@ -26,6 +29,14 @@ def everything(tmp_path_factory):
     checkout = Checkout(tmp_path_factory.mktemp("everything") / "satsynth")
     checkout.run(configs=(ALL,))
     return checkout
+
+
+def shown(checkout, table):
+    """The cells of a table's rows on the page of the report."""
+    page = (checkout.folder / "results/report/index.html").read_text()
+    article = page.split(f'<article id="table-{table}">')[1].split("</article>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", article.split("<tbody>")[1], re.DOTALL)
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
 
 
 def test_every_network_and_augmentation_runs_from_the_grid(everything):
@@ -57,7 +68,24 @@ def test_semgan_runs_as_a_generator_and_as_a_segmenter(everything):
     parts = {"generator": "generators/semgan", "evaluator": "64px/segmentation/real/unet/seed-0"}
     for part, folder in parts.items():
         assert card[f"{part}_sha256"] == read_json(results / f"demo/{folder}/card.json")["weights_sha256"]
-    assert "semgan" in (results / "report/index.html").read_text()
+    constant, real = [cells for cells in shown(everything, "generative") if cells[0] == "semgan"]
+    assert constant[1].startswith("constant class") and real[1] == "D" and f"{rows.loc['real', 'miou_pct']:.2f}" in real
+    assert {"D\u00a0∪\u00a0D′ (semgan)", "D′ alone (semgan)"} <= {cells[1] for cells in shown(everything, "generative")}
+
+
+def test_segdiff_runs_on_d_and_on_the_union_and_is_shown(everything):
+    results = everything.folder / "results"
+    for table, arms in (("generative", ["constant", "real"]), ("networks", ["constant", "real", "union"])):
+        frame = pd.read_csv(results / f"tables/{table}.csv")
+        rows = frame[frame["segmenter"] == "segdiff"].set_index("arm")
+        assert list(rows.index) == arms and (rows["steps"] == [0, 4, 4][: len(arms)]).all()
+        printed = [cells for cells in shown(everything, table) if cells[0] == "segdiff"]
+        assert len(printed) == len(arms) and all(f"{rows.loc[arm, 'miou_pct']:.2f}" in cells for arm, cells in zip(arms, printed))
+    runs = [results / f"demo/64px/segmentation/{trained}/segdiff/seed-0" for trained in ("real", "real+cascade-r1")]
+    for run in runs:  # masks are predicted only where a figure shows them
+        masks, rows = np.load(run / "predictions/predictions/masks.npy"), read_json(run / "predictions/predictions/card.json")["rows"]
+        assert masks.shape == (len(rows), 64, 64) and len(rows) == 2 and masks.max() < 7
+    assert 'id="figure-predictions"' in (results / "report/index.html").read_text()
 
 
 @pytest.mark.parametrize(
