@@ -100,10 +100,8 @@ def test_on_patches_it_leaves_a_network_a_fraction_of_what_c_skip_leaves():
     deviations = torch.tensor([0.45] * 3 + [0.9] * 3)[:, None, None]
     for sigma in (0.1, 0.4, 1.0):
         x = stacks[1::2] + sigma * torch.randn(32, 6, 32, 32, generator=torch.Generator().manual_seed(0))
-        plain, known = (
-            (estimate - stacks[1::2]).square().mean((0, 2, 3))
-            for estimate in (deviations**2 / (sigma**2 + deviations**2) * x, prior(x, sigma))
-        )
+        skip = deviations**2 / (sigma**2 + deviations**2)
+        plain, known = ((estimate - stacks[1::2]).square().mean((0, 2, 3)) for estimate in (skip * x, prior(x, sigma)))
         assert (known < 0.5 * plain).all(), (sigma, known / plain)
 
 
