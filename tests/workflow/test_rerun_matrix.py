@@ -262,7 +262,7 @@ def other(path, value):
     special = {
         **{"codes": "onehot", "prediction": "v", "flips": "h", "precision": "float32", "kind": "cosine", "encoder": "resnet34"},
         **{"encoder_weights": "imagenet", "min_snr": 4.0, "condition_noise": {"max": 0.3}, "sigma_data": [0.4, 0.8]},
-        **{"multipliers": [1, 2], "attention": [8], "dropout": 0.1, "unshuffle": 1},
+        **{"multipliers": [1, 2], "attention": [8], "dropout": 0.1, "unshuffle": 2},
         **{"method": "ddim", "spacing": "uniform", "variance": "fixed_large", "eta": 0.5, "condition_level": 0.07},
         **{"sigma_min": 0.07, "sigma_max": 30.0, "shards": 3, "exposures": 0.7},
         **{"fill": "black", "label": 0, "scale": [0.5, 1.5], "components": [2, 4], "keep": 0.4},
@@ -273,6 +273,8 @@ def other(path, value):
         return not value
     if path[-2:] == ("ema", "decay"):
         return 0.5
+    if path[-2:] == ("edm", "prior"):
+        return None if value else "measured"
     if path[-2] == "loss" and key in ("kind", "schedule"):
         return {"kind": "cross_entropy", "schedule": "linear"}[key]
     if path[-2:] == ("sampler", "clip"):
