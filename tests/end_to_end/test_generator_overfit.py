@@ -32,8 +32,6 @@ X0 = {"prediction": "x0", "min_snr": 5.0}
 UPSCALER = {**X0, "kind": "upscaler", "size": FULL, "low": SIZE, "condition_noise": None}
 VARIANTS = {
     "edm": {"prediction": "edm", "edm": {**EDM, "prior": None}},
-    "m1": {"prediction": "edm", "edm": {**EDM, "prior": "measured"}, "training": {"learning_rate": 2.0e-3, "steps": 1200}},
-    "m2": {"prediction": "edm", "edm": {**EDM, "prior": "measured"}, "training": {"learning_rate": 6.0e-3, "steps": 1200}},
     "paper": {"prediction": "epsilon", "training": {"steps": 1200}},
     "onehot": {**X0, "codes": "onehot"},
     "images_alone": {"codes": "none", "training": {"steps": 1000}},
