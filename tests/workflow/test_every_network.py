@@ -180,18 +180,19 @@ def paper(tmp_path_factory):
 def test_the_papers_grid_is_planned_whole(paper):
     data = paper.overlay("data.yaml", {"data_root": "data"})
     planned = paper.planned(configs=("configs/paper.yaml", data))
-    # Trainings: Table 2 has 5 networks x {D, R = 1, R = 3}; Table 4 adds 2 direct ones; Table 3 D and 3 sources x 2; Table 5 3
-    # augmentations and a control; Figure 5 R = 2, 4 and 5 on iSAID, and six R on each of two more datasets; D' alone at R = 1 and 3 of G
-    # on three datasets, of one-hot and x0 on iSAID, of SemGAN on three; SegDiff and SemGAN on three datasets. All of 5 seeds. An evaluator
-    # a dataset is not scored, and SemGAN's encoder has a rule of its own.
-    trainings = 5 * (5 * 3 + 2 + (1 + 3 * 2) + (3 + 1) + 3 + 2 * 6 + 2 * (3 + 2) + 3 * 3)
+    # Trainings: Table 2 has 5 networks x {D, R = 1, R = 3}; Table 4 adds the direct source at R = 1 and 3 on two networks, and D' alone
+    # of it and of the cascade on FPN; Table 3 D and 3 sources x 2; Table 5 3 augmentations and a control; Figure 5 R = 2, 4 and 5 on
+    # iSAID, and six R on each of two more datasets; D' alone at R = 1 and 3 of G on three datasets, of one-hot and x0 on iSAID, of
+    # SemGAN on three; SegDiff and SemGAN on three datasets. All of 5 seeds. An evaluator a dataset is not scored, and SemGAN's encoder
+    # has a rule of its own.
+    trainings = 5 * (5 * 3 + (2 * 2 + 2 * 2) + (1 + 3 * 2) + (3 + 1) + 3 + 2 * 6 + 2 * (3 + 2) + 3 * 3)
     assert planned["evaluate_segmenter"] == trainings
     assert planned["train_segmenter"] == trainings + 3 - 5 * 3 and planned["train_encoder"] == 5 * 3
     # G, SemGAN and the image-only one on three datasets; G_SR, one-hot, x0 and the direct one on iSAID.
     assert planned["train_generator"] == 3 * 3 + 4
-    # Shards, eight a unit of R: G 5 units on each of three datasets, the cascade, one-hot and x0 three, the direct one; image-only,
+    # Shards, eight a unit of R: G 5 units on each of three datasets, the cascade, one-hot, x0 and the direct one three; image-only,
     # SemGAN's.
-    assert planned["sample_pairs"] == 8 * (3 * 5 + 3 * 3 + 1 + 3 + 3)
+    assert planned["sample_pairs"] == 8 * (3 * 5 + 3 * 3 + 3 + 3 + 3)
     # On each dataset train and val, and three sources of eight shards.
     assert planned["extract_features"] == 3 * (2 + 24) and planned["find_neighbours"] == 3 * (1 + 24)
     assert planned["score_fidelity"] == 3 * 4
