@@ -181,8 +181,7 @@ class Layout:
         stanzas = [self.resolved["experiments"][experiment] for experiment in self.experiments()]
         measured = [(dataset, source) for stanza in stanzas for dataset in stanza["datasets"] for source in stanza["sources"]]
         # The methods figure draws made-up scenes; its source says only which codes.
-        figures = [self.resolved["figures"][figure] for figure in self.figures()]
-        figures = [figure for figure in figures if figure["view"] != "methods"]
+        figures = [figure for figure in map(self.resolved["figures"].get, self.figures()) if figure["view"] != "methods"]
         drawn = [(figure, self.stages(figure["dataset"], figure[role])) for figure in figures for role in ROLES if figure.get(role)]
         # A denoising figure shows the first stage of a source alone.
         shown = [folder for figure, stages in drawn for folder in (stages[:1] if figure["view"] == "denoising" else stages)]
