@@ -204,8 +204,8 @@ def predict_rows(
         card: its card.
         store: folder of the pairs.
         masks: npy file to write, (M,H,W) uint8 class ids; M = `count`, or what the store has.
-        rows_card: JSON file to write: rows (of the store, in the order of `masks`), store_sha256 (of the store's card), weights_sha256; and
-            inference, where the network needs it.
+        rows_card: JSON file to write: rows (of the store, in the order of `masks`), masks_sha256 (a figure is drawn again where they
+            change), store_sha256 (of the store's card), weights_sha256; and inference, where the network needs it.
         count: pairs to draw.
         seed: of the draw.
         device: "cpu" or "cuda".
@@ -227,6 +227,7 @@ def predict_rows(
         np.save(file, predict(segmenter, pairs.images[rows], batch))
     values = {
         "rows": rows.tolist(),
+        "masks_sha256": files.sha256(masks),
         "store_sha256": files.sha256(Path(store) / "card.json"),
         "weights_sha256": facts["weights_sha256"],
         **_told(inference),

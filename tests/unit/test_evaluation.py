@@ -362,6 +362,7 @@ def test_panels_show_the_rows_that_a_seed_draws(tmp_path, trained, real):
     assert card["rows"] == numpy_stream(5, "panels").permutation(6)[:3].tolist()
     assert card["store_sha256"] == files.sha256(real / "card.json")
     assert card["weights_sha256"] == files.sha256(trained / "weights.safetensors")
+    assert card["masks_sha256"] == files.sha256(tmp_path / "masks.npy")
     segmenter, _ = load(trained / "weights.safetensors", trained / "card.json", "cpu")
     assert masks.dtype == np.uint8
     np.testing.assert_array_equal(masks, predict(segmenter, store.images, 4)[card["rows"]])
