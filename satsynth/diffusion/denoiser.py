@@ -116,7 +116,7 @@ class Denoiser(nn.Module):
             x = x0 + sigma * noise
             scale, skip, out, time = self._coefficients(level.float(), x0)
             predicted = self._call(_wide(scale) * x, time, condition, condition_level)
-            target = (x0 - self._estimate(x, level, skip)) / _wide(out)
+            target = (x0 - self._estimate(x, level, skip, condition, condition_level)) / _wide(out)
         else:
             signal, spread, factor, _ = (_wide(row) for row in self._table(x0.device)[:, level])
             x = signal * x0 + spread * noise
@@ -153,11 +153,23 @@ class Denoiser(nn.Module):
         if not isinstance(time, torch.Tensor):
             time = torch.full((len(x),), time, device=x.device)  # filled on the device: no wait
         predicted = self._call(_wide(scale) * x, time, condition, condition_level)
-        return self._estimate(x, sigma, skip) + _wide(out) * predicted
+        return self._estimate(x, sigma, skip, condition, condition_level) + _wide(out) * predicted
 
-    def _estimate(self, x: torch.Tensor, sigma: float | torch.Tensor, skip: float | torch.Tensor) -> torch.Tensor:
+    def _estimate(
+        self,
+        x: torch.Tensor,
+        sigma: float | torch.Tensor,
+        skip: float | torch.Tensor,
+        condition: torch.Tensor | None,
+        condition_level: torch.Tensor | None,
+    ) -> torch.Tensor:
         """What the network's output is added to."""
-        return _wide(skip) * x if self.prior is None else self.prior(x, sigma)
+        if self.prior is None:
+            return _wide(skip) * x
+        if condition_level is None:
+            return self.prior(x, sigma, condition)
+        signal, spread, *_ = (_wide(row) for row in self._table(x.device)[:, condition_level.long()])
+        return self.prior(x, sigma, condition, signal, spread)
 
     def noise_condition(self, condition: torch.Tensor, noise: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         """Conditioning augmentation (Ho et al. 2022, section 4.1): sqrt(alpha_bar_s) c + sqrt(1 - alpha_bar_s) eps.
@@ -248,7 +260,7 @@ def build_denoiser(
     shape = {key: cfg["network"][key] for key in keys}
     config = UNetConfig(channels + condition_channels, channels, size=size, condition_levels=condition_levels, **shape)
     measured = cfg["prediction"] == "edm" and cfg["edm"].get("prior") == "measured"
-    return Denoiser(UNet(config), cfg, precision, Prior(channels, size) if measured else None)
+    return Denoiser(UNet(config), cfg, precision, Prior(channels, size, condition_channels > 0) if measured else None)
 
 
 def _wide(value: float | torch.Tensor) -> float | torch.Tensor:

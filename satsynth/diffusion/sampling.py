@@ -12,7 +12,7 @@ import torch
 from satsynth import kinds
 from satsynth.codes import Codes
 from satsynth.diffusion.outputs import card_codes
-from satsynth.diffusion.stacks import decode
+from satsynth.diffusion.stacks import decode, settle
 from satsynth.pairs import StoreWriter
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError
@@ -36,7 +36,7 @@ def sample_shard(
 
     Args:
         stages: G, or G and then G_SR: dicts of `weights` (path), `card` (the card's content) and `sampler` (config). A later
-            stage is conditioned on the raw clipped output of the one before (paper, eq. 5).
+            stage is conditioned on the raw clipped output of the one before (paper, eq. 5); with a measured prior, on its code words.
         folder: where the store goes. Columns of its index: pair, seed, index (absolute), margin (mean code margin), invalid
             (share of pixels whose bits are no code word). Its card carries `source`. A generator of images alone (codes "none") leaves
             masks that are all to be ignored, and neither of the last two columns.
@@ -71,6 +71,8 @@ def sample_shard(
             stack = None
             for stage, (module, denoiser) in enumerate(zip(modules, denoisers, strict=True)):
                 generator = torch_stream(seed, "sample", stage, number, device=device)
+                if stage and denoiser.prior is not None:
+                    stack = settle(stack, card_codes(stages[stage - 1]["card"]))  # a prior takes codes for words: between two it guesses
                 stack = module.draw(denoiser, stages[stage]["sampler"], block, generator, stack)
             _append(writer, stack[kept], card_codes(card), seed, begin + kept.start)
             progress.update(min(begin + block, last) - first)

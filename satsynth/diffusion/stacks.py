@@ -53,6 +53,11 @@ def decode(stacks: torch.Tensor, codes: Codes) -> tuple[np.ndarray, np.ndarray, 
     return tuple(array.cpu().numpy() for array in arrays)
 
 
+def settle(stacks: torch.Tensor, codes: Codes) -> torch.Tensor:
+    """Sampled stacks (N,3+n,H,W) with the nearest code word in every pixel, as stacks of real pairs have it."""
+    return torch.cat([stacks[:, :COLOURS], codes.encode(codes.decode(stacks[:, COLOURS:])[0])], 1)
+
+
 def enlarge(stacks: torch.Tensor, size: int) -> torch.Tensor:
     """Low-resolution stacks (N,3+n,h,h) at side `size`: colours bilinear, codes nearest (a mean of words is another word)."""
     colours = functional.interpolate(stacks[:, :COLOURS], size=(size, size), mode="bilinear", align_corners=False)

@@ -92,7 +92,7 @@ def train_generator(
     denoiser = build(cfg, codes, cfg["size"], len(views) > 1, device)
     if denoiser.prior is not None:
         count, order = min(len(stacks), MEASURED), derive(seed, "prior")
-        denoiser.prior.measure(stacks.batch(order, first, min(CHUNK, count - first))[0] for first in range(0, count, CHUNK))
+        denoiser.prior.measure(stacks.batch(order, first, min(CHUNK, count - first)) for first in range(0, count, CHUNK))
     optimizer = build_optimizer([{"params": list(denoiser.parameters())}], training)
     ema = Ema(denoiser, training["ema"]["decay"], training["ema"]["warmup"])
     part_size = recipe.batch // recipe.accumulate
