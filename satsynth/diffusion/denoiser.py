@@ -3,7 +3,7 @@
 Two coordinate systems meet here. Networks of the kinds epsilon, x0 and v are trained at a step index t on
 `x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps`. Samplers work on `x = x0 + sigma eps` (variance exploding), for which all
 four kinds are one formula, `x0 = skip x + out network(scale x, time)`; there `x_t = x / sqrt(1 + sigma^2)`. With a measured prior its
-estimate takes the place of `skip x`.
+estimate takes the place of `skip x`, and the network sees it.
 """
 
 import math
@@ -115,8 +115,9 @@ class Denoiser(nn.Module):
             sigma = level.float()[:, None, None, None]
             x = x0 + sigma * noise
             scale, skip, out, time = self._coefficients(level.float(), x0)
-            predicted = self._call(_wide(scale) * x, time, condition, condition_level)
-            target = (x0 - self._estimate(x, level, skip, condition, condition_level)) / _wide(out)
+            known = self._estimate(x, level, skip, condition, condition_level)
+            predicted = self._call(_wide(scale) * x, time, self._told(known, condition), condition_level)
+            target = (x0 - known) / _wide(out)
         else:
             signal, spread, factor, _ = (_wide(row) for row in self._table(x0.device)[:, level])
             x = signal * x0 + spread * noise
@@ -152,8 +153,8 @@ class Denoiser(nn.Module):
         scale, skip, out, time = self._coefficients(sigma, x)
         if not isinstance(time, torch.Tensor):
             time = torch.full((len(x),), time, device=x.device)  # filled on the device: no wait
-        predicted = self._call(_wide(scale) * x, time, condition, condition_level)
-        return self._estimate(x, sigma, skip, condition, condition_level) + _wide(out) * predicted
+        known = self._estimate(x, sigma, skip, condition, condition_level)
+        return known + _wide(out) * self._call(_wide(scale) * x, time, self._told(known, condition), condition_level)
 
     def _estimate(
         self,
@@ -170,6 +171,12 @@ class Denoiser(nn.Module):
             return self.prior(x, sigma, condition)
         signal, spread, *_ = (_wide(row) for row in self._table(x.device)[:, condition_level.long()])
         return self.prior(x, sigma, condition, signal, spread)
+
+    def _told(self, known: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor | None:
+        """What the network sees beside x: with a prior, first the estimate that it is to mend, whose steep sides it could not guess."""
+        if self.prior is None:
+            return condition
+        return known if condition is None else torch.cat([known, condition], 1)
 
     def noise_condition(self, condition: torch.Tensor, noise: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         """Conditioning augmentation (Ho et al. 2022, section 4.1): sqrt(alpha_bar_s) c + sqrt(1 - alpha_bar_s) eps.
@@ -258,8 +265,9 @@ def build_denoiser(
     """
     keys = ("channels", "multipliers", "blocks", "attention", "dropout", "unshuffle", "norm_groups")
     shape = {key: cfg["network"][key] for key in keys}
-    config = UNetConfig(channels + condition_channels, channels, size=size, condition_levels=condition_levels, **shape)
     measured = cfg["prediction"] == "edm" and cfg["edm"].get("prior") == "measured"
+    seen = channels * (2 if measured else 1) + condition_channels
+    config = UNetConfig(seen, channels, size=size, condition_levels=condition_levels, **shape)
     return Denoiser(UNet(config), cfg, precision, Prior(channels, size, condition_channels > 0) if measured else None)
 
 

@@ -197,10 +197,12 @@ def test_a_generator_keeps_its_prior_with_its_weights(tmp_path):
     assert card["edm"]["prior"] == "measured" and denoiser.prior is not None
     assert denoiser.prior.spectrum.std() > 0 and denoiser.prior.mean.abs().max() > 0
     assert card["parameters"] == sum(parameter.numel() for parameter in denoiser.network.parameters())
-    # A network that says nothing leaves the prior's estimate.
-    denoiser.network.forward = lambda x, *rest: torch.zeros_like(x)
+    # A network that says nothing leaves the prior's estimate, and has seen it.
+    seen = []
+    denoiser.network.forward = lambda x, time, condition, level: seen.append(condition) or torch.zeros_like(x)
     x = torch.randn(2, len(denoiser.prior.mean), 8, 8)
     torch.testing.assert_close(denoiser.denoise(x, 0.5), denoiser.prior(x, 0.5))
+    torch.testing.assert_close(seen[0], denoiser.prior(x, 0.5))
     assert files.read_json(tmp_path / "card.json") == card and SAMPLER["steps"]
 
 
@@ -214,7 +216,8 @@ def test_an_upscaler_reads_its_condition_at_the_level_it_has(tmp_path, noise):
     card = train(upscaler, stores, cfg, tmp_path)
     denoiser = upscaler.load(tmp_path / "weights.safetensors", card, "cpu")
     assert denoiser.prior.shared_spectrum.abs().max() > 0
-    denoiser.network.forward = lambda x, *rest: torch.zeros_like(x)
+    seen = []
+    denoiser.network.forward = lambda x, time, told, level: seen.append(told) or torch.zeros_like(x)
     x, condition = torch.randn(2, 2, len(denoiser.prior.mean), 16, 16, generator=torch.Generator().manual_seed(0))
     if noise is None:
         torch.testing.assert_close(denoiser.denoise(x, 0.5, condition), denoiser.prior(x, 0.5, condition))
@@ -223,6 +226,7 @@ def test_an_upscaler_reads_its_condition_at_the_level_it_has(tmp_path, noise):
     kept = torch.from_numpy(denoiser.schedule.alpha_bars)[steps.long()][:, None, None, None]
     wanted = denoiser.prior(x, 0.5, condition, kept.sqrt().float(), (1 - kept).sqrt().float())
     torch.testing.assert_close(denoiser.denoise(x, 0.5, condition, steps), wanted)
+    torch.testing.assert_close(seen[0], torch.cat([wanted, condition], 1))
 
 
 def test_a_prior_is_given_the_code_words_that_are_nearest_to_what_was_sampled(tmp_path, monkeypatch):
