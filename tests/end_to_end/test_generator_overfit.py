@@ -28,16 +28,24 @@ DIFFUSION = {
     "previews": {"count": 2, "sampler": SAMPLER},
 }
 EDM = {"sigma_data": [0.45, 0.9], "p_mean": -0.4, "p_std": 1.0}
+MEASURED = {"sigma_data": [0.3, 0.7], "p_mean": -0.3, "p_std": 1.0, "prior": "measured"}
 X0 = {"prediction": "x0", "min_snr": 5.0}
 UPSCALER = {**X0, "kind": "upscaler", "size": FULL, "low": SIZE, "condition_noise": None}
 VARIANTS = {
     "edm": {"prediction": "edm", "edm": {**EDM, "prior": None}},
+    "edm_measured": {"prediction": "edm", "edm": MEASURED, "training": {"steps": 2400}},
     "paper": {"prediction": "epsilon", "training": {"steps": 1200}},
     "onehot": {**X0, "codes": "onehot"},
     "images_alone": {"codes": "none", "training": {"steps": 1000}},
     "x0": X0,
     "v": {"prediction": "v", "schedule": {"kind": "cosine", "zero_terminal_snr": True}, "training": {"steps": 1000}},
     "upscaler": {**UPSCALER, "network": {"unshuffle": 2}, "training": {"learning_rate": 6.0e-3, "steps": 400}},
+    "upscaler_measured": {
+        **{**UPSCALER, "prediction": "edm", "min_snr": None},
+        "edm": {"sigma_data": [0.15, 0.5], "p_mean": -1.4, "p_std": 1.2, "prior": "measured"},
+        "network": {"unshuffle": 2},
+        "training": {"steps": 200},
+    },
 }
 
 
@@ -100,6 +108,7 @@ def agreement(masks, others):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", list(VARIANTS))
 def test_samples_are_the_training_pairs(name, real, tmp_path):
     weights, card = trained(merge(DIFFUSION, VARIANTS[name]), real, tmp_path)

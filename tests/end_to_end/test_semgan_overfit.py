@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from satsynth.adversarial import semgan
@@ -69,16 +68,8 @@ def outputs(folder) -> dict:
     return {key: folder / name for key, name in names.items()}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums in one order, whatever the machine: the score of so small a game moves with the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_semgan_segments_its_sixteen_training_pairs(tmp_path):
     store = write_pairs(tmp_path / "store")
     files = {name: outputs(tmp_path / name) for name in ("evaluator", "generator", "encoder")}
