@@ -226,7 +226,9 @@ def _check_evaluator(resolved: dict) -> None:
     evaluator = resolved["measures"]["evaluator"]
     if evaluator not in resolved["segmenters"]:
         cause = f"'{evaluator}' is no segmenter of this config."
-        raise ConfigError("measures.evaluator", cause, f"Add segmenters: {{{evaluator}: {{}}}}, or name another.")
+        raise ConfigError(
+            "measures.evaluator", cause, f"{nearest(evaluator, resolved['segmenters'])} Or add segmenters: {{{evaluator}: {{}}}}."
+        )
     network = resolved["segmenters"][evaluator]["network"]
     if declares(NETWORKS, network, "WRAPPER"):
         cause = f"'{evaluator}' is of network {network}, which is no plain map from images to classes: it gives no features."

@@ -99,6 +99,8 @@ def _stanza(section: str, name: str, stanzas: dict, preset: dict, above: dict) -
         kind = above["generators"].get(own.get("generator"), {}).get("kind")
         sampled = kind if kind in preset["sources"] else "cascade" if own.get("then") else "plain"
         base = preset["sources"][sampled]
+        if "then_sampler" in own and sampled == "plain":
+            raise ConfigError(f"{where}.then_sampler", "nothing follows this source's generator.", "Name an upscaler under then.")
         check_read(where, own, base, ("generator", "then"), "a source that samples a generator")
         for part in ("sampler", "then_sampler"):
             check_read(f"{where}.{part}", own.get(part, {}), base.get(part, {}), (), f"the sampler of a generator of kind {kind}")

@@ -1,5 +1,8 @@
 """Schema errors in words that help: the dotted key, what is wrong with it, and the nearest valid key."""
 
+from functools import reduce
+from operator import getitem
+
 from jsonschema import Draft202012Validator
 
 from satsynth.plan.stanzas import nearest
@@ -14,7 +17,7 @@ def validate(config: dict, schema: dict, what: str = "config") -> None:
     """
     errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: (len(error.absolute_path), str(error.path)))
     if errors:
-        raise _in_words(_deepest(errors[0]), what)
+        raise _in_words(_deepest(errors[0]), what, schema)
 
 
 def _deepest(error):
@@ -23,13 +26,14 @@ def _deepest(error):
     return error
 
 
-def _in_words(error, what: str) -> ConfigError:
+def _in_words(error, what: str, schema: dict) -> ConfigError:
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         extra = sorted(key for key in error.instance if key not in known)[0]
         key = f"{where}.{extra}" if where else extra
-        return ConfigError(key, "this key is not known.", nearest(extra, known))
+        deeper = _below(extra, error.schema, schema)
+        return ConfigError(key, "this key is not known.", f"It stands deeper: {' or '.join(deeper)}." if deeper else nearest(extra, known))
     if error.validator == "required":
         missing = sorted(key for key in error.validator_value if key not in error.instance)[0]
         return ConfigError(f"{where}.{missing}".lstrip("."), "this key is missing.", error.schema["properties"][missing]["description"])
@@ -38,3 +42,21 @@ def _in_words(error, what: str) -> ConfigError:
     else:
         cause = error.message.rstrip(".") + "."
     return ConfigError(where or what, cause, error.schema.get("description", "See rules/schemas/config.schema.yaml."))
+
+
+def _below(key: str, node: dict, schema: dict) -> list[str]:
+    """Where a key is known below this part of the schema, as dotted paths: those of the least depth, three at most."""
+    level = [("", node)]
+    for _ in range(4):
+        children = []
+        for path, part in level:
+            if "$ref" in part:
+                part = reduce(getitem, part["$ref"].removeprefix("#/").split("/"), schema)
+            named = part.get("additionalProperties")
+            children += [(f"{path}{name}.", child) for name, child in part.get("properties", {}).items()]
+            children += [(f"{path}NAME.", named)] if isinstance(named, dict) else []
+        found = [path[:-1] for path, _ in children if path.count(".") > 1 and path.split(".")[-2] == key]
+        if found:
+            return found[:3]
+        level = children
+    return []
