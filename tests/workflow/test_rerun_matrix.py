@@ -262,7 +262,7 @@ def other(path, value):
     special = {
         **{"codes": "onehot", "prediction": "v", "flips": "h", "precision": "float32", "kind": "cosine", "encoder": "resnet34"},
         **{"encoder_weights": "imagenet", "min_snr": 4.0, "condition_noise": {"max": 0.3}, "sigma_data": [0.4, 0.8]},
-        **{"multipliers": [1, 2], "attention": [8], "dropout": 0.1, "unshuffle": 2},
+        **{"multipliers": [1, 2], "attention": [8], "dropout": 0.1, "unshuffle": 2 if value == 1 else 1},
         **{"method": "ddim", "spacing": "uniform", "variance": "fixed_large", "eta": 0.5, "condition_level": 0.07},
         **{"sigma_min": 0.07, "sigma_max": 30.0, "shards": 3, "exposures": 0.7},
         **{"fill": "black", "label": 0, "scale": [0.5, 1.5], "components": [2, 4], "keep": 0.4},
