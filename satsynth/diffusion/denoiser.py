@@ -169,8 +169,7 @@ class Denoiser(nn.Module):
             return _wide(skip) * x
         if condition_level is None:
             return self.prior(x, sigma, condition)
-        signal, spread, *_ = (_wide(row) for row in self._table(x.device)[:, condition_level.long()])
-        return self.prior(x, sigma, condition, signal, spread)
+        return self.prior(x, sigma, condition, *self._shares(condition_level, x.device))
 
     def _told(self, known: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor | None:
         """What the network sees beside x: with a prior, first the estimate that it is to mend, whose steep sides it could not guess."""
@@ -186,8 +185,13 @@ class Denoiser(nn.Module):
             noise: the same shape, standard normal.
             level: (N,) int64 s in 0..T-1; pass the same to the network as `condition_level`.
         """
-        signal, spread, *_ = (_wide(row) for row in self._table(condition.device)[:, level.to(condition.device)])
+        signal, spread = self._shares(level, condition.device)
         return signal * condition.float() + spread * noise
+
+    def _shares(self, level: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a condition at steps `level` (N,) has of the clean one and of noise: factors, each (N,1,1,1)."""
+        signal, spread, *_ = self._table(device)[:, level.to(device).long()]
+        return _wide(signal), _wide(spread)
 
     def _call(self, x: torch.Tensor, time: torch.Tensor, condition: torch.Tensor | None, level: torch.Tensor | None) -> torch.Tensor:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):

@@ -46,16 +46,16 @@ def _in_words(error, what: str, schema: dict) -> ConfigError:
 
 def _below(key: str, node: dict, schema: dict) -> list[str]:
     """Where a key is known below this part of the schema, as dotted paths: those of the least depth, three at most."""
-    level = [("", node)]
+    level = [((), node)]
     for _ in range(4):
         children = []
         for path, part in level:
             if "$ref" in part:
                 part = reduce(getitem, part["$ref"].removeprefix("#/").split("/"), schema)
             named = part.get("additionalProperties")
-            children += [(f"{path}{name}.", child) for name, child in part.get("properties", {}).items()]
-            children += [(f"{path}NAME.", named)] if isinstance(named, dict) else []
-        found = [path[:-1] for path, _ in children if path.count(".") > 1 and path.split(".")[-2] == key]
+            children += [((*path, name), child) for name, child in part.get("properties", {}).items()]
+            children += [((*path, "NAME"), named)] if isinstance(named, dict) else []
+        found = [".".join(path) for path, _ in children if len(path) > 1 and path[-1] == key]
         if found:
             return found[:3]
         level = children

@@ -16,6 +16,8 @@ from satsynth.diffusion.stacks import encode, enlarge
 from satsynth.runtime import files
 
 SIZE = 8
+EDM = {"sigma_data": 0.7, "p_mean": -0.6, "p_std": 1.2, "prior": "measured"}
+SHORT = {"steps": 2, "batch": 2, "accumulate": 1}
 
 
 def smooth(count, channels=3, seed=0, waves=None):
@@ -190,9 +192,8 @@ def test_of_patches_a_condition_tells_most_where_x_tells_little(spread, images, 
 
 
 def test_a_generator_keeps_its_prior_with_its_weights(tmp_path):
-    edm = {"sigma_data": 0.7, "p_mean": -0.6, "p_std": 1.2, "prior": "measured"}
     store = write_store(tmp_path / "real", 8, count=12)
-    card = train(ddpm, {8: store}, config(edm=edm, training={"steps": 2, "batch": 2, "accumulate": 1}), tmp_path)
+    card = train(ddpm, {8: store}, config(edm=EDM, training=SHORT), tmp_path)
     denoiser = ddpm.load(tmp_path / "weights.safetensors", card, "cpu")
     assert card["edm"]["prior"] == "measured" and denoiser.prior is not None
     assert denoiser.prior.spectrum.std() > 0 and denoiser.prior.mean.abs().max() > 0
@@ -208,11 +209,10 @@ def test_a_generator_keeps_its_prior_with_its_weights(tmp_path):
 
 @pytest.mark.parametrize("noise", [None, {"max": 0.5}])
 def test_an_upscaler_reads_its_condition_at_the_level_it_has(tmp_path, noise):
-    edm = {"sigma_data": 0.7, "p_mean": -0.6, "p_std": 1.2, "prior": "measured"}
     stores = {size: write_store(tmp_path / str(size), size, count=12) for size in (16, 8)}
     level = None if noise is None else 0.3
     shown = {"count": 2, "sampler": {**SAMPLER, "condition_level": level}}
-    cfg = config("upscaler", edm=edm, condition_noise=noise, previews=shown, training={"steps": 2, "batch": 2, "accumulate": 1})
+    cfg = config("upscaler", edm=EDM, condition_noise=noise, previews=shown, training=SHORT)
     card = train(upscaler, stores, cfg, tmp_path)
     denoiser = upscaler.load(tmp_path / "weights.safetensors", card, "cpu")
     assert denoiser.prior.shared_spectrum.abs().max() > 0
@@ -230,13 +230,11 @@ def test_an_upscaler_reads_its_condition_at_the_level_it_has(tmp_path, noise):
 
 
 def test_a_prior_is_given_the_code_words_that_are_nearest_to_what_was_sampled(tmp_path, monkeypatch):
-    edm = {"sigma_data": 0.7, "p_mean": -0.6, "p_std": 1.2, "prior": "measured"}
     stores = {size: write_store(tmp_path / str(size), size, count=12) for size in (16, 8)}
-    short = {"training": {"steps": 2, "batch": 2, "accumulate": 1}}
     cards = {
-        "g": train(ddpm, stores, config(**short), tmp_path / "g"),
-        "known": train(upscaler, stores, config("upscaler", edm=edm, **short), tmp_path / "known"),
-        "plain": train(upscaler, stores, config("upscaler", **short), tmp_path / "plain"),
+        "g": train(ddpm, stores, config(training=SHORT), tmp_path / "g"),
+        "known": train(upscaler, stores, config("upscaler", edm=EDM, training=SHORT), tmp_path / "known"),
+        "plain": train(upscaler, stores, config("upscaler", training=SHORT), tmp_path / "plain"),
     }
     seen, draw = {}, upscaler.draw
 
