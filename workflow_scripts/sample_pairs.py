@@ -5,7 +5,7 @@ from satsynth.runtime.job import Task, perform
 
 def work(task: Task) -> None:
     """Call the sampler on the rows that the shard's number names."""
-    from satsynth.diffusion.sampling import sample_shard
+    from satsynth.diffusion.sampling import check_data, sample_shard
     from satsynth.pairs import bounds
     from satsynth.runtime.files import read_json
 
@@ -15,6 +15,7 @@ def work(task: Task) -> None:
         {"weights": weights, "card": read_json(card), "sampler": sampler}
         for weights, card, sampler in zip(task.input["weights"], task.input["cards"], task.cfg["samplers"], strict=True)
     ]
+    check_data(stages, task.input["real"])
     folder, seed, block = task.output["card"].parent, task.cfg["seed"], task.cfg["block"]
     pairs = {"seed": seed, "block": block, "first": first, "last": last, "classes": real["classes"]}
     sample_shard(stages, folder=folder, **pairs, device=task.device)

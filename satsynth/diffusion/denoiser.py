@@ -115,9 +115,9 @@ class Denoiser(nn.Module):
             sigma = level.float()[:, None, None, None]
             x = x0 + sigma * noise
             scale, skip, out, time = self._coefficients(level.float(), x0)
-            known = self._estimate(x, level, skip, condition, condition_level)
-            predicted = self._call(_wide(scale) * x, time, self._told(known, condition), condition_level)
-            target = (x0 - known) / _wide(out)
+            estimate = self._estimate(x, level, skip, condition, condition_level)
+            predicted = self._call(_wide(scale) * x, time, self._beside(estimate, condition), condition_level)
+            target = (x0 - estimate) / _wide(out)
         else:
             signal, spread, factor, _ = (_wide(row) for row in self._table(x0.device)[:, level])
             x = signal * x0 + spread * noise
@@ -153,8 +153,8 @@ class Denoiser(nn.Module):
         scale, skip, out, time = self._coefficients(sigma, x)
         if not isinstance(time, torch.Tensor):
             time = torch.full((len(x),), time, device=x.device)  # filled on the device: no wait
-        known = self._estimate(x, sigma, skip, condition, condition_level)
-        return known + _wide(out) * self._call(_wide(scale) * x, time, self._told(known, condition), condition_level)
+        estimate = self._estimate(x, sigma, skip, condition, condition_level)
+        return estimate + _wide(out) * self._call(_wide(scale) * x, time, self._beside(estimate, condition), condition_level)
 
     def _estimate(
         self,
@@ -171,11 +171,11 @@ class Denoiser(nn.Module):
             return self.prior(x, sigma, condition)
         return self.prior(x, sigma, condition, *self._shares(condition_level, x.device))
 
-    def _told(self, known: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor | None:
+    def _beside(self, estimate: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor | None:
         """What the network sees beside x: with a prior, first the estimate that it is to mend, whose steep sides it could not guess."""
         if self.prior is None:
             return condition
-        return known if condition is None else torch.cat([known, condition], 1)
+        return estimate if condition is None else torch.cat([estimate, condition], 1)
 
     def noise_condition(self, condition: torch.Tensor, noise: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         """Conditioning augmentation (Ho et al. 2022, section 4.1): sqrt(alpha_bar_s) c + sqrt(1 - alpha_bar_s) eps.
@@ -201,18 +201,18 @@ class Denoiser(nn.Module):
         """(scale, skip, out, time) of `x0 = skip x + out network(scale x, time)`: numbers for a number, (N,) for (N,); (1,C,1,1) or
         (N,C,1,1) where sigma_data differs by channel.
         """
-        known = not isinstance(sigma, torch.Tensor)  # known on the host: all scalars are worked out there, in float64
+        on_host = not isinstance(sigma, torch.Tensor)  # then all scalars are worked out there, in float64
         if self.prediction == "edm":
-            time = (math.log(sigma) if known else sigma.log()) / 4
+            time = (math.log(sigma) if on_host else sigma.log()) / 4
             data = self.edm["sigma_data"]
             if not isinstance(data, int | float):
                 # Images vary far less than +-1 codes: one number for both would give the image channels almost no weight in the loss.
                 data = self._by_channel(x)
-                sigma = sigma if known else _wide(sigma)
+                sigma = sigma if on_host else _wide(sigma)
             total = sigma**2 + data**2
             return total**-0.5, data**2 / total, sigma * data / total**0.5, time
-        time = self.schedule.time_of(sigma) if known else self._time_of(sigma)
-        if known and sigma == math.inf:  # the limits of the lines below, with x / sigma for x
+        time = self.schedule.time_of(sigma) if on_host else self._time_of(sigma)
+        if on_host and sigma == math.inf:  # the limits of the lines below, with x / sigma for x
             return 1.0, 0.0, {"x0": 1.0, "v": -1.0}[self.prediction], time
         scale = (1 + sigma**2) ** -0.5
         if self.prediction == "epsilon":

@@ -15,7 +15,8 @@ from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.stacks import decode, settle
 from satsynth.pairs import StoreWriter
 from satsynth.randomness import torch_stream
-from satsynth.runtime.errors import ConfigError
+from satsynth.runtime import files
+from satsynth.runtime.errors import ConfigError, WeightsError
 from satsynth.runtime.logs import Progress
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,27 @@ def sample_shard(
                 stack = module.draw(denoiser, stages[stage]["sampler"], block, generator, stack)
             _append(writer, stack[kept], card_codes(card), seed, begin + kept.start)
             progress.update(min(begin + block, last) - first)
+
+
+def check_data(stages: list[dict], real: Path) -> None:
+    """Refuse generators that learned other pairs than those that new ones are made for: their labels may mean something else.
+
+    Args:
+        stages: as in `sample_shard`.
+        real: the card of the real training pairs at the last stage's size.
+
+    Raises:
+        WeightsError: the last stage was trained on another store, or a stage on other low-resolution pairs than the one before.
+    """
+    known, below = {str(stages[-1]["card"]["size"]): files.sha256(real)}, None
+    for stage in reversed(stages):
+        data = stage["card"]["data"]
+        for size in data.keys() & known.keys():
+            if data[size] != known[size]:
+                place = below or real
+                cause = f"it was trained on other pairs of {size} px than {place} stands for."
+                raise WeightsError(stage["weights"], cause, "Train it on this dataset: remove the file and run the workflow again.")
+        known, below = known | data, stage["weights"]
 
 
 def _append(writer: StoreWriter, stack: torch.Tensor, codes: Codes, seed: int, index: int) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -98,13 +99,19 @@ def train_generator(
     part_size = recipe.batch // recipe.accumulate
     layout = memory_format(denoiser.precision, device)
 
-    def loss_of(step: int, part: int) -> torch.Tensor:
-        seen = step * recipe.batch + part * part_size
+    @lru_cache(maxsize=1)
+    def draw_step(step: int) -> list[torch.Tensor | None]:
+        """What the network sees in a step, drawn as a whole: in how many parts it is accumulated changes nothing."""
+        seen = step * recipe.batch
         generator = torch_stream(seed, "noise", seen, device=device)
-        x0, *low = stacks.batch(seed, seen, part_size)
-        levels = denoiser.draw_levels(part_size, generator)
+        x0, *low = stacks.batch(seed, seen, recipe.batch)
+        levels = denoiser.draw_levels(recipe.batch, generator)
         noise = torch.randn(x0.shape, generator=generator, device=device)
-        return denoiser(x0.contiguous(memory_format=layout), noise, levels, *condition(low, denoiser, generator))
+        return [x0.contiguous(memory_format=layout), noise, levels, *condition(low, denoiser, generator)]
+
+    def loss_of(step: int, part: int) -> torch.Tensor:
+        rows = slice(part * part_size, (part + 1) * part_size)
+        return denoiser(*(None if drawn is None else drawn[rows] for drawn in draw_step(step)))
 
     if cfg["compile"] and torch.device(device).type == "cuda":
         _compile(denoiser, lambda: loss_of(0, 0))

@@ -1,6 +1,7 @@
 """The checks of a resolved config that a schema cannot make."""
 
 from satsynth.plan.closure import declares, registered
+from satsynth.plan.generation import check_generator, check_sampler, check_source
 from satsynth.plan.runs import method_of
 from satsynth.plan.stanzas import (
     DIFFUSION,
@@ -39,7 +40,7 @@ def check(resolved: dict, config: dict) -> None:
         ConfigError: a stanza names something that is not there, or values do not fit together.
     """
     for name, generator in resolved["generators"].items():
-        _check_generator(f"generators.{name}", generator)
+        check_generator(f"generators.{name}", generator)
     for name, segmenter in resolved["segmenters"].items():
         _check_segmenter(f"segmenters.{name}", segmenter, resolved["generators"])
     for name, dataset in resolved["datasets"].items():
@@ -47,8 +48,8 @@ def check(resolved: dict, config: dict) -> None:
     both = set(resolved["experiments"]) & set(resolved["figures"])
     if both:
         raise ConfigError("figures", f"'{min(both)}' is an experiment too.", "Give tables and figures names of their own.")
-    for name in resolved["sources"]:
-        _check_source(name, resolved)
+    for name, source in resolved["sources"].items():
+        check_source(f"sources.{name}", source, resolved["generators"])
     for name, figure in resolved["figures"].items():
         _check_figure(f"figures.{name}", figure, resolved)
     # Only what `run` reaches: an experiment of the embedded demo that an overlay leaves unused need not fit the overlay's sizes.
@@ -92,33 +93,6 @@ def _known(where: str, name: str, stanzas: dict, what: str) -> dict:
     if name not in stanzas:
         raise ConfigError(where, f"'{name}' is no {what}.", nearest(name, stanzas))
     return stanzas[name]
-
-
-def _check_source(name: str, resolved: dict) -> None:
-    where, source, generators = f"sources.{name}", resolved["sources"][name], resolved["generators"]
-    if "augment" in source:
-        if "size" not in source:
-            raise ConfigError(f"{where}.size", "this key is missing.", "Give the side of the pairs that are augmented, in pixels.")
-        return
-    if "generator" not in source:
-        raise ConfigError(f"{where}.generator", "this key is missing.", nearest("", generators))
-    first = _known(f"{where}.generator", source["generator"], generators, "generator")
-    if "low" in first:
-        raise ConfigError(f"{where}.generator", f"'{source['generator']}' is an upscaler.", "Begin with a generator, then the upscaler.")
-    if source.get("then") and first["kind"] == "semgan":
-        cause = f"'{source['generator']}' is a SemGAN, which makes pairs at full size, in no code that an upscaler reads."
-        raise ConfigError(f"{where}.then", cause, "Leave it out, and train the generator at the size that you need.")
-    if source.get("then"):
-        second = _known(f"{where}.then", source["then"], generators, "generator")
-        if second.get("low") != first["size"]:
-            raise ConfigError(
-                f"{where}.then",
-                f"'{source['then']}' enlarges pairs of {second.get('low')} px, but '{source['generator']}' makes {first['size']} px.",
-                "Chain generators whose sizes meet.",
-            )
-        if second["codes"] != first["codes"]:
-            cause = f"'{source['then']}' reads {second['codes']}, but '{source['generator']}' makes {first['codes']}."
-            raise ConfigError(f"{where}.then", cause, "Chain generators of the same codes.")
 
 
 def _check_experiment(name: str, resolved: dict, config: dict) -> None:
@@ -338,11 +312,18 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
         first = stages_of(resolved["sources"][figure["source"]])[:1]
         if not first or resolved["generators"][first[0]]["kind"] not in registered(DIFFUSION):
             raise ConfigError(f"{where}.source", f"'{figure['source']}' denoises nothing.", "Name a source that samples a diffusion model.")
+    if view == "upscaling":
+        low, high = (resolved["sources"][figure[role]] for role in ("low", "source"))
+        if not high.get("then") or low.get("then") or any(low.get(key) != high[key] for key in ("generator", "sampler", "seed", "block")):
+            cause = f"the pairs of '{figure['low']}' are not what '{figure['source']}' is made from."
+            raise ConfigError(f"{where}.low", cause, "Name a source of the same generator, sampler, seed and block, without `then`.")
     if view == "memorisation":
         _check_evaluator(resolved)
 
 
 def _check_segmenter(where: str, segmenter: dict, generators: dict) -> None:
+    if "sampler" in segmenter:
+        check_sampler(f"{where}.sampler", segmenter["sampler"], segmenter)
     if not takes_parts(segmenter):
         return
     where, name = f"{where}.generator", segmenter.get("generator")
@@ -354,15 +335,3 @@ def _check_segmenter(where: str, segmenter: dict, generators: dict) -> None:
         raise ConfigError(where, cause, "Name a generator of kind semgan.")
     if generator["size"] < 16:
         raise ConfigError(where, f"'{name}' makes pairs of {generator['size']} px, too small for the encoder.", "Use 16 px or more.")
-
-
-def _check_generator(where: str, generator: dict) -> None:
-    for key in ("size", *(("low",) if generator.get("kind") == "upscaler" else ())):
-        if key not in generator:
-            raise ConfigError(f"{where}.{key}", "this key is missing.", "Give the side of the pairs in pixels.")
-    if generator.get("kind") == "semgan" and (generator["size"] < 8 or generator["size"].bit_count() > 1):
-        raise ConfigError(f"{where}.size", f"SemGAN cannot make pairs of {generator['size']} px.", "Use a power of two, 8 or more.")
-    training = generator["training"]
-    if training["batch"] % training.get("accumulate", 1):
-        cause = f"a batch of {training['batch']} cannot be cut into {training['accumulate']} equal parts."
-        raise ConfigError(f"{where}.training.accumulate", cause, "Use a divisor of the batch.")

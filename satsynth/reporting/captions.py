@@ -79,7 +79,7 @@ RIVALS = {
     "semgan": "SemGAN is no diffusion model: a generative adversarial network makes an image and its label together from a random latent "
     "code, in one evaluation. As a segmenter it is turned round. For every image an encoder proposes the latent code, an optimisation "
     "brings the image that the generator makes of it nearer to the one that was given, and the label that comes with it is the answer. The "
-    "encoder is trained in a loop of its own, around the frozen generator.",
+    "encoder is trained in the loop of the others, around the frozen generator.",
     "segdiff": "SegDiff is a diffusion model of masks alone: it starts from noise, sees the image at every step, and several generations "
     "are combined to one mask.",
     "image_only": "Sources of images alone have no code channels and no masks: they are measured, and nothing is trained on them.",

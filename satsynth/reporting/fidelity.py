@@ -176,8 +176,9 @@ def _notes(frame: pd.DataFrame, cfg: Mapping) -> tuple[str, ...]:
         f"Measured by the features of one frozen segmenter a dataset, {cfg['evaluator']}, trained on the real training patches (weights "
         f"{hashes}). Numbers of another evaluator, of Inception above all, do not compare with these.",
         "Against real training patches. FID: last encoder stage, averaged over the map; sFID: first seven channels of the stage with a map "
-        "of about 16 × 16; IS: spatial mean of the softmax; KID: cubic kernel, mean and standard error over subsets. Precision and recall "
-        f"with k = {cfg['neighbours']}, density and coverage with k = {cfg['coverage_neighbours']}.",
+        "of about 16 × 16; IS: spatial mean of the softmax, its error over splits (none where there is one); KID: cubic kernel, mean and "
+        f"standard error over subsets. Precision and recall with k = {cfg['neighbours']}, density and coverage with "
+        f"k = {cfg['coverage_neighbours']}.",
         f"N pairs are measured against {_references(frame)} real training patches, both drawn at random; FID and sFID are biased upwards "
         "by a small N, so only rows of one N compare." + _unequal(frame),
         "The row of real validation patches is what a generator that had learned the scenes perfectly, but no more, would get.",

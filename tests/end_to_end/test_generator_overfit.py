@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from likeness import agreement, distances
 from presets import preset
 
 from satsynth import kinds
@@ -95,16 +96,6 @@ def enlarged(weights, card, sampler, real):
         stream = torch_stream(0, "sample", device="cpu")
         stacks = upscaler.draw(upscaler.load(weights, card, "cpu"), sampler, SAMPLES, stream, torch.cat([low, low]))
     return decode(stacks, codes)[:2]
-
-
-def distances(images, others):
-    """RMS difference of every image (N,H,W,3) from each of the others (M,H,W,3), (N,M), of a range of 1."""
-    return np.array([np.sqrt(((image.astype(float) - others) ** 2).mean((1, 2, 3))) for image in images]) / 255
-
-
-def agreement(masks, others):
-    """Share of pixels in which each mask has the label of the other, (N,H,W) twice -> (N,)."""
-    return (masks == others).mean((1, 2))
 
 
 @pytest.mark.slow

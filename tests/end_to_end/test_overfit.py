@@ -55,6 +55,7 @@ def store(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason="SATSYNTH_DATA is not set: no real imagery")
 @pytest.mark.parametrize("network", [name for name in registered(NETWORKS) if not declares(NETWORKS, name, "NEEDS")])
 def test_a_network_learns_sixteen_real_pairs_by_heart(network, store, tmp_path):

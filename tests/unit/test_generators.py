@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from satsynth.codes import Codes
 from satsynth.diffusion import ddpm, previews, training, upscaler
 from satsynth.diffusion.outputs import card_codes
-from satsynth.diffusion.sampling import sample_shard
+from satsynth.diffusion.sampling import check_data, sample_shard
 from satsynth.diffusion.stacks import Stacks, choose_codes, decode, encode, enlarge
 from satsynth.pairs import IGNORE, Store, bounds, open_view
 from satsynth.runtime import files
@@ -254,6 +254,30 @@ def test_stages_must_follow_each_other(world, tmp_path):
         wrong = stage(world, "sr", condition_level=None)
         sample_shard([stage(world, "g"), wrong], folder=tmp_path, seed=0, block=4, first=0, last=4, device="cpu", classes=5)
     assert not (tmp_path / "card.json").exists()
+
+
+def test_a_generator_does_not_depend_on_the_parts_of_a_batch(world, tmp_path):
+    weights = []
+    for parts in (1, 4):
+        recipe = {"steps": 3, "batch": 8, "accumulate": parts}
+        cfg = config("upscaler", condition_noise={"max": 0.2}, previews=noisy_previews(), training=recipe)
+        cfg["network"]["dropout"] = 0.0
+        train(upscaler, world[1], cfg, tmp_path / str(parts))
+        weights.append(load_file(tmp_path / str(parts) / "weights.safetensors"))
+    for name, whole in weights[0].items():
+        torch.testing.assert_close(weights[1][name], whole, atol=2e-5, rtol=2e-3)
+
+
+def test_generators_of_other_pairs_are_refused(world):
+    stores = world[1]
+    both = [stage(world, "g"), stage(world, "sr")]
+    check_data(both, stores[16] / "card.json")
+    check_data(both[:1], stores[8] / "card.json")
+    with pytest.raises(WeightsError, match="trained on other pairs of 16 px"):
+        check_data(both, stores[8] / "card.json")
+    other = {**both[0], "card": {**both[0]["card"], "data": {"8": "0" * 64}}}
+    with pytest.raises(WeightsError, match=r"g/weights\.safetensors.*trained on other pairs of 8 px than .*sr/weights\.safetensors"):
+        check_data([other, both[1]], stores[16] / "card.json")
 
 
 def test_weights_of_another_network_are_refused_with_a_list(world, tmp_path):

@@ -23,7 +23,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     """
     space = LabelSpace.from_json(files.read_json(inputs["classes"][0]))
     views = [open_view(inputs[name]) for name in ("low", "high")]
-    if len(views[0]) != len(views[1]) or views[0].size > views[1].size:
+    if len(views[0]) != len(views[1]) or views[0].size >= views[1].size:
         raise StoreError(
             inputs["low"][0],
             f"{len(views[0])} pairs of {views[0].size} px do not match {len(views[1])} pairs of {views[1].size} px.",
