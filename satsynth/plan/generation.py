@@ -58,7 +58,7 @@ def check_sampler(where: str, sampler: dict, model: dict) -> None:
     Args:
         where: its place in the config.
         sampler: the resolved sampler.
-        model: the resolved generator, or segmenter, that it samples: its `prediction`, `schedule` and `condition_noise`.
+        model: the resolved generator, or segmenter, that it samples: its `prediction`, `schedule` and, of an upscaler, `condition_noise`.
 
     Raises:
         ConfigError: the sampler has more steps than the schedule, no range of noise levels, or another condition than the network.
@@ -73,7 +73,7 @@ def check_sampler(where: str, sampler: dict, model: dict) -> None:
     if sampler["spacing"] == "karras" and edm and None in (sampler["sigma_min"], sampler["sigma_max"]):
         cause = "a network with EDM preconditioning has no range of its own."
         raise ConfigError(f"{where}.sigma_min", cause, "Give sigma_min and sigma_max; Karras et al. have 0.002 and 80.")
-    if "condition_noise" in model and (sampler["condition_level"] is None) != (model["condition_noise"] is None):
+    if model.get("low") and (sampler["condition_level"] is None) != (model["condition_noise"] is None):
         trained = "without" if model["condition_noise"] is None else "with"
         cause = f"{sampler['condition_level']} is given to a network that is trained {trained} noise on its condition (condition_noise)."
         remedy = "Use null." if trained == "without" else "Give a share of the steps, such as 0.02."

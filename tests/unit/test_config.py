@@ -194,7 +194,6 @@ def test_the_measures_pages_examples_resolve_over_the_demo():
             "trained without noise on its condition",
         ),
         ({"sources": {"base": {"sampler": {"spacing": "uniform", "steps": 1001}}}}, "sources.base.sampler.steps", "a schedule of 1000"),
-        ({"sources": {"base": {"sampler": {"condition_level": 0.1}}}}, "sources.base.sampler.condition_level", "trained without noise"),
         (
             {"sources": {"cascade": {"then_sampler": {"condition_level": None}}}},
             "sources.cascade.then_sampler.condition_level",

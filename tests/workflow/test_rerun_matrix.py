@@ -75,6 +75,7 @@ DEMO_VAL = {"tile_patches_demo"} | EVALUATION | SHOWN | MEASURES
 TOWN = {"tile_patches_town"} | GENERATOR
 TOWN_VAL = {"tile_patches_town"} | EVALUATION
 CLASSES = {"describe_classes"} | TABLE
+CHAIN = SHARDS | TRACED | SHOWN | MEASURES  # of G in `base` and in the cascade
 NOTHING: set[str] = set()
 
 # (leaf, another value, rules). `*` stands for one or more keys; the first row that fits a leaf counts.
@@ -122,9 +123,12 @@ ROWS = [
     ("generators.*.codes", "other", GENERATOR | TRACED | SHOWN | MEASURES),  # of all stages at once
     ("generators.satsynth.*", "other", GENERATOR | TRACED | SHOWN | MEASURES),
     ("generators.*", "other", GENERATOR | SHOWN | MEASURES),
-    ("sources.base.sampler.*", "other", {"sample_pairs"} | TRACED | FIGURE),
-    ("sources.base.seed", 7, {"sample_pairs"} | TRACED | FIGURE),
-    ("sources.base.block", 2, {"sample_pairs"} | TRACED | FIGURE),
+    ("sources.base.sampler.*", "other", CHAIN),  # of both sources that the upscaling figure shows, here and below
+    ("sources.base.seed", 7, CHAIN),
+    ("sources.base.block", 2, CHAIN),
+    ("sources.cascade.sampler.*", "other", CHAIN),
+    ("sources.cascade.seed", 7, CHAIN),
+    ("sources.cascade.block", 2, CHAIN),
     ("sources.base.shards", 3, {"sample_pairs"} | FIGURE),
     ("sources.*.generator", None, "elsewhere"),
     ("sources.*.then", None, "elsewhere"),
@@ -305,6 +309,10 @@ def changed(path, value, row):
     overlay = wanted
     for key in reversed(path):
         overlay = {key: overlay}
+    if rules is CHAIN:  # a figure shows that the cascade's pairs come from those of `base`: one without the other is refused
+        overlay = {"sources": dict.fromkeys(("base", "cascade"), overlay["sources"][path[1]])}
+    if path[-1] == "min_snr":  # EDM has a weighting of its own
+        overlay = merge(overlay, {"generators": {path[1]: {"prediction": "x0"}}})
     if path[-1] == "codes":  # the stages of a cascade share them, and the methods figure draws bits alone
         stages = {entry[1] for entry in LEAVES if entry[0] == "generators"}
         shown = [name for name in matrix_config()["run"] if name != "methods"]
@@ -373,7 +381,7 @@ def test_the_words_of_names(checkout):
     """What a name means: a figure of another source is drawn again, a source of another generator is sampled again, and so on."""
     second = {"generators": {"second": {"extends": "satsynth", "seed": 5}}}
     cases = [
-        ({**second, "sources": {"cascade": {"generator": "second"}}}, {"train_generator"} | SHARDS | SHOWN | MEASURES),
+        ({**second, "sources": {"cascade": {"generator": "second"}, "base": {"generator": "second"}}}, {"train_generator"} | CHAIN),
         ({"figures": {"class_distribution": {"source": "base"}}}, FIGURE),  # the upscaling figure has all its shards made
         (
             {
