@@ -89,13 +89,12 @@ def check_data(stages: list[dict], real: Path) -> None:
     Raises:
         WeightsError: the last stage was trained on another store, or a stage on other low-resolution pairs than the one before.
     """
-    known, below = {str(stages[-1]["card"]["size"]): files.sha256(real)}, None
+    known, below = {str(stages[-1]["card"]["size"]): files.sha256(real)}, real
     for stage in reversed(stages):
         data = stage["card"]["data"]
         for size in data.keys() & known.keys():
             if data[size] != known[size]:
-                place = below or real
-                cause = f"it was trained on other pairs of {size} px than {place} stands for."
+                cause = f"it was trained on other pairs of {size} px than {below} stands for."
                 raise WeightsError(stage["weights"], cause, "Train it on this dataset: remove the file and run the workflow again.")
         known, below = known | data, stage["weights"]
 

@@ -9,6 +9,7 @@ from satsynth.plan.stanzas import (
     ROLES,
     class_ids,
     codes_of,
+    known_stanza,
     makes_masks,
     nearest,
     parent_of,
@@ -89,12 +90,6 @@ def _check_dataset(where: str, dataset: dict) -> None:
             raise ConfigError(f"{where}.background", cause, "Ids count from 0 in the order of `classes`.")
 
 
-def _known(where: str, name: str, stanzas: dict, what: str) -> dict:
-    if name not in stanzas:
-        raise ConfigError(where, f"'{name}' is no {what}.", nearest(name, stanzas))
-    return stanzas[name]
-
-
 def _check_experiment(name: str, resolved: dict, config: dict) -> None:
     where, experiment = f"experiments.{name}", resolved["experiments"][name]
     view = experiment.get("view")
@@ -106,7 +101,7 @@ def _check_experiment(name: str, resolved: dict, config: dict) -> None:
         if experiment.get(key) and key not in (*needed, *(MEASURED if view == "fidelity" else ())):
             raise ConfigError(f"{where}.{key}", f"a table of view {view} does not read it.", "Leave it out.")
     for dataset in experiment["datasets"]:
-        stanza = _known(f"{where}.datasets", dataset, resolved["datasets"], "dataset")
+        stanza = known_stanza(f"{where}.datasets", dataset, resolved["datasets"], "dataset")
         if experiment["size"] not in sizes_of(stanza):
             raise ConfigError(f"{where}.size", f"'{dataset}' has no patches of {experiment['size']} px.", f"It has {sizes_of(stanza)}.")
     for number, entry in enumerate(experiment["grid"]):
@@ -124,7 +119,7 @@ def _check_measured(where: str, experiment: dict, resolved: dict) -> None:
     for source in experiment["sources"]:
         _check_used(f"{where}.sources", source, experiment, resolved)
     if experiment.get("alone"):
-        stanza = _known(f"{where}.alone", experiment["alone"], resolved["segmenters"], "segmenter")
+        stanza = known_stanza(f"{where}.alone", experiment["alone"], resolved["segmenters"], "segmenter")
         if takes_parts(stanza):
             _check_parts(f"{where}.alone", experiment["alone"], experiment, resolved)
     baseline = experiment.get("baseline")
@@ -152,7 +147,7 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
         if segmenter not in resolved["segmenters"] and segmenter in registered(NETWORKS):
             cause = f"'{segmenter}' is a network, but no segmenter of this config."
             raise ConfigError(f"{here}.segmenters", cause, f"Add segmenters: {{{segmenter}: {{}}}}.")
-        stanza = _known(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
+        stanza = known_stanza(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
         if takes_parts(stanza):
             _check_parts(f"{here}.segmenters", segmenter, experiment, resolved)
     for control in entry.get("controls", []):
@@ -211,7 +206,7 @@ def _check_evaluator(resolved: dict) -> None:
 
 def _check_used(where: str, source: str, experiment: dict, resolved: dict) -> None:
     """That there is a source, and that it can be made from every dataset of an experiment, at its size."""
-    _known(where, source, resolved["sources"], "source")
+    known_stanza(where, source, resolved["sources"], "source")
     _check_made(where, source, experiment["datasets"], resolved)
     size = source_size(resolved, source)
     if size != experiment["size"]:
@@ -267,10 +262,10 @@ def _check_figure(where: str, figure: dict, resolved: dict) -> None:
     )
     for key, section in sections:
         if figure.get(key) is not None:
-            _known(f"{where}.{key}", figure[key], resolved[section], section[:-1])
+            known_stanza(f"{where}.{key}", figure[key], resolved[section], section[:-1])
     for key in ("generators", "segmenters"):
         for name in figure.get(key) or []:
-            _known(f"{where}.{key}", name, resolved[key], key[:-1])
+            known_stanza(f"{where}.{key}", name, resolved[key], key[:-1])
     if figure.get("segmenter") and figure.get("segmenters"):
         raise ConfigError(f"{where}.segmenters", "both `segmenter` and `segmenters` are given.", "Give one of the two.")
 
@@ -329,7 +324,7 @@ def _check_segmenter(where: str, segmenter: dict, generators: dict) -> None:
     where, name = f"{where}.generator", segmenter.get("generator")
     if name is None:
         raise ConfigError(where, "this key is missing.", "Name a generator of kind semgan: its latent space is what is searched.")
-    generator = _known(where, name, generators, "generator")
+    generator = known_stanza(where, name, generators, "generator")
     if generator["kind"] != "semgan":
         cause = f"'{name}' is of kind {generator['kind']}, whose pairs have no styles to search for."
         raise ConfigError(where, cause, "Name a generator of kind semgan.")

@@ -4,7 +4,7 @@ How noise levels are spaced, and what a network can be asked to predict, is the 
 the same errors; a config is read without it, because importing torch takes longer than all the rest of the plan.
 """
 
-from satsynth.plan.stanzas import nearest
+from satsynth.plan.stanzas import known_stanza, nearest
 from satsynth.runtime.errors import ConfigError
 
 
@@ -49,7 +49,7 @@ def _check_diffusion(where: str, generator: dict) -> None:
 
 def _silent(generator: dict) -> bool:
     """Whether the last step of the schedule is pure noise."""
-    return bool(generator["schedule"].get("zero_terminal_snr"))
+    return generator["schedule"]["zero_terminal_snr"]
 
 
 def check_sampler(where: str, sampler: dict, model: dict) -> None:
@@ -97,7 +97,7 @@ def check_source(where: str, source: dict, generators: dict) -> None:
         return
     if "generator" not in source:
         raise ConfigError(f"{where}.generator", "this key is missing.", nearest("", generators))
-    first = _generator(f"{where}.generator", source["generator"], generators)
+    first = known_stanza(f"{where}.generator", source["generator"], generators, "generator")
     if "low" in first:
         raise ConfigError(f"{where}.generator", f"'{source['generator']}' is an upscaler.", "Begin with a generator, then the upscaler.")
     if "prediction" in first:
@@ -111,7 +111,7 @@ def _check_chain(where: str, source: dict, first: dict, generators: dict) -> Non
     if first["kind"] == "semgan":
         cause = f"'{source['generator']}' is a SemGAN, which makes pairs at full size, in no code that an upscaler reads."
         raise ConfigError(f"{where}.then", cause, "Leave it out, and train the generator at the size that you need.")
-    second = _generator(f"{where}.then", source["then"], generators)
+    second = known_stanza(f"{where}.then", source["then"], generators, "generator")
     if second.get("low") != first["size"]:
         cause = f"'{source['then']}' enlarges pairs of {second.get('low')} px, but '{source['generator']}' makes {first['size']} px."
         raise ConfigError(f"{where}.then", cause, "Chain generators whose sizes meet.")
@@ -119,9 +119,3 @@ def _check_chain(where: str, source: dict, first: dict, generators: dict) -> Non
         cause = f"'{source['then']}' reads {second['codes']}, but '{source['generator']}' makes {first['codes']}."
         raise ConfigError(f"{where}.then", cause, "Chain generators of the same codes.")
     check_sampler(f"{where}.then_sampler", source["then_sampler"], second)
-
-
-def _generator(where: str, name: str, generators: dict) -> dict:
-    if name not in generators:
-        raise ConfigError(where, f"'{name}' is no generator.", nearest(name, generators))
-    return generators[name]

@@ -31,6 +31,13 @@ def known_module(where: str, value: object, *folders: str) -> str:
         raise ConfigError(where, f"'{value}' is not known.", nearest(str(value), known)) from None
 
 
+def known_stanza(where: str, name: str, stanzas: dict, what: str) -> dict:
+    """The stanza of that name, or a ConfigError that names the nearest one."""
+    if name not in stanzas:
+        raise ConfigError(where, f"'{name}' is no {what}.", nearest(name, stanzas))
+    return stanzas[name]
+
+
 def parent_of(config: dict, segmenter: str) -> str:
     """The segmenter that this one extends (a control's subject), or itself."""
     return (config["segmenters"][segmenter] or {}).get("extends", segmenter)
