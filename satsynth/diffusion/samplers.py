@@ -20,6 +20,8 @@ from satsynth.diffusion.schedule import Schedule
 from satsynth.runtime.errors import ConfigError
 
 METHODS = ("ancestral", "ddim", "dpmpp_2m", "unipc", "heun")
+NOISY = ("ddim", "dpmpp_2m")  # with noise of their own where eta is above 0
+MULTISTEP = ("dpmpp_2m", "unipc")
 SPACINGS = ("uniform", "karras")
 VARIANCES = ("fixed_small", "fixed_large")
 # Where a karras grid goes on after pure noise, if nobody says otherwise: the largest level of Karras et al. 2022, table 1.
@@ -108,9 +110,9 @@ def sample(
         cfg: `method` "ancestral" (Ho et al. 2020, algorithm 2), "ddim" (Song et al. 2021), "dpmpp_2m" (DPM-Solver++ of second order,
             multistep; Lu et al. 2022), "unipc" (UniPC-2, multistep, data prediction, B2(h); Zhao et al. 2023) or "heun"
             (Karras et al. 2022, algorithm 1); `steps`; `spacing` and its keys (see `sigma_grid`);
-            `variance` "fixed_small" or "fixed_large" of ancestral; `eta` of ddim, 0 deterministic to 1 ancestral; `clip`, whether every
-            estimate of x0 is clipped to [-1, 1] before it is used.
-        generator: source of the steps' noise for ancestral and for ddim with eta > 0, best on x's device: one for the whole batch, or N of
+            `variance` "fixed_small" or "fixed_large" of ancestral; `eta` of ddim and dpmpp_2m, 0 deterministic to 1 as noisy as ancestral
+            (then SDE-DPM-Solver++(2M) of Lu et al. 2022); `clip`, whether every estimate of x0 is clipped to [-1, 1] before it is used.
+        generator: source of the steps' noise for ancestral and where eta > 0 is read, best on x's device: one for the whole batch, or N of
             them, one a sample, which then does not depend on its neighbours.
         condition: (N,.,H,W), given to the network at every step.
         condition_level: (N,), likewise.
@@ -144,21 +146,17 @@ def sample(
             x0 = estimate(x, sigma)
             if watch is not None:
                 watch(step, sigma, x, x0)
-            if cfg["method"] in ("dpmpp_2m", "unipc"):
-                if cfg["method"] == "unipc" and step and lower:  # the last step leaves nothing of x
-                    x = unipc_correction(origin, x0, *previous, *older, sigma)
-                origin, x = x, dpmpp_step(x, x0, *previous, sigma, lower)
-                previous, older = (x0, sigma), previous
-            elif cfg["method"] == "heun":
+            if cfg["method"] == "heun":
                 x = _heun_step(x, x0, sigma, lower, estimate)
-            else:
-                if cfg["method"] == "ancestral":
-                    kept, spread = ancestral_coefficients(sigma, lower, cfg["variance"])
-                else:
-                    kept, spread = ddim_coefficients(sigma, lower, cfg["eta"])
-                x = _keep(x, x0, kept, sigma)
-                if spread:
-                    x = x.add_(_draw(x, generator), alpha=spread)
+                continue
+            if cfg["method"] == "unipc" and step and lower:  # the last step leaves nothing of x
+                x = unipc_correction(origin, x0, *previous, *older, sigma)
+            target = extrapolate(x0, *previous, sigma, lower) if cfg["method"] in MULTISTEP else x0
+            kept, spread = _coefficients(cfg, sigma, lower)
+            origin, x = x, _keep(x, target, kept, sigma)
+            previous, older = (x0, sigma), previous
+            if spread:
+                x = x.add_(_draw(x, generator), alpha=spread)
     finally:
         if training:
             denoiser.train()
@@ -189,23 +187,22 @@ def ddim_coefficients(sigma: float, lower: float, eta: float) -> tuple[float, fl
     return (lower**2 - square) ** 0.5 / (1.0 if sigma == inf else sigma), square**0.5
 
 
-def dpmpp_step(x: torch.Tensor, x0: torch.Tensor, previous: torch.Tensor | None, higher: float, sigma: float, lower: float) -> torch.Tensor:
-    """One step of DPM-Solver++(2M) (Lu et al. 2022, algorithm 2) with alpha = 1 and lambda = -log sigma.
+def extrapolate(x0: torch.Tensor, previous: torch.Tensor | None, higher: float, sigma: float, lower: float) -> torch.Tensor:
+    """The estimate that DPM-Solver++(2M) steps towards, D of Lu et al. 2022, algorithm 2, with alpha = 1 and lambda = -log sigma.
+
+    The step itself is DDIM's: without noise that algorithm's; with it, at eta = 1, SDE-DPM-Solver++(2M) of the same paper, section 5.
 
     Args:
-        x: at level sigma.
-        x0: estimated from it.
-        previous: the estimate one step before, at level `higher`; None makes the step first order, which is DDIM with eta = 0.
+        x0: estimated at level `sigma`.
+        previous: the estimate one step before, at level `higher`; None makes the step first order, as does a lower level of 0.
         higher: level of the step before.
-        sigma: level of x.
-        lower: level to go to; at 0 the step is first order and returns x0.
+        sigma: level of the estimate.
+        lower: level to go to.
     """
-    if lower == 0:
+    if previous is None or lower == 0:
         return x0
-    if previous is not None:
-        # h = log(sigma / lower), r = log(higher / sigma) / h, D = x0 + (x0 - previous) / (2 r)
-        x0 = torch.lerp(previous, x0, 1 + log(sigma / lower) / (2 * log(higher / sigma)))
-    return _keep(x, x0, _remainder(sigma, lower), sigma)  # (lower / sigma) x - (e^-h - 1) x0
+    # h = log(sigma / lower), r = log(higher / sigma) / h, D = x0 + (x0 - previous) / (2 r)
+    return torch.lerp(previous, x0, 1 + log(sigma / lower) / (2 * log(higher / sigma)))
 
 
 def unipc_correction(
@@ -213,7 +210,7 @@ def unipc_correction(
 ) -> torch.Tensor:
     """Mend a step of UniPC by the estimate at its end: UniC-2 of Zhao et al. 2023, data prediction, B2(h), alpha = 1, lambda = -log sigma.
 
-    UniP-2, its predictor, is `dpmpp_step`. Mending takes no further evaluation, since x0 serves the next step too.
+    UniP-2, its predictor, is a step of DPM-Solver++(2M). Mending takes no further evaluation, since x0 serves the next step too.
 
     Args:
         x: at level `higher`, where the step began (itself corrected).
@@ -238,6 +235,13 @@ def unipc_correction(
         rho = (b1 - b2) / (1 + r)
         target = torch.lerp(previous, x0, b1 - rho).add_(previous - older, alpha=rho / r)
     return _keep(x, target, _remainder(higher, sigma), higher)
+
+
+def _coefficients(cfg: dict, sigma: float, lower: float) -> tuple[float, float]:
+    """(kept, spread) of a step of any method but heun."""
+    if cfg["method"] == "ancestral":
+        return ancestral_coefficients(sigma, lower, cfg["variance"])
+    return ddim_coefficients(sigma, lower, cfg["eta"] if cfg["method"] in NOISY else 0.0)
 
 
 def _remainder(sigma: float, lower: float) -> float:
@@ -279,9 +283,9 @@ def _check(cfg: dict, generator: Generators | None, count: int) -> None:
         raise ConfigError("sampler.method", f"'{cfg['method']}' is no sampler.", f"Use one of {', '.join(METHODS)}.")
     if cfg["method"] == "ancestral" and cfg["variance"] not in VARIANCES:
         raise ConfigError("sampler.variance", f"'{cfg['variance']}' is no variance.", f"Use one of {', '.join(VARIANCES)}.")
-    if cfg["method"] == "ddim" and not 0 <= cfg["eta"] <= 1:
-        raise ConfigError("sampler.eta", f"{cfg['eta']} is out of range.", "Give 0 (deterministic) to 1 (ancestral).")
-    random = cfg["method"] == "ancestral" or (cfg["method"] == "ddim" and cfg["eta"] > 0)
+    if cfg["method"] in NOISY and not 0 <= cfg["eta"] <= 1:
+        raise ConfigError("sampler.eta", f"{cfg['eta']} is out of range.", "Give 0 (deterministic) to 1 (as noisy as ancestral).")
+    random = cfg["method"] == "ancestral" or (cfg["method"] in NOISY and cfg["eta"] > 0)
     if random and generator is None:
         raise ConfigError("sampler.method", f"{cfg['method']} draws noise in every step.", "Pass a generator, or N of them.")
     if random and not isinstance(generator, torch.Generator) and len(generator) != count:

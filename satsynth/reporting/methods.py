@@ -5,6 +5,7 @@ from itertools import groupby
 
 GENERATIVE = ("satsynth", "semgan", "image_only")
 _NAMES = {"cutmix": "CutMix"}
+NOISY = ("ddim", "dpmpp_2m")  # read eta
 SAMPLERS = {"ddim": "DDIM", "dpmpp_2m": "DPM-Solver++(2M)", "unipc": "UniPC", "heun": "Heun"}
 
 
@@ -30,8 +31,13 @@ def samplers(stages: Sequence[Mapping]) -> str:
     """The samplers of a source in words: `UniPC, 15 + 15 steps` for two stages of one method, both methods where they differ.
 
     Args:
-        stages: the samplers' configs in the order of the stages (method, steps); "" for what no sampler of a diffusion model made.
+        stages: the samplers' configs in the order of the stages (method, steps, eta); "" for what no sampler of a diffusion model made.
     """
-    named = [(SAMPLERS.get(stage["method"], stage["method"]), stage["steps"]) for stage in stages if "method" in stage]
+    named = [(_sampler(stage), stage["steps"]) for stage in stages if "method" in stage]
     parts = [(method, " + ".join(str(steps) for _, steps in group)) for method, group in groupby(named, key=lambda pair: pair[0])]
     return ", then ".join(f"{method}, {steps} steps" for method, steps in parts)
+
+
+def _sampler(stage: Mapping) -> str:
+    name, noise = SAMPLERS.get(stage["method"], stage["method"]), stage.get("eta", 0.0)
+    return f"{name} with noise (η = {noise:g})" if noise and stage["method"] in NOISY else name

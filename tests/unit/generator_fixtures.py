@@ -13,6 +13,7 @@ SAMPLER = {
     "rho": 7.0,
     "sigma_min": 0.01,
     "sigma_max": 40.0,
+    "eta": 0.0,
     "clip": True,
     "condition_level": None,
 }

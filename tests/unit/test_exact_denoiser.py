@@ -48,6 +48,14 @@ def test_fewer_or_misplaced_evaluations_are_not(mixture, ancestral, method, chan
     assert value - 2 * error > 1.2, (value, error)
 
 
+def test_with_noise_of_its_own_thirty_evaluations_are(mixture, ancestral):
+    noisy = {**KARRAS, "method": "dpmpp_2m", "eta": 1.0}
+    value, error = ratio(distances(mixture, 64, **noisy, steps=30), ancestral)
+    assert error < 0.08 and value - error <= 1, (value, error)
+    value, error = ratio(distances(mixture, **noisy, steps=10), ancestral)
+    assert value - 2 * error > 2, (value, error)  # noise is new at every step, so each must be short
+
+
 def test_the_spread_within_a_mode_is_kept(mixture):
     widths = {name: mixture.width(mixture.sample(8000, 0, **sampler)) for name, sampler in FEW.items()}
     assert all(0.95 < width < 1.08 for width in widths.values()), widths

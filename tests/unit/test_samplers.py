@@ -12,7 +12,7 @@ from satsynth.diffusion.samplers import (
     METHODS,
     ancestral_coefficients,
     ddim_coefficients,
-    dpmpp_step,
+    extrapolate,
     nfe,
     sample,
     sigma_grid,
@@ -128,6 +128,29 @@ def test_multistep_methods_are_diffusers_step_by_step(prediction, method, solver
     agree(d.network.seen, ours, theirs, last)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("prediction", list(KINDS))
+@pytest.mark.parametrize(("spacing", "steps"), [("karras", 20), ("uniform", 20)])
+def test_dpmpp_with_noise_is_diffusers_sde_solver_step_by_step(prediction, spacing, steps):
+    schedulers = pytest.importorskip("diffusers", reason="diffusers is the oracle of this test")
+    scheduler = schedulers.DPMSolverMultistepScheduler(
+        1000,
+        1e-4,
+        2e-2,
+        "linear",
+        prediction_type=KINDS[prediction],
+        algorithm_type="sde-dpmsolver++",
+        use_karras_sigmas=spacing == "karras",
+        timestep_spacing="trailing",
+        final_sigmas_type="zero",
+    )
+    d = denoiser(prediction, timed=False)
+    theirs, last = oracle_run(scheduler, Curve(timed=False), noise(), steps, generator=torch_stream(0, "steps"))
+    cfg = {**SAMPLER, "method": "dpmpp_2m", "eta": 1.0, "steps": steps, "spacing": spacing, "clip": False}
+    ours = sample(d, noise(), cfg, torch_stream(0, "steps"), clip=False)
+    agree(d.network.seen, ours, theirs, last)
+
+
 def test_ddim_with_eta_one_over_all_steps_is_ancestral_with_the_small_variance():
     d = denoiser()
     ancestral = sample(d, noise(), SAMPLER, torch_stream(0, "steps"))
@@ -170,12 +193,14 @@ def test_the_posterior_of_pure_noise_knows_x0_alone():
         assert kept == 0 and spread**2 * s.alpha_bars[-2] == pytest.approx(wanted)
 
 
-def test_dpmpp_of_first_order_is_ddim_without_noise():
-    x, x0 = noise(), noise(key="x0")
-    for sigma, lower in ((150.0, 60.0), (1.0, 0.3), (0.02, 0.01), (0.01, 0.0)):
-        kept, spread = ddim_coefficients(sigma, lower, 0.0)
-        assert spread == 0
-        torch.testing.assert_close(dpmpp_step(x, x0, None, math.inf, sigma, lower), x0 + kept * (x - x0))
+@pytest.mark.parametrize("eta", [0.0, 0.7])
+def test_dpmpp_of_two_steps_is_ddim(eta):
+    """Its first step has no estimate before it, and its last one returns x0: nothing of second order is left."""
+    first, second = (
+        sample(denoiser(), noise(), {**SAMPLER, "method": method, "steps": 2, "eta": eta}, torch_stream(0, "steps"))
+        for method in ("dpmpp_2m", "ddim")
+    )
+    torch.testing.assert_close(first, second)
 
 
 def test_dpmpp_second_order_formula():
@@ -183,7 +208,15 @@ def test_dpmpp_second_order_formula():
     higher, sigma, lower = 3.0, 2.0, 0.5
     h, r = math.log(sigma / lower), math.log(higher / sigma) / math.log(sigma / lower)
     wanted = lower / sigma * x - math.expm1(-h) * x0 - 0.5 * math.expm1(-h) * (x0 - previous) / r
-    torch.testing.assert_close(dpmpp_step(x, x0, previous, higher, sigma, lower), wanted)
+    kept, spread = ddim_coefficients(sigma, lower, 0.0)
+    target = extrapolate(x0, previous, higher, sigma, lower)
+    torch.testing.assert_close(target + kept * (x - target), wanted)
+    assert spread == 0 and extrapolate(x0, previous, higher, sigma, 0.0) is x0
+    # With noise: Lu et al. 2022, the second-order multistep solver of section 5.
+    kept, spread = ddim_coefficients(sigma, lower, 1.0)
+    wanted = lower / sigma * math.exp(-h) * x - math.expm1(-2 * h) * (x0 + 0.5 * (x0 - previous) / r)
+    torch.testing.assert_close(target + kept * (x - target), wanted)
+    assert spread == pytest.approx(lower * math.sqrt(-math.expm1(-2 * h)))
 
 
 def test_a_corrected_step_is_exact_where_the_estimate_is_a_line_in_lambda():
@@ -268,7 +301,7 @@ SILENT = {**LINEAR, "zero_terminal_snr": True}
 )
 def test_zero_terminal_snr_samples_from_pure_noise(method, prediction, spacing, steps):
     d = denoiser(prediction, schedule=SILENT)
-    cfg = {**SAMPLER, "method": method, "spacing": spacing, "steps": steps, "eta": 0.5, "clip": False}
+    cfg = {**SAMPLER, "method": method, "spacing": spacing, "steps": steps, "eta": 0.5 if method == "ddim" else 0.0, "clip": False}
     out = sample(d, noise(), cfg, torch_stream(0, "steps"), clip=False)
     assert len(d.network.seen) == nfe(cfg) and torch.equal(d.network.seen[0], noise()) and out.isfinite().all()
     if steps == 1:
@@ -336,6 +369,7 @@ def test_clipping_switches():
         ({"steps": 0}, "sampler.steps"),
         ({"steps": 1001}, "sampler.steps"),
         ({"method": "ddim", "eta": 1.5}, "sampler.eta"),
+        ({"method": "dpmpp_2m", "eta": -0.5}, "sampler.eta"),
         ({"spacing": "karras", "sigma_max": 500.0}, "sampler.sigma_min, sampler.sigma_max"),
         ({"spacing": "karras", "sigma_min": 2.0, "sigma_max": 1.0}, "sampler.sigma_min, sampler.sigma_max"),
     ],
