@@ -25,19 +25,19 @@ def turned(array: np.ndarray, number: int) -> np.ndarray:
     return (array.swapaxes(0, 1) if transposed else array)[::down, ::right]
 
 
-def turn(arrays: "torch.Tensor", numbers: "torch.Tensor") -> "torch.Tensor":
+def turn(arrays: "torch.Tensor", numbers: np.ndarray) -> "torch.Tensor":
     """Apply one symmetry to every item.
 
     Args:
         arrays: (N,H,H) or (N,H,H,channels).
-        numbers: (N,) int in 0..7, on the device of `arrays`.
+        numbers: (N,) int in 0..7, on the host: which of them occur is read there, so that no accelerator is waited for.
 
     Returns:
         The shape and type of `arrays`.
     """
     shape = (-1,) + (1,) * (arrays.dim() - 1)
     for bit, moved in ((1, lambda a: a.transpose(1, 2)), (2, lambda a: a.flip(2)), (4, lambda a: a.flip(1))):
-        chosen = (numbers & bit).bool()
+        chosen = (numbers & bit).astype(bool)
         if chosen.any():
-            arrays = moved(arrays).where(chosen.view(shape), arrays)
+            arrays = moved(arrays).where(arrays.new_tensor(chosen).bool().view(shape), arrays)
     return arrays

@@ -21,7 +21,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Denoiser(nn.Module):
-    """A network under one prediction; calling it gives the training loss, so it can be wrapped for distributed training.
+    """A network under one prediction; calling it gives the training loss.
 
     Args:
         network: maps (x, time, condition, condition_level) to a tensor like x, as `UNet` does.
@@ -69,7 +69,7 @@ class Denoiser(nn.Module):
         return torch.randint(self.schedule.steps, (n,), generator=generator, device=generator.device)
 
     def forward(self, *args: torch.Tensor | None, **kwargs: torch.Tensor | None) -> torch.Tensor:
-        """`training_loss`, under the name that distributed wrappers call."""
+        """`training_loss`."""
         return self.training_loss(*args, **kwargs)
 
     def training_loss(

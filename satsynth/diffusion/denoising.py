@@ -7,8 +7,9 @@ import torch
 
 from satsynth import kinds
 from satsynth.codes import Codes
+from satsynth.diffusion.levels import sigma_grid
 from satsynth.diffusion.outputs import card_codes
-from satsynth.diffusion.samplers import Watch, sigma_grid
+from satsynth.diffusion.samplers import Watch
 from satsynth.diffusion.stacks import decode
 from satsynth.randomness import torch_stream
 from satsynth.runtime import files

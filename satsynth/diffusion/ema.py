@@ -15,7 +15,7 @@ class Ema:
     A schedule table that is averaged ends as black samples, so only `named_parameters` count.
 
     Args:
-        model: the model being trained (not its DistributedDataParallel wrapper); its parameters at this moment are the first average.
+        model: the model being trained; its parameters at this moment are the first average.
         decay: share of the old average kept by an update, in [0, 1); Ho et al. 2020 use 0.9999.
         warmup: keep only min(decay, (1 + k) / (10 + k)) in update k = 0, 1, ..., so that a short run forgets its random start.
 

@@ -144,8 +144,7 @@ class Stacks:
         places = np.arange(seen, seen + count)
         epochs, offsets = places // len(self), places % len(self)
         positions = np.concatenate([self._order(seed, int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
-        drawn = numpy_stream(seed, "symmetry", seen).choice(self.symmetries, count)
-        numbers = torch.from_numpy(drawn).to(self.device)
+        numbers = numpy_stream(seed, "symmetry", seen).choice(self.symmetries, count)
         return [encode(turn(images, numbers), turn(masks, numbers), self.codes) for images, masks in self.pairs(positions)]
 
 

@@ -10,6 +10,7 @@ import torch
 from satsynth.codes import Codes
 from satsynth.diffusion.denoiser import Denoiser, build_denoiser
 from satsynth.diffusion.ema import Ema
+from satsynth.diffusion.levels import sigma_grid
 from satsynth.diffusion.outputs import Outputs, card_codes, check, open_stores, write_outputs
 from satsynth.diffusion.previews import Drawer, Previews
 from satsynth.diffusion.stacks import COLOURS, Stacks, choose_codes
@@ -115,6 +116,7 @@ def train_generator(
 
     if cfg["compile"] and torch.device(device).type == "cuda":
         _compile(denoiser, lambda: loss_of(0, 0))
+    sigma_grid(cfg["previews"]["sampler"], denoiser.schedule, denoiser.prediction)  # raises now, rather than at the first preview
     low = stacks.batch(seed, 0, cfg["previews"]["count"])[1] if len(views) > 1 else None
     shown = Previews(cfg, recipe.steps, codes, outputs.work, draw, device, low)
 

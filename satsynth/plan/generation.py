@@ -1,7 +1,8 @@
 """The checks of generators and sources: what would fail in a job, after others have run for days, fails before the first.
 
 How noise levels are spaced, and what a network can be asked to predict, is the library's own business (`satsynth.diffusion`), which raises
-the same errors; a config is read without it, because importing torch takes longer than all the rest of the plan.
+the same errors; a config is read without it, because importing torch takes longer than all the rest of the plan. Only whether noise
+levels lie within a schedule's is asked of the library itself (`satsynth.diffusion.levels` needs numpy, no torch).
 """
 
 from satsynth.plan.stanzas import known_stanza, nearest
@@ -38,7 +39,11 @@ def _check_diffusion(where: str, generator: dict) -> None:
     if generator["size"] % stride:
         cause = f"{generator['size']} px do not divide by {stride} (unshuffle times the halvings of {len(network['multipliers'])} levels)."
         raise ConfigError(f"{where}.network", cause, "Use fewer multipliers, less unshuffle or another size.")
-    silent = _silent(generator)
+    schedule, silent = generator["schedule"], _silent(generator)
+    last = schedule["beta_end"] * (1000 / schedule["steps"] if schedule["rescale"] else 1)
+    if schedule["kind"] == "linear" and last >= 1:
+        cause = f"the last of {schedule['steps']} betas would be {last:g}; a beta is the share of noise in a step, below 1."
+        raise ConfigError(f"{where}.schedule", cause, "Use more steps or smaller betas, or set rescale to false.")
     if silent and prediction == "epsilon":
         cause = "an epsilon network cannot learn x0 from pure noise, which zero terminal SNR asks of it."
         raise ConfigError(f"{where}.schedule.zero_terminal_snr", cause, "Set prediction to v or x0, or zero_terminal_snr to false.")
@@ -73,11 +78,28 @@ def check_sampler(where: str, sampler: dict, model: dict) -> None:
     if sampler["spacing"] == "karras" and edm and None in (sampler["sigma_min"], sampler["sigma_max"]):
         cause = "a network with EDM preconditioning has no range of its own."
         raise ConfigError(f"{where}.sigma_min", cause, "Give sigma_min and sigma_max; Karras et al. have 0.002 and 80.")
+    if sampler["spacing"] == "karras":
+        _check_range(where, sampler, model)
     if model.get("low") and (sampler["condition_level"] is None) != (model["condition_noise"] is None):
         trained = "without" if model["condition_noise"] is None else "with"
         cause = f"{sampler['condition_level']} is given to a network that is trained {trained} noise on its condition (condition_noise)."
         remedy = "Use null." if trained == "without" else "Give a share of the steps, such as 0.02."
         raise ConfigError(f"{where}.condition_level", cause, remedy)
+
+
+def _check_range(where: str, sampler: dict, model: dict) -> None:
+    low, high = sampler["sigma_min"], sampler["sigma_max"]
+    if None not in (low, high) and low >= high:
+        raise ConfigError(f"{where}.sigma_min", f"{low:g} to {high:g} is no range of noise levels.", "Give a larger sigma_max.")
+    if model["prediction"] == "edm" or (low is None and high is None):
+        return
+    from satsynth.diffusion.levels import sigma_grid
+    from satsynth.diffusion.schedule import make_schedule
+
+    try:
+        sigma_grid(sampler, make_schedule(model["schedule"]), model["prediction"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}.sigma_min", error.cause, error.remedy) from error
 
 
 def check_source(where: str, source: dict, generators: dict) -> None:

@@ -232,6 +232,6 @@ def _changes(frame: pd.DataFrame, cfg: Mapping) -> list[str]:
         f"Labels changed: share of the label pixels that differ between pair i of a row and pair i of {cfg['baseline']}, which begins with "
         f"the same noise (the same generators, seed and block); mean and standard error over {counts} pairs. A pixel that is ignored in "
         f"either counts for nobody. Pairs of different noise differ in {' to '.join(ends)} %. A sampler that "
-        "draws noise at every step (ancestral) leads elsewhere than one that does not, however fine its steps, so a large share is no loss "
-        "in itself. The baseline and rows of other generators, seeds or blocks have a dash."
+        "draws noise at every step (ancestral, or with η above 0) leads elsewhere than one that does not, however fine its steps, so a "
+        "large share is no loss in itself. The baseline and rows of other generators, seeds or blocks have a dash."
     ]

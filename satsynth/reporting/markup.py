@@ -75,8 +75,11 @@ def number(value: float, *, digits: int = 2, sign: bool = False) -> str:
 
 
 def plus_minus(mean: float, error: float) -> str:
-    """`mean ± error`, the mean alone where the error is NaN, a dash where the mean is."""
-    return number(mean) if math.isnan(error) or math.isnan(mean) else f"{number(mean)} ± {number(error)}"
+    """`mean ± error`, whole where the error is 100 or more; the mean alone where the error is NaN, a dash where the mean is."""
+    if math.isnan(error) or math.isnan(mean):
+        return number(mean)
+    digits = 0 if error >= 100 else 2
+    return f"{number(mean, digits=digits)} ± {number(error, digits=digits)}"
 
 
 def interval(low: float, high: float) -> str:

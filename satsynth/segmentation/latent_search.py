@@ -21,7 +21,8 @@ class PerceptualDistance(nn.Module):
     """LPIPS (Zhang et al. 2018, eq. 1) on a frozen encoder: differences of the features of all stages, normalised over the channels.
 
     The learnt weights of LPIPS belong to networks of their own; here every channel and every stage counts alike, as in that paper's
-    uncalibrated variants.
+    uncalibrated variants, and the stages are averaged where eq. 1 adds them up: with five stages a fifth of that sum, which without
+    the learnt weights would be far larger than LPIPS.
 
     Args:
         encoder: images (N,3,H,W), normalised by ImageNet's statistics, -> a list of maps, the first of which may be the image.

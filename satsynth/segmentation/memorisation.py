@@ -27,7 +27,7 @@ from satsynth.segmentation.features import BATCH, batches, encode, open_evaluato
 from satsynth.segmentation.segmenter import Segmenter
 from satsynth.symmetries import SETS, turn
 
-TURNS = torch.tensor(SETS["d4"])
+TURNS = np.array(SETS["d4"])
 PIXELS = 32
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def _train_features(folder: Path, evaluator: str, store: str, count: int) -> np.
 
 def _turned(images: torch.Tensor) -> torch.Tensor:
     """Images (B,H,H,3) -> (8B,H,H,3): all under the first turn, then all under the second."""
-    return turn(images.repeat(len(TURNS), 1, 1, 1), TURNS.to(images.device).repeat_interleave(len(images)))
+    return turn(images.repeat(len(TURNS), 1, 1, 1), TURNS.repeat(len(images)))
 
 
 def _features(segmenter: Segmenter, images: torch.Tensor) -> np.ndarray:
@@ -166,7 +166,7 @@ def _nearest(bank: Bank, queries: np.ndarray, width: float, name: str) -> dict[s
     # Two a turn suffice: under the best turn of the second nearest patch, only the nearest one can be nearer.
     squared, rows = bank.search(queries.reshape(count * turns, -1), 2)
     squared, rows = squared.reshape(count, -1), rows.reshape(count, -1)
-    labels = np.broadcast_to(np.repeat(TURNS.numpy(), 2), rows.shape)
+    labels = np.broadcast_to(np.repeat(TURNS, 2), rows.shape)
     order = np.lexsort((labels, rows, squared))
     squared, rows, labels = (np.take_along_axis(array, order, 1) for array in (squared, rows, labels))
     every, second = np.arange(count), (rows != rows[:, :1]).argmax(1)

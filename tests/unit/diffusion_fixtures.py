@@ -1,4 +1,7 @@
-"""The paper's schedule, and its sampler."""
+"""The paper's schedule, and its sampler; and a watch over what makes the host wait."""
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 LINEAR = {"kind": "linear", "steps": 1000, "beta_start": 1e-4, "beta_end": 2e-2, "rescale": False, "zero_terminal_snr": False}
 SAMPLER = {
@@ -22,3 +25,15 @@ def posterior(schedule, t: int) -> tuple[float, float, float, float]:
     beta, before, now = schedule.betas[t], schedule.alpha_bars[t - 1], schedule.alpha_bars[t]
     weights = beta * before**0.5 / (1 - now), (1 - beta) ** 0.5 * (1 - before) / (1 - now)
     return *weights, beta * (1 - before) / (1 - now), beta
+
+
+class Waits(TorchDispatchMode):
+    """Counts reads of a tensor's value by the host: each would make the host wait for an accelerator."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default)
+        return func(*args, **(kwargs or {}))

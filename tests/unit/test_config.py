@@ -193,6 +193,18 @@ def test_the_measures_pages_examples_resolve_over_the_demo():
             "generators.upscaler.previews.sampler.condition_level",
             "trained without noise on its condition",
         ),
+        ({"sources": {"base": {"sampler": {"sigma_min": 2.0, "sigma_max": 1.0}}}}, "sources.base.sampler.sigma_min", "2 to 1 is no range"),
+        ({"sources": {"base": {"sampler": {"sigma_min": 0}}}}, "sources.base.sampler.sigma_min", "0"),
+        (
+            {"generators": {"satsynth": {"prediction": "v", "previews": {"sampler": {"sigma_min": 0.002}}}}},
+            "generators.satsynth.previews.sampler.sigma_min",
+            "leaves the network's range",
+        ),
+        (
+            {"generators": {"satsynth": {"schedule": {"steps": 10, "rescale": True}}}},
+            "generators.satsynth.schedule",
+            "would be 2",
+        ),
         ({"sources": {"base": {"sampler": {"spacing": "uniform", "steps": 1001}}}}, "sources.base.sampler.steps", "a schedule of 1000"),
         (
             {"sources": {"cascade": {"then_sampler": {"condition_level": None}}}},

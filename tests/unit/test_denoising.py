@@ -12,8 +12,9 @@ from reporting_fixtures import SPACE, write_classes, write_json
 
 from satsynth.diffusion import ddpm, upscaler
 from satsynth.diffusion.denoising import chosen_steps, trace_pairs
+from satsynth.diffusion.levels import sigma_grid
 from satsynth.diffusion.outputs import card_codes
-from satsynth.diffusion.samplers import METHODS, sample, sigma_grid
+from satsynth.diffusion.samplers import METHODS, sample
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.diffusion.stacks import decode
 from satsynth.diffusion.training import starting_noise

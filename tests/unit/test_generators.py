@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from diffusion_fixtures import Waits
 from generator_fixtures import SAMPLER, config, train, write_store
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -59,6 +60,13 @@ def test_batches_are_shuffled_epochs_with_one_symmetry_for_all_sizes(tmp_path):
         assert torch.equal(full[:, ::2, ::2], low)
         masks = Codes("bits", 5).decode(full[None, 3:])[0]
         assert torch.equal(masks[0].float() * 50 / 127.5 - 1, full[0])
+
+
+def test_no_batch_waits_for_the_device(tmp_path):
+    stacks = Stacks([open_view([write_store(tmp_path / str(size), size)]) for size in (16, 8)], Codes("bits", 5), "d4", "cpu")
+    with Waits() as watch:
+        stacks.batch(3, 0, 7)
+    assert watch.count == 0
 
 
 def test_batches_do_not_depend_on_where_the_pairs_are_held(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 from presets import preset, read
 
-from satsynth.diffusion.samplers import sigma_grid
+from satsynth.diffusion.levels import sigma_grid
 from satsynth.diffusion.schedule import make_schedule
 from satsynth.plan import measures
 from satsynth.plan.config import merge, resolve

@@ -3,11 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from diffusion_fixtures import LINEAR, SAMPLER, posterior
+from diffusion_fixtures import LINEAR, SAMPLER, Waits, posterior
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from satsynth.diffusion.denoiser import Denoiser
+from satsynth.diffusion.levels import sigma_grid
 from satsynth.diffusion.samplers import (
     METHODS,
     ancestral_coefficients,
@@ -15,7 +15,6 @@ from satsynth.diffusion.samplers import (
     extrapolate,
     nfe,
     sample,
-    sigma_grid,
     unipc_correction,
 )
 from satsynth.diffusion.schedule import Schedule, make_schedule
@@ -266,29 +265,17 @@ def test_every_method_runs_every_prediction(method, prediction):
     assert d.training  # given back in the mode that it came in
 
 
-class Watch(TorchDispatchMode):
-    """Counts reads of a tensor's value by the host: each would make the host wait for an accelerator."""
-
-    def __init__(self):
-        super().__init__()
-        self.waits = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.waits += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default)
-        return func(*args, **(kwargs or {}))
-
-
 def test_no_step_waits_for_the_device():
-    with Watch() as watch:
+    with Waits() as watch:
         torch.ones(1).item()
-    assert watch.waits == 1  # the watch works
+    assert watch.count == 1  # the watch works
     for method in METHODS:
         for prediction in ("epsilon", "v", "edm"):
             d = denoiser(prediction)
             cfg = {**SAMPLER, "method": method, "steps": 4, "spacing": "karras", "eta": 0.5, "sigma_min": 0.02, "sigma_max": 80.0}
-            with Watch() as watch:
+            with Waits() as watch:
                 sample(d, noise(), cfg, torch_stream(0, "steps"))
-            assert watch.waits == 0
+            assert watch.count == 0
 
 
 SILENT = {**LINEAR, "zero_terminal_snr": True}

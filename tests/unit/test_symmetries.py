@@ -11,7 +11,7 @@ from satsynth.symmetries import SETS, turn, turned
 def test_all_eight_symmetries_move_image_and_mask_together():
     mask = torch.arange(16, dtype=torch.uint8).view(1, 4, 4).expand(8, 4, 4)
     image = mask[..., None].expand(8, 4, 4, 3)
-    numbers = torch.arange(8)
+    numbers = np.arange(8)
     moved = turn(mask, numbers)
     assert torch.equal(turn(image, numbers)[..., 1], moved) and moved.dtype == torch.uint8
     assert len({tuple(item.flatten().tolist()) for item in moved}) == 8
@@ -24,7 +24,7 @@ def test_all_eight_symmetries_move_image_and_mask_together():
 @pytest.mark.parametrize("number", range(8))
 def test_a_view_is_what_a_batch_becomes(number):
     array = np.random.default_rng(0).integers(0, 255, (6, 6, 3), np.uint8)
-    wanted = turn(torch.from_numpy(array)[None], torch.tensor([number]))[0].numpy()
+    wanted = turn(torch.from_numpy(array)[None], np.array([number]))[0].numpy()
     assert (turned(array, number) == wanted).all() and np.shares_memory(turned(array, number), array)
     assert (turned(array[..., 0], number) == wanted[..., 0]).all()
 

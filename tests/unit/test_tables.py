@@ -69,6 +69,13 @@ def test_printed_table_says_what_its_signs_mean(tmp_path):
         assert words in notes
 
 
+def test_no_digit_is_printed_that_the_error_does_not_know():
+    assert markup.plus_minus(43.071, 0.284) == "43.07 ± 0.28"
+    assert markup.plus_minus(705841.23, 1234.56) == "705841 ± 1235"
+    assert markup.plus_minus(-3.2, 150.0) == "−3 ± 150"
+    assert markup.plus_minus(7.0, float("nan")) == "7.00" and markup.plus_minus(float("nan"), 1.0) == markup.NONE
+
+
 def test_latex_uses_booktabs_and_escapes(tmp_path):
     frame = pd.DataFrame({"a": [1]})
     table = markup.Table(

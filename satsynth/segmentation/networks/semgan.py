@@ -5,7 +5,8 @@ are not always at hand. Both are kept with the trained weights, so that predicti
 
 Where this differs from the original: all training images have labels, so every step is a labelled step, which holds the terms of the
 image step, and one optimiser does; it is the recipe's own after a linear warm-up, which does what rectification does in Ranger (Ma and
-Yarats 2021).
+Yarats 2021). Its rate falls from the warm-up on (theirs is held for the first 30,000 steps), and the perceptual distance is a mean over
+stages (`PerceptualDistance`), so its weight is not quite theirs.
 """
 
 from collections.abc import Callable
