@@ -13,6 +13,7 @@ rule train_generator:
         "results/logs/train_generator/{dataset}-{generator}.log",
     benchmark:
         "results/benchmarks/train_generator/{dataset}-{generator}.jsonl"
+    priority: 1  # most else waits for it; and where it takes all cores, it would wait for the last small job
     conda:
         ENVIRONMENT
     threads: TRAINING_THREADS

@@ -35,6 +35,7 @@ rule train_encoder:
         cards=set_files("card.json"),
         part_weights=ancient(part_files("weights.safetensors")),
         part_cards=part_files("card.json"),
+        train_store=f"{layout.real('{dataset}', '{size}')}/card.json",
     output:
         weights="results/{dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/weights.safetensors",
         card="results/{dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/card.json",

@@ -10,7 +10,8 @@ def work(task: Task) -> None:
 
     real, synthetic = by_origin(card.parent for card in task.input["cards"])
     generator, evaluator = zip(task.input["part_weights"], task.input["part_cards"], strict=True)
-    given = {"generator": generator, "evaluator": evaluator, "work": task.work, "device": task.device, "wall_seconds": task.wall_seconds}
+    parts = {"generator": generator, "evaluator": evaluator, "train_store": task.input["train_store"].parent}
+    given = {**parts, "work": task.work, "device": task.device, "wall_seconds": task.wall_seconds}
     train_encoder(real, synthetic, task.cfg, int(task.wildcards["seed"]), **task.output, **given)
 
 

@@ -57,6 +57,12 @@ def pixel_inception_score(probabilities: np.ndarray, entropy: np.ndarray, splits
     return _mean_and_error([np.exp(entr(part.mean(0)).sum() - own.mean()) for part, own in parts])
 
 
+def are_distributions(probabilities: np.ndarray) -> np.ndarray:
+    """Which of probabilities (...,K) are at least 0 and add up to 1, but for rounding: (...) bool."""
+    with np.errstate(invalid="ignore"):
+        return (probabilities >= 0).all(-1) & (np.abs(probabilities.sum(-1) - 1) < 1e-4)
+
+
 def _distributions(probabilities: np.ndarray, splits: int) -> np.ndarray:
     probabilities = np.asarray(probabilities, np.float64)
     if probabilities.ndim != 2:
@@ -64,10 +70,9 @@ def _distributions(probabilities: np.ndarray, splits: int) -> np.ndarray:
     if splits < 1 or len(probabilities) < 2 * splits:
         cause = f"{len(probabilities)} images in {splits} splits leave fewer than two a split."
         raise MeasureError(NAME, cause, "Measure more images or take fewer splits.")
-    with np.errstate(invalid="ignore"):
-        wrong = ~((probabilities >= 0).all(1) & (np.abs(probabilities.sum(1) - 1) < 1e-4))
-    if wrong.any():
-        cause = f"row {int(np.argmax(wrong))} is no distribution: a value is negative or not finite, or the sum is not 1."
+    right = are_distributions(probabilities)
+    if not right.all():
+        cause = f"row {int(np.argmin(right))} is no distribution: a value is negative or not finite, or the sum is not 1."
         raise MeasureError(NAME, cause, "Give probabilities, not logits, and check the evaluator's weights.")
     return probabilities
 

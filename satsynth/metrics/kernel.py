@@ -7,7 +7,14 @@ from satsynth.randomness import numpy_stream
 from satsynth.runtime.errors import MeasureError
 
 
-def kernel_distance(a: np.ndarray, b: np.ndarray, subsets: int, subset_size: int, seed: int) -> tuple[float, float]:
+def kernel_distance(
+    a: np.ndarray,
+    b: np.ndarray,
+    subsets: int,
+    subset_size: int,
+    seed: int,
+    names: tuple[str, str] = ("first sample", "second sample"),
+) -> tuple[float, float]:
     """Unbiased MMD^2 under the kernel (x.y / D + 1)^3, the mean over random subsets.
 
     Unbiased, so below 0 now and then where the samples are of one distribution.
@@ -18,6 +25,7 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, subsets: int, subset_size: int
         subsets: how many pairs of subsets are compared, at least 1.
         subset_size: rows of a subset, drawn without replacement; from 2 to the smaller of N and M (1000 is common).
         seed: subset i is a function of (seed, i, N) and (seed, i, M) alone.
+        names: what errors call the samples.
 
     Returns:
         Mean over the subsets, and its standard error (ddof 1), NaN for one subset. Subsets of one sample overlap: the error tells how
@@ -27,14 +35,14 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, subsets: int, subset_size: int
         MeasureError: fewer than two rows, NaN or Inf, widths that differ, or subsets that the samples cannot fill.
     """
     a, b = np.asarray(a), np.asarray(b)
-    for features, name in ((a, "first sample"), (b, "second sample")):
+    for features, name in zip((a, b), names):
         for _ in blocks(features, name):  # every row is looked at, also one that no subset draws
             pass
         if len(features) < 2:
             raise MeasureError(name, f"{len(features)} rows of features make no distance.", "Measure at least two pairs.")
     if a.shape[1] != b.shape[1]:
-        cause = f"{a.shape[1]} features a row do not compare with {b.shape[1]}."
-        raise MeasureError("first sample", cause, "Take both samples from the same stage of one evaluator.")
+        cause = f"{a.shape[1]} features a row do not compare with the {b.shape[1]} of {names[1]}."
+        raise MeasureError(names[0], cause, "Take both samples from the same stage of one evaluator.")
     if subsets < 1 or not 2 <= subset_size <= min(len(a), len(b)):
         cause = f"{subsets} subsets of {subset_size} cannot be drawn from samples of {len(a)} and {len(b)}."
         raise MeasureError("kernel distance", cause, "Take at least one subset, of two rows or more and no more than a sample has.")

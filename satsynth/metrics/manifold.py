@@ -17,16 +17,17 @@ class Manifold:
         k: the largest one that balls are asked for.
         device: where distances are computed.
         block: vectors at a time; changes speed and memory only.
+        name: what errors call the set.
 
     Raises:
         MeasureError: there are no more than k vectors, or they hold NaN or Inf.
     """
 
-    def __init__(self, vectors: np.ndarray, k: int, device: str | torch.device = "cpu", block: int = BLOCK):
-        self.bank = Bank(vectors, device, block)
+    def __init__(self, vectors: np.ndarray, k: int, device: str | torch.device = "cpu", block: int = BLOCK, name: str = "manifold"):
+        self.bank = Bank(vectors, device, block, name)
         if k < 1 or len(self.bank) <= k:
             cause = f"the {k}-th nearest neighbour in a set of {len(self.bank)} vectors is not defined."
-            raise MeasureError("manifold", cause, f"Compare sets of at least {max(k, 1) + 1} with k of at least 1.")
+            raise MeasureError(name, cause, f"Compare sets of at least {max(k, 1) + 1} with k of at least 1.")
         self._squared, _ = self.bank.search(self.bank.rows, k + 1)
 
     def squared_radii(self, k: int) -> np.ndarray:

@@ -27,20 +27,21 @@ class Bank:
         rows: (N,D) float32, an array or a memory map; it is read in blocks and never held on the device as a whole.
         device: where matrix products are computed.
         block: vectors at a time on either side; memory grows with block², the result does not depend on it.
+        name: what errors call the vectors.
 
     Raises:
         MeasureError: there is no vector, it is no matrix, or it holds NaN, Inf or values whose squares overflow.
     """
 
-    def __init__(self, rows: np.ndarray, device: str | torch.device = "cpu", block: int = BLOCK):
-        self.rows, self.device, self.block = _matrix(rows, "bank"), torch.device(device), block
+    def __init__(self, rows: np.ndarray, device: str | torch.device = "cpu", block: int = BLOCK, name: str = "bank"):
+        self.rows, self.device, self.block = _matrix(rows, name), torch.device(device), block
         # Features after a ReLU lie far from the origin; about their mean the norms, and with them all rounding errors, are small. (Any
         # centre is right that is the same for both sides.)
         blocks = [slice(first, first + block) for first in range(0, len(self.rows), block)]
         with np.errstate(over="ignore", invalid="ignore"):
             centre = sum(self.rows[part].sum(0) / len(self.rows) for part in blocks)
         self._centre = torch.from_numpy(np.asarray(centre, np.float32)).to(self.device)
-        self._norms = torch.cat([_norms(self._centred(self.rows[part]), "bank") for part in blocks])
+        self._norms = torch.cat([_norms(self._centred(self.rows[part]), name) for part in blocks])
         self._longest = float(self._norms.max())
         self._relative = (self.rows.shape[1] / 2 + 32) * UNIT
 

@@ -40,7 +40,8 @@ def open_evaluator(weights: Path, card: Path, store: Path, device: str | torch.d
         device: "cpu" or "cuda".
 
     Returns:
-        Evaluator, store and {count, evaluator_sha256 (of the weights), store_sha256 (of the store's card)}.
+        Evaluator, store and {count, evaluator_sha256 (of the weights), evaluator_data (what they learned, see
+        `satsynth.segmentation.learned.check_evaluator`), store_sha256 (of the store's card)}.
 
     Raises:
         WeightsError: the weights cannot be read, or are made for another number of classes or another size than the store's: features at
@@ -57,8 +58,8 @@ def open_evaluator(weights: Path, card: Path, store: Path, device: str | torch.d
     if not len(pairs):
         raise StoreError(store, "there are no pairs to describe.", "Name a store that holds pairs.")
     _check_encoder(segmenter, facts["segmenter"]["network"])
-    hashes = {"evaluator_sha256": facts["weights_sha256"], "store_sha256": files.sha256(pairs.folder / "card.json")}
-    return segmenter, pairs, {"count": len(pairs), **hashes}
+    judge = {"evaluator_sha256": facts["weights_sha256"], "evaluator_data": facts["data"]}
+    return segmenter, pairs, {"count": len(pairs), **judge, "store_sha256": files.sha256(pairs.folder / "card.json")}
 
 
 def batches(store: Store, batch: int, device: str | torch.device, first: int = 0, last: int | None = None) -> Iterator[torch.Tensor]:

@@ -9,20 +9,21 @@ import pandas as pd
 
 from satsynth.metrics import label_statistics as labels
 from satsynth.metrics.frechet import Sample, frechet_distance
-from satsynth.metrics.inception import inception_score, pixel_inception_score
+from satsynth.metrics.inception import are_distributions, inception_score, pixel_inception_score
 from satsynth.metrics.kernel import kernel_distance
 from satsynth.metrics.manifold import Manifold, density_coverage, precision_recall
 from satsynth.pairs import open_view
 from satsynth.randomness import numpy_stream
 from satsynth.runtime import files
-from satsynth.runtime.errors import StoreError
+from satsynth.runtime.errors import MeasureError, StoreError
+from satsynth.segmentation.learned import check_evaluator
 
 # A set of pairs: folders of features and of stores, of the same rows.
 Parts = Sequence[tuple[Path, Path]]
 
 
 class Measured:
-    """N pairs of a set, drawn at random, with their features.
+    """N pairs of a set, drawn at random, with their features. `name`, its first store and how many follow, is what errors call it.
 
     Args:
         parts: folders of features (see `satsynth.segmentation.features.extract`) and of their stores, which are joined in order.
@@ -37,6 +38,7 @@ class Measured:
     def __init__(self, parts: Parts, count: int, seed: int, role: str):
         self.evaluator = _same([_evaluator(features, store) for features, store in parts], parts[0][0])
         self.view = open_view([store for _, store in parts])
+        self.name = f"{parts[0][1]} and {len(parts) - 1} more" if len(parts) > 1 else str(parts[0][1])
         self.rows = np.sort(numpy_stream(seed, "measured", role).permutation(len(self.view))[:count])
         starts = np.cumsum([0, *map(len, self.view.stores)])
         cut = np.split(self.rows, np.searchsorted(self.rows, starts[1:-1]))
@@ -46,8 +48,19 @@ class Measured:
         return len(self.rows)
 
     def features(self, name: str) -> np.ndarray:
-        """The chosen rows of one feature file, such as pooled."""
-        return np.concatenate([np.load(folder / f"{name}.npy", mmap_mode="r")[rows] for folder, _, rows in self._chosen])
+        """The chosen rows of one feature file, such as pooled.
+
+        Raises:
+            MeasureError: a number is NaN or Inf, or probabilities are none; file and row are named.
+        """
+        parts = []
+        for folder, _, rows in self._chosen:
+            file = folder / f"{name}.npy"
+            parts.append(np.load(file, mmap_mode="r")[rows])
+            _check_rows(file, rows, np.isfinite(parts[-1]), "holds NaN or Inf")
+            if name == "probabilities":
+                _check_rows(file, rows, are_distributions(parts[-1]), "is no distribution: a value is negative, or the sum is not 1")
+        return np.concatenate(parts)
 
     def masks(self) -> list[np.ndarray]:
         """The chosen masks, (n,H,W) uint8 a store."""
@@ -75,26 +88,34 @@ def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: s
 
     Raises:
         StoreError: features of other pairs or other evaluators.
-        MeasureError: fewer than two pairs, or features that are not finite.
+        WeightsError: the evaluator learned other pairs than the reference, or more than these.
+        MeasureError: a side has fewer pairs than a number is defined for (two; one more than `neighbours` and, of the reference,
+            `coverage_neighbours`; two for each split of the other side), or features are not finite or differ in width.
     """
     real = Measured([reference], cfg["pairs"], cfg["seed"], "reference")
+    _check_count(real, max(2, cfg["neighbours"] + 1, cfg["coverage_neighbours"] + 1))
     made = Measured(measured, min(cfg["pairs"], len(real)), cfg["seed"], "measured")
+    _check_count(made, max(2, cfg["neighbours"] + 1, 2 * cfg["splits"]))
     _same([real.evaluator, made.evaluator], measured[0][0])
+    features, train = reference
+    check_evaluator(features / "card.json", files.read_json(features / "card.json")["evaluator_data"], train)
     pooled, other = real.features("pooled"), made.features("pooled")
     # The score's splits are consecutive rows, which are neighbours in a scene: in another order they are alike.
     order = numpy_stream(cfg["seed"], "splits").permutation(len(made))
     probabilities, entropy = made.features("probabilities")[order], made.features("entropy")[order]
-    kid, kid_se = kernel_distance(pooled, other, cfg["subsets"], min(cfg["subset_size"], len(pooled), len(other)), cfg["seed"])
+    names = {kind: (f"{real.name} ({kind})", f"{made.name} ({kind})") for kind in ("pooled", "spatial")}
+    subset = min(cfg["subset_size"], len(real), len(made))
+    kid, kid_se = kernel_distance(pooled, other, cfg["subsets"], subset, cfg["seed"], names["pooled"])
     mean, error = inception_score(probabilities[:, 0], cfg["splits"])
-    manifold = Manifold(pooled, max(cfg["neighbours"], cfg["coverage_neighbours"]), device)
-    samples = Manifold(other, cfg["neighbours"], device)
+    manifold = Manifold(pooled, max(cfg["neighbours"], cfg["coverage_neighbours"]), device, name=names["pooled"][0])
+    samples = Manifold(other, cfg["neighbours"], device, name=names["pooled"][1])
     precision, recall = precision_recall(manifold, samples, cfg["neighbours"])
     density, coverage = density_coverage(manifold, samples, cfg["coverage_neighbours"])
     found = {
         "count": len(made),
         "reference_count": len(real),
-        "fid": _frechet("pooled", pooled, other),
-        "sfid": _frechet("spatial", real.features("spatial"), made.features("spatial")),
+        "fid": _frechet(names["pooled"], pooled, other),
+        "sfid": _frechet(names["spatial"], real.features("spatial"), made.features("spatial")),
         **{"kid": kid, "kid_se": kid_se, "is": mean, "is_se": error},
         "is_logits": inception_score(probabilities[:, 1], cfg["splits"])[0],
         "is_pixels": pixel_inception_score(probabilities[:, 0], entropy, cfg["splits"])[0],
@@ -104,8 +125,21 @@ def score(reference: tuple[Path, Path], measured: Parts, cfg: dict, *, device: s
     return {**{name: _plain(value) for name, value in found.items()}, "evaluator_sha256": real.evaluator}
 
 
-def _frechet(name: str, *sides: np.ndarray) -> float:
-    return frechet_distance(*(Sample(name).add(features) for features in sides))
+def _frechet(names: tuple[str, str], *sides: np.ndarray) -> float:
+    return frechet_distance(*(Sample(name).add(features) for name, features in zip(names, sides, strict=True)))
+
+
+def _check_count(side: Measured, least: int) -> None:
+    if len(side) < least:
+        cause = f"{len(side)} pairs are measured, and the numbers are defined for {least} or more."
+        raise MeasureError(side.name, cause, "Measure more pairs, or set measures.neighbours, coverage_neighbours or splits lower.")
+
+
+def _check_rows(file: Path, rows: np.ndarray, right: np.ndarray, wrong: str) -> None:
+    """Refuse a file where `right` (n,...) bool, of the n rows that were taken of it, is not true throughout."""
+    right = right.all(tuple(range(1, right.ndim)))
+    if not right.all():
+        raise MeasureError(file, f"row {rows[np.argmin(right)]} {wrong}.", "Check the evaluator's weights and extract the features again.")
 
 
 def _labels(real: Measured, made: Measured) -> dict[str, float]:

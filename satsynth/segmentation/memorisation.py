@@ -2,11 +2,12 @@
 
 For synthetic pairs and, as the null, for held-out real ones; see satsynth.metrics.memorisation for the number that compares them.
 
-Cost of 40,000 pairs under eight turns against 40,000 patches: 13 billion distances of 2,048 features (52 TFLOP), which take 13 minutes of
-one CPU core that does 68 GFLOP a second (extrapolated from a run of benchmarks/neighbours.py; it prints the figure of any machine), and
-half as long again for the 3,072 numbers of a 32 px image; besides, the evaluator encodes 320,000 turned images. Memory: a block of
-distances (67 MB), a few blocks of vectors (34 MB each), and the reduced training images (0.5 GB on the host); the training features stay in
-their file.
+Cost of 40,000 pairs under eight turns against 40,000 patches. First the evaluator encodes 320,000 turned images: with a ResNet-50 at 128 px
+(1.3 GMAC) 860 TFLOP, three and a half hours of one CPU core that does 68 GFLOP a second. Then 13 billion distances of 2,048 features
+(52 TFLOP) take it 13 minutes (extrapolated from a run of benchmarks/neighbours.py; it prints the figure of any machine), and half as long
+again those of the 3,072 numbers of a 32 px image. By the same count, not measured, an accelerator that keeps up 50 TFLOP a second needs
+twenty seconds for all of it. Memory: a block of distances (67 MB), a few blocks of vectors (34 MB each), and the reduced training images
+(0.5 GB on the host); the training features stay in their file.
 """
 
 import io
@@ -24,6 +25,7 @@ from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
 from satsynth.runtime.logs import Progress
 from satsynth.segmentation.features import BATCH, batches, encode, open_evaluator, pool
+from satsynth.segmentation.learned import check_evaluator
 from satsynth.segmentation.segmenter import Segmenter
 from satsynth.symmetries import SETS, turn
 
@@ -68,7 +70,7 @@ def find(
 
     Raises:
         ConfigError: `pixels` is not positive, `store` is the training set itself, or see `open_evaluator`.
-        WeightsError: the weights do not fit the stores, or the features are another evaluator's.
+        WeightsError: the weights do not fit the stores, or learned other pairs than `train_store`, or the features are another evaluator's.
         StoreError: the stores differ in size or classes, there are fewer than two training patches, or the features are another store's.
         MeasureError: a feature is NaN or Inf.
     """
@@ -76,6 +78,7 @@ def find(
         raise ConfigError("measures.pixels", f"images of {pixels} px cannot be compared.", "Give 1 or more.")
     segmenter, pairs, origin = open_evaluator(weights, card, store, device)
     train, train_hash = _open_train(pairs, train_store, origin["store_sha256"])
+    check_evaluator(weights, origin["evaluator_data"], train.folder)
     bank = Bank(_train_features(Path(train_features_folder), origin["evaluator_sha256"], train_hash, len(train)), device)
     side = min(pixels, train.size)
     width = 3 * side**2

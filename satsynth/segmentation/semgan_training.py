@@ -15,6 +15,7 @@ def train_encoder(
     *,
     generator: tuple[Path, Path],
     evaluator: tuple[Path, Path],
+    train_store: Path,
     **options: object,
 ) -> dict:
     """Train the encoder that finds images in the latent space of a frozen SemGAN.
@@ -27,6 +28,7 @@ def train_encoder(
         seed: of initial weights, order and flips.
         generator: weights and card of a SemGAN that was trained on the dataset, at the stores' size.
         evaluator: weights and card of a segmenter whose encoder measures the perceptual distance.
+        train_store: folder of the real training pairs, which both must have learned, also where the encoder is given synthetic pairs alone.
         options: weights (generator and evaluator's encoder are in them, too), card (with generator_sha256 and evaluator_sha256 besides),
             history, work, device and wall_seconds, see `satsynth.segmentation.training.train`.
 
@@ -41,7 +43,7 @@ def train_encoder(
         **cfg,
         "generator": {key: made_by.get(key) for key in ("size", "network")},
         "evaluator": judged_by["segmenter"],
-        "frozen": {"generator": (generator[0], made_by), "evaluator": evaluator},
+        "frozen": {"generator": (generator[0], made_by), "evaluator": evaluator, "train_store": train_store},
     }
     hashes = {"generator_sha256": made_by["weights_sha256"], "evaluator_sha256": judged_by["weights_sha256"]}
     return train(real, synthetic, filled, seed, origins=hashes, **options)

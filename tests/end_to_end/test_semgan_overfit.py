@@ -92,7 +92,7 @@ def test_semgan_segments_its_sixteen_training_pairs(tmp_path):
     train([store], [], {**SEGMENTER, "network": "unet", "training": {**RECIPE, "steps": 60}}, 0, **files["evaluator"], **common)
     semgan.train({SIZE: store}, GENERATOR, **files["generator"], previews=previews, **common)
     frozen = {name: (files[name]["weights"], files[name]["card"]) for name in ("generator", "evaluator")}
-    train_encoder([store], [], ENCODER, 0, **frozen, **files["encoder"], **common)
+    train_encoder([store], [], ENCODER, 0, **frozen, train_store=store, **files["encoder"], **common)
     weights, card = (files["encoder"][name] for name in ("weights", "card"))
     scores = {"metrics": tmp_path / "metrics.json", "confusion": tmp_path / "confusion.npy", "device": "cpu"}
     found = evaluate(weights, card, store, **scores, batch=16, mode="patches", overlap=None, inference={"search": SEARCH})

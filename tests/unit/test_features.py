@@ -75,6 +75,7 @@ def test_the_card_tells_what_was_made_of_what(made, tmp_path):
     assert (card["count"], card["classes"], card["size"]) == (7, CLASSES, 64)
     assert (card["pooled_width"], card["spatial_width"], card["spatial_stage"]) == (512, 1792, 2)
     assert card["evaluator_sha256"] == files.sha256(weights)
+    assert card["evaluator_data"] == {"real": [card["store_sha256"]], "synthetic": []}
     assert card["store_sha256"] == files.sha256(made["store"] / "card.json")
     again, _ = describe_store(tmp_path, *made["evaluator"], made["store"])
     assert again == card

@@ -15,7 +15,7 @@ from satsynth.pairs import StoreWriter
 from satsynth.reporting import markup
 from satsynth.reporting.fidelity import join, tabulate, write_run
 from satsynth.runtime import files
-from satsynth.runtime.errors import MeasureError, StoreError
+from satsynth.runtime.errors import MeasureError, StoreError, WeightsError
 from satsynth.segmentation.fidelity import Measured, score
 
 WIDTH = 6
@@ -23,18 +23,23 @@ CFG = {"pairs": 1000, "splits": 1, "subsets": 8, "subset_size": 20, "neighbours"
 TABLE = {"title": "Fidelity", "size": 16, "null_quantile": 0.01, "neighbours": 3, "coverage_neighbours": 5, "evaluator": "unet"}
 
 
-def describe(folder, store, *, shift=0.0, evaluator="e", seed=0):
-    """Features of a store that nobody has to look at: normal ones around `shift`."""
+def describe(folder, store, *, shift=0.0, evaluator="e", seed=0, equal=False, width=WIDTH, learned=None):
+    """Features of a store that nobody has to look at: normal ones around `shift`. `learned` is the evaluator's data, if not this store."""
     stream = np.random.default_rng(seed)
     card = files.read_json(store / "card.json")
     count, classes = card["count"], card["classes"]
     folder.mkdir(parents=True)
-    np.save(folder / "pooled.npy", stream.normal(shift, 1, (count, WIDTH)).astype(np.float32))
-    np.save(folder / "spatial.npy", stream.normal(shift, 2, (count, WIDTH)).astype(np.float32))
-    probabilities = stream.dirichlet(np.ones(classes), (count, 2))
-    np.save(folder / "probabilities.npy", probabilities)
-    np.save(folder / "entropy.npy", -(probabilities[:, 0] * np.log(probabilities[:, 0])).sum(1))
-    write_json(folder / "card.json", {"count": count, "evaluator_sha256": evaluator, "store_sha256": files.sha256(store / "card.json")})
+    arrays = {
+        "pooled": stream.normal(shift, 1, (count, width)).astype(np.float32),
+        "spatial": stream.normal(shift, 2, (count, WIDTH)).astype(np.float32),
+        "probabilities": stream.dirichlet(np.ones(classes), (count, 2)),
+    }
+    arrays["entropy"] = -(arrays["probabilities"][:, 0] * np.log(arrays["probabilities"][:, 0])).sum(1)
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", np.repeat(values[:1], count, 0) if equal else values)
+    own = files.sha256(store / "card.json")
+    facts = {"count": count, "evaluator_sha256": evaluator, "store_sha256": own}
+    write_json(folder / "card.json", {**facts, "evaluator_data": learned or {"real": [own], "synthetic": []}})
     return folder
 
 
@@ -95,8 +100,113 @@ def test_features_that_do_not_belong_together_are_refused(tmp_path):
     strange = real[0], part(tmp_path, "third", store_seed=9)[1]
     with pytest.raises(StoreError, match="not those of the pairs"):
         score(real, [strange], CFG, device="cpu")
-    with pytest.raises(MeasureError):
-        score(real, [part(tmp_path, "one", count=1)], CFG, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("count", "changes", "least"),
+    [(1, {"neighbours": 1}, 2), (2, {}, 4), (3, {}, 4), (4, {"splits": 3}, 6)],
+)
+def test_a_source_of_too_few_pairs_is_named(tmp_path, count, changes, least):
+    real, few = part(tmp_path, "real"), part(tmp_path, "few", count=count)
+    with pytest.raises(MeasureError, match=f"few/store: {count} pairs are measured, .* defined for {least} or more"):
+        score(real, [few], {**CFG, **changes}, device="cpu")
+
+
+def test_the_least_number_of_pairs_is_enough(tmp_path):
+    real, made = part(tmp_path, "real", count=6), part(tmp_path, "made", count=4, seed=1)
+    assert score(real, [made], CFG, device="cpu")["count"] == 4  # coverage counts the balls of real pairs alone
+    shards = [part(tmp_path, f"shard{number}", count=1, seed=number) for number in range(3)]
+    with pytest.raises(MeasureError, match=r"shard0/store and 2 more: 3 pairs are measured"):
+        score(real, shards, CFG, device="cpu")
+    many = [part(tmp_path, f"single{number}", count=1, seed=number) for number in range(9)]
+    assert score(real, many, CFG, device="cpu")["count"] == 6, "shards without a chosen row are no error"
+    few = part(tmp_path, "few", count=5)
+    with pytest.raises(MeasureError, match=r"few/store: 5 pairs are measured, .* defined for 6 or more"):
+        score(few, [made], CFG, device="cpu")
+
+
+def test_an_evaluator_that_learned_other_pairs_is_refused(tmp_path):
+    real, other = part(tmp_path, "real"), part(tmp_path, "other", store_seed=1)
+    train, stranger = (files.sha256(store / "card.json") for _, store in (real, other))
+    for number, (learned, cause) in enumerate(
+        [
+            ({"real": [stranger], "synthetic": []}, "trained on other pairs than those in .*real/store"),
+            ({"real": [train, stranger], "synthetic": []}, "trained on other pairs"),
+            ({"real": [train], "synthetic": [stranger]}, "trained on synthetic pairs, too"),
+            ({"real": [], "synthetic": [train]}, "trained on synthetic pairs, too"),
+        ]
+    ):
+        judged = describe(tmp_path / f"by{number}", real[1], learned=learned), real[1]
+        with pytest.raises(WeightsError, match=cause):
+            score(judged, [other], CFG, device="cpu")
+
+
+def spoil(folder, name, row, value):
+    array = np.load(folder / f"{name}.npy")
+    array[row] = value
+    np.save(folder / f"{name}.npy", array)
+
+
+@pytest.mark.parametrize("name", ["pooled", "spatial", "probabilities", "entropy"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_named_by_its_file_and_row(tmp_path, name, bad):
+    real, shards = part(tmp_path, "real"), [part(tmp_path, f"shard{number}", count=15, seed=number) for number in range(3)]
+    rows = Measured(shards, 20, 0, "measured").rows
+    row = int(rows[(rows >= 15) & (rows < 30)][-1]) - 15
+    spoil(shards[1][0], name, row, bad)
+    with pytest.raises(MeasureError, match=rf"shard1/features/{name}.npy: row {row} holds NaN or Inf"):
+        score(real, shards, {**CFG, "pairs": 20}, device="cpu")
+
+
+def test_a_broken_reference_and_broken_probabilities_are_named(tmp_path):
+    real, made = part(tmp_path, "real"), part(tmp_path, "made", seed=1)
+    spoil(made[0], "probabilities", 17, 0.9)
+    with pytest.raises(MeasureError, match=r"made/features/probabilities.npy: row 17 is no distribution"):
+        score(real, [made], CFG, device="cpu")
+    spoil(real[0], "pooled", 23, np.nan)
+    with pytest.raises(MeasureError, match=r"real/features/pooled.npy: row 23 holds NaN"):
+        score(real, [made], CFG, device="cpu")
+
+
+def test_features_of_other_widths_name_both_sides(tmp_path):
+    real, made = part(tmp_path, "real"), part(tmp_path, "made", width=WIDTH + 1)
+    with pytest.raises(MeasureError, match=r"real/store \(pooled\): 6 features .* compare with the 7 of .*made/store \(pooled\)"):
+        score(real, [made], CFG, device="cpu")
+    np.save(made[0] / "pooled.npy", np.load(made[0] / "pooled.npy")[:, 1:])
+    np.save(made[0] / "spatial.npy", np.load(made[0] / "spatial.npy")[:, 1:])
+    with pytest.raises(MeasureError, match=r"real/store \(spatial\): 6 features .* compare with the 5 of .*made/store \(spatial\)"):
+        score(real, [made], CFG, device="cpu")
+
+
+def equal_pairs(folder, count, **features):
+    """A set of one pair many times."""
+    with StoreWriter(folder / "store", size=16, classes=SPACE.count, facts={}) as writer:
+        for _ in range(count):
+            writer.append(np.full((16, 16, 3), 90, np.uint8), np.zeros((16, 16), np.uint8))
+    return describe(folder / "features", folder / "store", equal=True, **features), folder / "store"
+
+
+def test_a_set_of_equal_images_has_finite_numbers(tmp_path):
+    real, same = part(tmp_path, "real"), equal_pairs(tmp_path / "same", 40, seed=1)
+    found = score(real, [same], CFG, device="cpu")
+    empty = {"invalid", "margin", "is_se"}  # no codes, and one split has no error
+    assert {name for name, value in found.items() if value is None} == empty
+    assert all(np.isfinite(value) for name, value in found.items() if name not in empty | {"evaluator_sha256"})
+    assert found["count"] == 40 and (found["is"], found["is_logits"]) == pytest.approx((1, 1))
+    pooled = np.load(real[0] / "pooled.npy")[Measured([real], CFG["pairs"], 0, "reference").rows].astype(float)
+    point = np.load(same[0] / "pooled.npy")[0]
+    assert found["fid"] == pytest.approx(((pooled.mean(0) - point) ** 2).sum() + pooled.var(0, ddof=1).sum(), rel=1e-6)
+    assert found["recall"] == 0 and found["precision"] in (0, 1) and 5 * found["density"] == pytest.approx(40 * found["coverage"])
+    backwards = score(same, [real], CFG, device="cpu")
+    assert backwards["fid"] == pytest.approx(found["fid"], rel=1e-6) and backwards["precision"] == backwards["coverage"] == 0
+
+
+def test_equal_images_against_themselves_are_perfect(tmp_path):
+    same = equal_pairs(tmp_path, 30)
+    found = score(same, [same], CFG, device="cpu")
+    assert found["fid"] == found["sfid"] == found["class_js"] == found["component_distance"] == 0
+    assert found["kid"] == pytest.approx(0, abs=1e-9) and found["kid_se"] == pytest.approx(0, abs=1e-9)
+    assert found["precision"] == found["recall"] == found["coverage"] == 1 and found["density"] == pytest.approx(30 / 5)
 
 
 def neighbours(path, feature, pixel):

@@ -145,7 +145,7 @@ def test_bad_features_are_errors():
         kernel_distance(a, broken, 1, 2, seed=0)
     with pytest.raises(MeasureError, match="first sample: 1 rows"):
         kernel_distance(a[:1], a, 1, 2, seed=0)
-    with pytest.raises(MeasureError, match="12 features a row do not compare with 11"):
+    with pytest.raises(MeasureError, match="12 features a row do not compare with the 11 of second sample"):
         kernel_distance(a, a[:, :11], 1, 2, seed=0)
     for subsets, size in ((0, 10), (1, 1), (1, 51)):
         with pytest.raises(MeasureError, match=f"{subsets} subsets of {size} cannot"):

@@ -55,11 +55,7 @@ def made(tmp_path_factory):
     """A training store with its features, an evaluator that hardly was trained, and the neighbours of three kinds of copies and of held-out
     patches."""
     folder = tmp_path_factory.mktemp("memorisation")
-    train = write(folder / "train", textures(TRAIN, 0))
-    run(folder / "evaluator", [train], [], network="unet", training={"steps": 1})
-    evaluator = folder / "evaluator" / "weights.safetensors", folder / "evaluator" / "card.json"
-    write_features(folder / "features", *evaluator, train)
-    made = {"folder": folder, "train": train, "evaluator": evaluator, "features": folder / "features"}
+    made = {"folder": folder, **described(folder, write(folder / "train", textures(TRAIN, 0)))}
     planted = textures(TRAIN, 0)[5 : 5 + COPIES]
     for kind in KINDS:
         fresh = textures(10, 77)  # what is no copy stands among the copies
@@ -67,6 +63,14 @@ def made(tmp_path_factory):
     for name, seed in (("held", 1), ("other", 2)):
         made[name] = search(made, folder, write(folder / f"{name}-store", textures(HELD, seed)))
     return made
+
+
+def described(folder, train, synthetic=()):
+    """A training store, an evaluator that hardly was trained on it, and its features."""
+    run(folder / "evaluator", [train], list(synthetic), network="unet", training={"steps": 1})
+    evaluator = folder / "evaluator" / "weights.safetensors", folder / "evaluator" / "card.json"
+    write_features(folder / "features", *evaluator, train)
+    return {"train": train, "evaluator": evaluator, "features": folder / "features"}
 
 
 def search(made, folder, store, **changes):
@@ -145,10 +149,8 @@ def test_columns_and_card_are_as_promised(made):
 
 def test_a_patch_that_stands_twice_in_the_training_set_has_the_ratio_of_no_single_copy(made, tmp_path):
     images = textures(5, 4)
-    train = write(tmp_path / "train", np.concatenate([images, images[:1]]))
-    write_features(tmp_path / "features", *made["evaluator"], train)
-    options = {"train_store": train, "train_features_folder": tmp_path / "features"}
-    found = search(made, tmp_path, write(tmp_path / "store", images[:2]), **options)
+    own = described(tmp_path, write(tmp_path / "train", np.concatenate([images, images[:1]])))
+    found = search(own, tmp_path, write(tmp_path / "store", images[:2]))
     assert found["pixel_ratio"].tolist() == [1, 0] and found["pixel_row"].tolist() == [0, 1]
 
 
@@ -171,6 +173,18 @@ def test_features_of_another_evaluator_or_store_are_refused(made, tmp_path):
             search(made, tmp_path, held, train_features_folder=tmp_path)
     with pytest.raises(StoreError, match="cannot be read"):
         search(made, tmp_path, held, train_features_folder=tmp_path / "nowhere")
+
+
+def test_an_evaluator_of_another_dataset_or_of_synthetic_pairs_is_refused(made, tmp_path):
+    held = made["folder"] / "held-store"
+    train = write(tmp_path / "train", textures(8, 5))  # as many classes, and of the same size
+    write_features(tmp_path / "features", *made["evaluator"], train)
+    with pytest.raises(WeightsError, match=r"weights.safetensors: the evaluator was trained on other pairs than those in .*train"):
+        search(made, tmp_path, held, train_store=train, train_features_folder=tmp_path / "features")
+    union = described(tmp_path / "union", train, [held])
+    with pytest.raises(WeightsError, match="the evaluator was trained on synthetic pairs, too"):
+        search(union, tmp_path, made["folder"] / "other-store")
+    assert not (tmp_path / "held-store.csv").exists()
 
 
 def test_stores_that_do_not_fit_are_refused(made, tmp_path):

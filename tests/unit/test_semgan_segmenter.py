@@ -1,5 +1,6 @@
 """SemGAN as a segmenter: encoder, perceptual distance, latent search, training around a frozen generator."""
 
+import generator_fixtures
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,11 +50,13 @@ def world(tmp_path_factory):
     return root
 
 
-def fit(root, folder, cfg=CFG, stores=None, **options) -> dict:
+def fit(root, folder, cfg=CFG, stores=None, synthetic=(), **options) -> dict:
     given = {name: (root / name / "weights.safetensors", root / name / "card.json") for name in ("generator", "evaluator")}
     outputs = {"weights": "weights.safetensors", "card": "card.json", "history": "history.csv", "work": "work"}
     paths = {key: folder / name for key, name in outputs.items()}
-    return train_encoder(stores or [root / "store"], [], cfg, 0, **{**given, **paths, "device": "cpu", **options})
+    stores = [root / "store"] if stores is None else stores
+    options = {"train_store": root / "store", "device": "cpu", **options}
+    return train_encoder(stores, list(synthetic), cfg, 0, **{**given, **paths, **options})
 
 
 def opened(root, folder="run"):
@@ -211,6 +214,38 @@ def test_an_evaluator_of_other_classes_or_another_size_is_refused(world, tmp_pat
     paths = tmp_path / "evaluator" / "weights.safetensors", tmp_path / "evaluator" / "card.json"
     with pytest.raises(WeightsError, match=cause):
         fit(world, tmp_path / "run", evaluator=paths)
+
+
+def trained(folder, kind, real, synthetic=()):
+    """Weights and card of an evaluator or a generator that learned these pairs."""
+    if kind == "evaluator":
+        run(folder, [real], list(synthetic), network="unet", training={"steps": 1})
+    else:
+        generator_fixtures.train(semgan, {SIZE: real}, GENERATOR, folder)
+    return folder / "weights.safetensors", folder / "card.json"
+
+
+@pytest.mark.parametrize("kind", ["evaluator", "generator"])
+def test_parts_of_another_dataset_with_as_many_classes_are_refused(world, tmp_path, kind):
+    other = make_store(tmp_path / "other", size=SIZE, seed=1)
+    part = {kind: trained(tmp_path / kind, kind, other)}
+    cause = f"weights.safetensors: the {kind} was trained on other pairs than those in .*store"
+    with pytest.raises(WeightsError, match=cause):
+        fit(world, tmp_path / "run", **part)
+    with pytest.raises(WeightsError, match=cause):  # the encoder sees synthetic pairs alone
+        fit(world, tmp_path / "run", stores=[], synthetic=[other], **part)
+
+
+def test_parts_of_one_other_dataset_are_refused_too(world, tmp_path):
+    other = make_store(tmp_path / "other", size=SIZE, seed=1)
+    with pytest.raises(WeightsError, match=r"the generator was trained on other pairs than those in .*other"):
+        fit(world, tmp_path / "run", stores=[], synthetic=[world / "store"], train_store=other)
+
+
+def test_an_evaluator_that_learned_synthetic_pairs_is_refused(world, tmp_path):
+    made = make_store(tmp_path / "made", size=SIZE, seed=1)
+    with pytest.raises(WeightsError, match="the evaluator was trained on synthetic pairs, too"):
+        fit(world, tmp_path / "run", evaluator=trained(tmp_path / "evaluator", "evaluator", world / "store", [made]))
 
 
 def test_an_encoder_without_a_generator_or_of_an_unknown_name_is_a_config_error(world, tmp_path):

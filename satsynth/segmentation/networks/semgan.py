@@ -26,6 +26,7 @@ from satsynth.runtime.errors import ConfigError, WeightsError
 from satsynth.segmentation import segmenter as segmenters
 from satsynth.segmentation.encoders import naming
 from satsynth.segmentation.latent_search import PerceptualDistance, search
+from satsynth.segmentation.learned import check_evaluator, check_generator
 from satsynth.segmentation.losses import cross_entropy
 from satsynth.segmentation.segmenter import Segmenter
 
@@ -149,13 +150,14 @@ def build(cfg: dict, classes: int) -> SemGAN:
     Args:
         cfg: `encoder`, a ResNet of segmentation-models-pytorch; `style_width`, channels of its pyramid (512 in the paper); `generator`:
             size and network of the generator's card; `evaluator`: the `segmenter` entry of the evaluator's card; `search`, see
-            `satsynth.segmentation.latent_search.search`; and, for training, `frozen`: `generator` and `evaluator`, each with the paths of
-            its weights and card (see `satsynth.segmentation.semgan_training`).
+            `satsynth.segmentation.latent_search.search`; and, for training, `frozen`: `generator` (path of its weights, content of its
+            card), `evaluator` (paths of its weights and card) and `train_store` (see `satsynth.segmentation.semgan_training`).
         classes: K.
 
     Raises:
         ConfigError: no generator is given, there is no such encoder, or it cannot serve a pyramid.
-        WeightsError: frozen weights cannot be read, or are made for another number of classes, or the two for different sizes.
+        WeightsError: frozen weights cannot be read, or are made for another number of classes, or the two for different sizes, or learned
+            other pairs than the real training pairs.
     """
     if "generator" not in cfg:
         cause = "SemGAN segments by means of a trained generator and an evaluator, and none is given."
@@ -182,6 +184,8 @@ def _frozen_parts(cfg: dict, classes: int) -> tuple[Generator, nn.Module]:
     if facts["size"] != card["size"]:
         cause = f"the evaluator was trained on patches of {facts['size']} px, the generator makes {card['size']} px."
         raise WeightsError(evaluator[0], cause, "Use the evaluator of the generator's size.")
+    check_generator(weights, card, frozen["train_store"])
+    check_evaluator(evaluator[0], facts["data"], frozen["train_store"])
     return semgan.load(weights, card, "cpu"), segmenter.network.encoder
 
 
