@@ -82,4 +82,5 @@ def test_the_sampler_sweep_compares_every_row_with_a_thousand_ancestral_steps(ov
         assert stage == "generator" or all(sampler == first[0] for sampler in first)
         assert (table in resolved["run"]) == (overlay == "sampler_sweep")
         if overlay == "sampler_sweep":  # what the presets use is a row of the table
-            assert resolved["sources"]["cascade"][key] == resolved["sources"][f"{prefix}dpmpp10"][key]
+            chosen = {"sampler": "sde20", "then_sampler": "sr_dpmpp10"}[key]
+            assert resolved["sources"]["cascade"][key] == resolved["sources"][chosen][key]
