@@ -51,7 +51,7 @@ nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; ma
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding: .5rem 0; }
-caption span { display: block; width: fit-content; position: sticky; left: 0; padding: 0 .6rem; max-width: calc(100vw - 2.2rem); }
+caption span { display: block; width: fit-content; position: sticky; left: 0; padding: 0 .6rem; max-width: min(100vw - 2.2rem, 60rem); }
 th, td { padding: .4rem .5rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
 thead th { background: var(--tint); vertical-align: bottom; }
 tbody th { font-weight: 600; min-width: 9rem; }
