@@ -119,7 +119,7 @@ def _check_measured(where: str, experiment: dict, resolved: dict) -> None:
     for source in experiment["sources"]:
         _check_used(f"{where}.sources", source, experiment, resolved)
     if experiment.get("alone"):
-        stanza = known_stanza(f"{where}.alone", experiment["alone"], resolved["segmenters"], "segmenter")
+        stanza = _segmenter(f"{where}.alone", experiment["alone"], resolved)
         if takes_parts(stanza):
             _check_parts(f"{where}.alone", experiment["alone"], experiment, resolved)
     baseline = experiment.get("baseline")
@@ -142,12 +142,17 @@ def _check_replicas(where: str, experiment: dict, resolved: dict) -> None:
             raise ConfigError(f"{where}.grid", cause, "Name it once, or begin the list with another.")
 
 
+def _segmenter(where: str, name: str, resolved: dict) -> dict:
+    """The segmenter's stanza; a network that no stanza names is told how to become one."""
+    if name not in resolved["segmenters"] and name in registered(NETWORKS):
+        cause = f"'{name}' is a network, but no segmenter of this config."
+        raise ConfigError(where, cause, f"Add segmenters: {{{name}: {{}}}}.")
+    return known_stanza(where, name, resolved["segmenters"], "segmenter of this config")
+
+
 def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config: dict) -> None:
     for segmenter in [*entry["segmenters"], *entry.get("controls", [])]:
-        if segmenter not in resolved["segmenters"] and segmenter in registered(NETWORKS):
-            cause = f"'{segmenter}' is a network, but no segmenter of this config."
-            raise ConfigError(f"{here}.segmenters", cause, f"Add segmenters: {{{segmenter}: {{}}}}.")
-        stanza = known_stanza(f"{here}.segmenters", segmenter, resolved["segmenters"], "segmenter")
+        stanza = _segmenter(f"{here}.segmenters", segmenter, resolved)
         if takes_parts(stanza):
             _check_parts(f"{here}.segmenters", segmenter, experiment, resolved)
     for control in entry.get("controls", []):
@@ -193,12 +198,7 @@ def _check_parts(where: str, segmenter: str, experiment: dict, resolved: dict) -
 
 def _check_evaluator(resolved: dict) -> None:
     evaluator = resolved["measures"]["evaluator"]
-    if evaluator not in resolved["segmenters"]:
-        cause = f"'{evaluator}' is no segmenter of this config."
-        raise ConfigError(
-            "measures.evaluator", cause, f"{nearest(evaluator, resolved['segmenters'])} Or add segmenters: {{{evaluator}: {{}}}}."
-        )
-    network = resolved["segmenters"][evaluator]["network"]
+    network = _segmenter("measures.evaluator", evaluator, resolved)["network"]
     if declares(NETWORKS, network, "WRAPPER"):
         cause = f"'{evaluator}' is of network {network}, which is no plain map from images to classes: it gives no features."
         raise ConfigError("measures.evaluator", cause, "Name a segmenter of a network such as unet, the paper's evaluator.")
@@ -309,9 +309,14 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
             raise ConfigError(f"{where}.source", f"'{figure['source']}' denoises nothing.", "Name a source that samples a diffusion model.")
     if view == "upscaling":
         low, high = (resolved["sources"][figure[role]] for role in ("low", "source"))
-        if not high.get("then") or low.get("then") or any(low.get(key) != high[key] for key in ("generator", "sampler", "seed", "block")):
-            cause = f"the pairs of '{figure['low']}' are not what '{figure['source']}' is made from."
-            raise ConfigError(f"{where}.low", cause, "Name a source of the same generator, sampler, seed and block, without `then`.")
+        other = [key for key in ("generator", "sampler", "seed", "block") if low.get(key) != high[key]]
+        if not high.get("then") or low.get("then") or other:
+            differs = f": they differ in {' and '.join(other)}" if other else ""
+            cause = f"the pairs of '{figure['low']}' are not what '{figure['source']}' is made from{differs}."
+            remedy = (
+                "Give both sources one generator, sampler, seed and block, only the second with `then`; or leave the figure out of `run`."
+            )
+            raise ConfigError(f"{where}.low", cause, remedy)
     if view == "memorisation":
         _check_evaluator(resolved)
 

@@ -90,7 +90,9 @@ def check_sampler(where: str, sampler: dict, model: dict) -> None:
 def _check_range(where: str, sampler: dict, model: dict) -> None:
     low, high = sampler["sigma_min"], sampler["sigma_max"]
     if None not in (low, high) and low >= high:
-        raise ConfigError(f"{where}.sigma_min", f"{low:g} to {high:g} is no range of noise levels.", "Give a larger sigma_max.")
+        raise ConfigError(
+            f"{where}.sigma_min", f"{low:g} to {high:g} is no range of noise levels.", "Give a smaller sigma_min or a larger sigma_max."
+        )
     if model["prediction"] == "edm" or (low is None and high is None):
         return
     from satsynth.diffusion.levels import sigma_grid
@@ -134,8 +136,10 @@ def _check_chain(where: str, source: dict, first: dict, generators: dict) -> Non
         cause = f"'{source['generator']}' is a SemGAN, which makes pairs at full size, in no code that an upscaler reads."
         raise ConfigError(f"{where}.then", cause, "Leave it out, and train the generator at the size that you need.")
     second = known_stanza(f"{where}.then", source["then"], generators, "generator")
-    if second.get("low") != first["size"]:
-        cause = f"'{source['then']}' enlarges pairs of {second.get('low')} px, but '{source['generator']}' makes {first['size']} px."
+    if "low" not in second:
+        raise ConfigError(f"{where}.then", f"'{source['then']}' is no upscaler.", "Name a generator of kind upscaler, or leave `then` out.")
+    if second["low"] != first["size"]:
+        cause = f"'{source['then']}' enlarges pairs of {second['low']} px, but '{source['generator']}' makes {first['size']} px."
         raise ConfigError(f"{where}.then", cause, "Chain generators whose sizes meet.")
     if second["codes"] != first["codes"]:
         cause = f"'{source['then']}' reads {second['codes']}, but '{source['generator']}' makes {first['codes']}."

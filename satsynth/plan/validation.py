@@ -37,11 +37,24 @@ def _in_words(error, what: str, schema: dict) -> ConfigError:
     if error.validator == "required":
         missing = sorted(key for key in error.validator_value if key not in error.instance)[0]
         return ConfigError(f"{where}.{missing}".lstrip("."), "this key is missing.", error.schema["properties"][missing]["description"])
+    if error.validator == "enum" and isinstance(error.instance, str):
+        return ConfigError(where, f"'{error.instance}' is not known.", nearest(error.instance, error.validator_value))
+    if error.validator == "type" and "number" in error.validator_value and isinstance(error.instance, str) and _is_number(error.instance):
+        cause = f"'{error.instance}' is text: YAML reads a number with an exponent only with a point and a sign."
+        return ConfigError(where, cause, f"Write {float(error.instance):.1e}.")
     if error.validator == "minimum":
         cause = f"{error.instance} is below {error.validator_value}."
     else:
         cause = error.message.rstrip(".") + "."
     return ConfigError(where or what, cause, error.schema.get("description", "See rules/schemas/config.schema.yaml."))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _below(key: str, node: dict, schema: dict) -> list[str]:

@@ -178,10 +178,11 @@ def _notes(frame: pd.DataFrame, cfg: Mapping) -> tuple[str, ...]:
         "Against real training patches. FID: last encoder stage, averaged over the map; sFID: first seven channels of the stage with a map "
         "of about 16 × 16; IS: spatial mean of the softmax, its error over splits (none where there is one); KID: cubic kernel, mean and "
         f"standard error over subsets. Precision and recall with k = {cfg['neighbours']}, density and coverage with "
-        f"k = {cfg['coverage_neighbours']}.",
+        f"k = {cfg['coverage_neighbours']}. KID is unbiased, so it may be below zero.",
         f"N pairs are measured against {_references(frame)} real training patches, both drawn at random; FID and sFID are biased upwards "
         "by a small N, so only rows of one N compare." + _unequal(frame),
-        "The row of real validation patches is what a generator that had learned the scenes perfectly, but no more, would get.",
+        "The row of real validation patches is what unseen scenes get. Synthetic pairs are made after the training scenes, so a smaller "
+        "distance than that row's does not say that they look better than real ones.",
         "Class JS and presence JS: Jensen–Shannon distance (base 2) of the shares of pixels, and of pairs, that hold each class. Component "
         "size: Wasserstein distance of the base-2 logarithms of the areas of connected regions, all classes pooled. Empty for sources "
         "without masks.",

@@ -33,11 +33,12 @@ def samplers(stages: Sequence[Mapping]) -> str:
     Args:
         stages: the samplers' configs in the order of the stages (method, steps, eta); "" for what no sampler of a diffusion model made.
     """
-    named = [(_sampler(stage), stage["steps"]) for stage in stages if "method" in stage]
+    named = [(sampler(stage), stage["steps"]) for stage in stages if "method" in stage]
     parts = [(method, " + ".join(str(steps) for _, steps in group)) for method, group in groupby(named, key=lambda pair: pair[0])]
     return ", then ".join(f"{method}, {steps} steps" for method, steps in parts)
 
 
-def _sampler(stage: Mapping) -> str:
+def sampler(stage: Mapping) -> str:
+    """The name of a diffusion sampler, with its noise where it adds some of its own (ancestral has that by definition)."""
     name, noise = SAMPLERS.get(stage["method"], stage["method"]), stage.get("eta", 0.0)
     return f"{name} with noise (η = {noise:g})" if noise and stage["method"] in NOISY else name

@@ -85,8 +85,7 @@ def _read(inputs: dict[str, list[Path]], space: LabelSpace) -> tuple[np.ndarray,
 
 def _told(pairs: int, card: dict) -> str:
     which = "the first pair" if pairs == 1 else f"the first {count(pairs)} pairs"
-    solver = methods.SAMPLERS.get(card["sampler"]["method"], card["sampler"]["method"])
-    return f"{which.capitalize()} of G, {solver} sampler of {count(card['steps'][-1])} steps"
+    return f"{which.capitalize()} of G, {methods.sampler(card['sampler'])} sampler of {count(card['steps'][-1])} steps"
 
 
 def _level(sigma: float | None) -> str:
