@@ -1,10 +1,11 @@
 # make run: the embedded demo from nothing to results/report/index.html.   make test: every test.   make lint: linters.
+# make bench: ratios to other ways of doing the same work (BENCH=--quick: two minutes).
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := satsynth workflow_scripts tests benchmarks
 CORES ?= all
 
-.PHONY: run test lint clean-state
+.PHONY: run test lint bench clean-state
 
 run: .venv/run.lock
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=4
@@ -19,6 +20,9 @@ lint: .venv/run.lock .venv/test.lock
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
+bench: .venv/run.lock .venv/test.lock .venv/bench.lock
+	$(BIN)/python -m benchmarks $(BENCH)
+
 clean-state: .venv/run.lock
 	$(BIN)/python -m satsynth.runtime.state prune results/state
 
@@ -30,4 +34,8 @@ clean-state: .venv/run.lock
 
 .venv/test.lock: envs/requirements-test.txt .venv/run.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/requirements-test.txt
+	touch $@
+
+.venv/bench.lock: envs/requirements-bench.txt .venv/test.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/requirements-bench.txt
 	touch $@

@@ -1,23 +1,15 @@
 """The Fréchet distance of features against the common way, scipy's sqrtm of the product of the covariances.
 
-    .venv/bin/python benchmarks/frechet.py [--width 2048]
+    .venv/bin/python -m benchmarks.frechet [--width 2048]
 
 Once at full rank (more rows than columns), once with 500 rows a sample. Moments are at hand on both sides before the clock starts, and for
 sqrtm so are the covariances. Aims: 8 and 40 times the distances per CPU second, and results that differ by less than 1e-6 of themselves.
 """
 
-import argparse
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.interleaved import measure, say
-
-# isort: split
-
 import numpy as np
 from scipy import linalg
 
+from benchmarks.interleaved import AT_MOST, Bench
 from satsynth.metrics.frechet import Sample, frechet_distance
 
 FEW = 500
@@ -40,22 +32,23 @@ def by_sqrtm(means: list[np.ndarray], covariances: list[np.ndarray]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--width", type=int, default=2048, help="features a row (default 2048)")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each side, in turns (default 3)")
-    chosen = parser.parse_args()
-    for rows, aim in ((4 * chosen.width, 8), (min(FEW, chosen.width // 4), 40)):
-        a, b = samples(rows, chosen.width)
+    bench = Bench(__doc__, rounds=3)
+    bench.parser.add_argument("--width", type=int, default=2048, help="features a row (default 2048)")
+    width = 256 if bench.quick else bench.chosen.width
+    differences = []
+    for rank, rows, aim in (("full rank", 4 * width, 8), ("few rows", min(FEW, width // 4), 40)):
+        a, b = samples(rows, width)
         means, covariances = [a.mean, b.mean], [a.covariance, b.covariance]
         found: dict[str, float] = {}
         sides = {
             ROOT: lambda: found.update({ROOT: by_sqrtm(means, covariances)}),  # noqa: B023
             OURS: lambda: found.update({OURS: frechet_distance(a, b)}),  # noqa: B023
         }
-        seconds = measure(sides, chosen.rounds)
-        say(f"Fréchet distance, {chosen.width} features, {rows} rows a sample", seconds, dict.fromkeys(sides, 1), "distances", aim=aim)
-        difference = abs(found[OURS] / found[ROOT] - 1)
-        print(f"  relative difference {difference:.1e}; aim below 1e-06: {'reached' if difference < 1e-6 else 'missed'}")
+        what = f"Fréchet distance against scipy's sqrtm, {rank} ({width} features, {rows} rows a sample)"
+        bench.ratio(what, sides, units=dict.fromkeys(sides, 1), unit="distances", aim=aim)
+        differences.append(abs(found[OURS] / found[ROOT] - 1))
+    bench.record("difference of the Fréchet distance from sqrtm's", differences, aim=1e-6, sense=AT_MOST, unit="of itself")
+    bench.close()
 
 
 if __name__ == "__main__":

@@ -1,32 +1,28 @@
-"""Normalised float batches for a segmenter: the pair store against a folder of PNG files behind a DataLoader.
+"""Reading pairs: the pair store against a folder of PNG files, as plain arrays and as normalised batches for a segmenter.
 
-    .venv/bin/python benchmarks/input_pipeline.py
+    .venv/bin/python -m benchmarks.input_pipeline
 
-Both sides draw the same kind of batch: random pairs of 128 px under a random flip and quarter turn, images normalised to float32, masks as
-whole numbers. Aim: 20 times the images per CPU second.
+Arrays: random pairs of 128 px as uint8, opened and decoded with Pillow, or gathered from the store. Batches: random pairs under a random
+flip and quarter turn, images normalised to float32, masks as whole numbers, from a DataLoader over the PNG files or from the store.
+Aims: 100 times the pairs per CPU second, and 20 times.
 """
 
-import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.interleaved import measure, rounds, say
-
-# isort: split
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.interleaved import Bench
 from satsynth.datasets.demo import generate, label_space
 from satsynth.datasets.tiling import tile
 from satsynth.pairs import Store, open_view
 from satsynth.segmentation.batches import Mixture
 from satsynth.segmentation.segmenter import MEAN, STD, Segmenter
 
-SIZE, BATCH, BATCHES = 128, 32, 4
+SIZE, BATCH, BATCHES, GATHERED = 128, 32, 4, 64
 
 
 class PngFolder(Dataset):
@@ -39,10 +35,14 @@ class PngFolder(Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image (H,W,3) and mask (H,W), uint8."""
         path = self.images[number]
         image = np.asarray(Image.open(path).convert("RGB"))
-        mask = np.asarray(Image.open(path.parents[1] / "masks" / path.name))
+        return image, np.asarray(Image.open(path.parents[1] / "masks" / path.name))
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        image, mask = self.read(number)
         flip, quarters = torch.randint(0, 2, ()).item(), torch.randint(0, 4, ()).item()
         if flip:
             image, mask = image[:, ::-1], mask[:, ::-1]
@@ -51,9 +51,9 @@ class PngFolder(Dataset):
         return (pixels - self.mean) / self.std, torch.from_numpy(mask).long()
 
 
-def prepare(folder: Path) -> Store:
+def prepare(folder: Path, scenes: int) -> Store:
     """Patches of the demo world as a store and as PNG files."""
-    generate(folder / "raw", {"scenes": 9, "size": 1024, "zoom": 2, "seed": 0})
+    generate(folder / "raw", {"scenes": scenes, "size": 1024, "zoom": 2, "seed": 0})
     cfg = {"size": SIZE, "stride": SIZE, "remainder": "drop", "max_ignore": 1.0, "resize": None, "max_pixels": 10**9}
     reading = {"images": "images", "labels": "masks", "ignore": None, "unknown": "error", "bands": None, "scale": None, "label_map": None}
     split = {"split": {"by": "scene", "val": 0.1, "seed": 0}, "class_count": len(label_space({}).names)}
@@ -68,14 +68,25 @@ def prepare(folder: Path) -> Store:
 
 def main() -> None:
     """Measure and print."""
-    repeats = rounds(7)
+    bench = Bench(__doc__, rounds=7)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        store = prepare(folder)
-        loader = DataLoader(PngFolder(folder), BATCH, shuffle=True, drop_last=True)
-        mixture = Mixture(open_view([store.folder]), None, "cpu")
+        store = prepare(folder, scenes=3 if bench.quick else 9)
+        pngs, view = PngFolder(folder), open_view([store.folder])
+        draws = np.random.default_rng(0).integers(0, len(store), (BATCHES, BATCH))
+        loader = DataLoader(pngs, BATCH, shuffle=True, drop_last=True)
+        mixture = Mixture(view, None, "cpu")
         normalise = Segmenter(torch.nn.Identity(), 32, "bfloat16")
         steps = iter(range(10**9))
+
+        def decoded() -> None:
+            for number in draws[0]:
+                pngs.read(number)
+
+        def gathered() -> None:
+            for _ in range(GATHERED // BATCHES):
+                for rows in draws:
+                    view.gather(rows)
 
         def from_png() -> None:
             for number, _ in enumerate(loader, 1):
@@ -87,9 +98,13 @@ def main() -> None:
                 images, masks = mixture.draw(0, next(steps), BATCH)
                 normalise.normalised(images), masks.long()
 
-        seconds = measure({"PNG folder, Pillow and DataLoader": from_png, "pair store": from_store}, repeats)
-    units = {"PNG folder, Pillow and DataLoader": BATCH * BATCHES, "pair store": 8 * BATCH * BATCHES}
-    say(f"Normalised batches of {BATCH} pairs of {SIZE} px", seconds, units, "images", aim=20)
+        arrays = {"PNG folder, Pillow": BATCH, "pair store": BATCH * GATHERED}
+        what = f"uint8 pairs of {SIZE} px from the pair store against a PNG folder"
+        bench.ratio(what, dict(zip(arrays, (decoded, gathered))), units=arrays, unit="pairs", aim=100)
+        batches = {"PNG folder, Pillow and DataLoader": BATCH * BATCHES, "pair store": 8 * BATCH * BATCHES}
+        what = f"float batches of {BATCH} pairs of {SIZE} px from the pair store against a DataLoader"
+        bench.ratio(what, dict(zip(batches, (from_png, from_store))), units=batches, unit="pairs", aim=20)
+    bench.close()
 
 
 if __name__ == "__main__":

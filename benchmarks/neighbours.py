@@ -1,34 +1,22 @@
 """The nearest training patch in evaluator features: the blocked exact search against one matrix of all distances.
 
-    .venv/bin/python benchmarks/neighbours.py
+    .venv/bin/python -m benchmarks.neighbours
 
 Both sides find the two nearest of 2,048-wide vectors, one thread. The blocked search pays for exactness (planted copies at distance 0) and
 for memory that does not grow with the sets; printed too is what 40,000 queries under eight turns against 40,000 patches take at its speed.
 Aim: at least 0.8 times the speed of the matrix.
 """
 
-import resource
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.interleaved import measure, rounds, say
-
-# isort: split
-
 import numpy as np
 import torch
 
+from benchmarks.interleaved import AT_MOST, Bench, measure
+from benchmarks.memory import peak
 from satsynth.metrics.neighbours import BLOCK, Bank
 
 QUERIES, ROWS, WIDTH, K = 2048, 8192, 2048, 2
 COPIES = 100
 LARGE, TURNS = 40_000, 8
-
-
-def peak() -> float:
-    """The most memory that this process has held so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def features() -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +30,7 @@ def features() -> tuple[np.ndarray, np.ndarray]:
 
 def main() -> None:
     """Measure and print."""
-    repeats = rounds(3)
+    bench = Bench(__doc__, rounds=3)
     queries, bank = features()
     whole = torch.from_numpy(queries), torch.from_numpy(bank)
 
@@ -53,19 +41,18 @@ def main() -> None:
         return np.sqrt(Bank(bank).search(queries, K)[0])
 
     before = peak()
-    found = {"blocked and exact": blocked()}
+    copies = blocked()[:COPIES, 0]
     print(f"Memory of the blocked search beyond the vectors: {peak() - before:.0f} MB")
-    print("Largest distance found between a vector and its exact copy")
-    for name, distances in {**found, "one matrix (torch.cdist)": matrix()}.items():
-        print(f"  {name:<44} {distances[:COPIES, 0].max():10.3g}")
-    seconds = measure({"one matrix (torch.cdist)": matrix, "blocked and exact": blocked}, repeats)
+    bench.record("distance between a vector and its exact copy", [copies.max()], aim=0.0, sense=AT_MOST, unit="")
+    seconds = measure({"one matrix (torch.cdist)": matrix, "blocked and exact": blocked}, bench.chosen.rounds)
     units = dict.fromkeys(seconds, QUERIES * ROWS)
-    say(f"Pairs of vectors of {WIDTH} numbers", seconds, units, "pairs", aim=0.8)
+    bench.compare("exact nearest neighbours against one matrix of distances", seconds, units=units, unit="pairs", aim=0.8)
     speed = QUERIES * ROWS / np.median(seconds["blocked and exact"])
     pairs = TURNS * LARGE**2
     print(f"{LARGE} queries under {TURNS} turns against {LARGE} vectors, at this speed")
     print(f"  {2 * WIDTH * speed / 1e9:.0f} GFLOP per CPU second: {pairs / speed / 60:.0f} minutes of CPU time")
     print(f"  distances held at a time: {4 * BLOCK**2 / 1e6:.0f} MB; one matrix would hold {4 * pairs / 1e9:.0f} GB")
+    bench.close()
 
 
 if __name__ == "__main__":

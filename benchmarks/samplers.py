@@ -1,6 +1,6 @@
 """Samplers at few evaluations against a thousand ancestral steps, on an exact denoiser.
 
-    .venv/bin/python benchmarks/samplers.py
+    .venv/bin/python -m benchmarks.samplers
 
 The denoiser is the posterior mean of a mixture of Gaussians with +-1 bits, so what samples lack is the solver's fault alone. Printed for
 every sampler: evaluations of the network, sliced Wasserstein-1 distance from the mixture (mean over sets of 2,000 samples), its ratio to
@@ -11,15 +11,12 @@ at a ratio of 1 within its error.
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/unit")]
-from benchmarks.interleaved import rounds
-
-# isort: split
-
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/unit"))
 from exact_mixture import ANCESTRAL, Mixture, ratio
 
+from benchmarks.interleaved import Bench
 from satsynth.diffusion.samplers import nfe
 
 SET, AIM = 2000, 50
@@ -41,13 +38,14 @@ SAMPLERS = {
 
 def main() -> None:
     """Measure and print."""
-    sets = rounds(16)
+    bench = Bench(__doc__, rounds=16)
+    sets = 2 if bench.quick else bench.chosen.rounds
     mixture = Mixture()
     many = mixture.sample(sets * SET, 0)
     reference, slow = mixture.distances(many, SET), nfe(ANCESTRAL)
     print(f"{'sampler':<46} {'NFE':>5} {'sliced W1':>10} {'ratio to 1000 ancestral steps':>30} {'spread':>7}")
     print(f"{'ancestral, 1000 steps':<46} {slow:>5} {np.mean(reference):>10.4f} {'1':>30} {mixture.width(many):>7.3f}")
-    reached = {}
+    good: dict[str, tuple[int, float, float]] = {}
     for name, sampler in SAMPLERS.items():
         points = mixture.draw(2 * sets * SET, "benchmark") if sampler is None else mixture.sample(2 * sets * SET, 0, **sampler)
         found = mixture.distances(points, SET)
@@ -55,14 +53,15 @@ def main() -> None:
         evaluations = nfe(sampler) if sampler else 0
         print(f"{name:<46} {evaluations:>5} {np.mean(found):>10.4f} {f'{value:.3f} +- {error:.3f}':>30} {mixture.width(points):>7.3f}")
         if sampler and value - 2 * error <= 1:
-            reached[name] = evaluations
-    if not reached:
-        print(f"no sampler is as good as {slow} ancestral steps; aim {AIM}: missed")
-        return
-    best = min(reached, key=reached.get)
-    fewer = slow / reached[best]
-    print(f"fewest evaluations within two standard errors of 1000 ancestral steps: {best}, {fewer:.1f} times fewer; ", end="")
-    print(f"aim {AIM}: {'reached' if fewer >= AIM else 'missed'}")
+            good[name] = evaluations, value, error
+    if good:
+        best = min(good, key=lambda name: good[name][0])
+        evaluations, value, error = good[best]
+        detail = {"sampler": best, "sliced W1 against 1000 ancestral steps": f"{value:.3f} ± {error:.3f}"}
+        bench.record("network evaluations of an equal sample, against 1000 ancestral steps", [slow / evaluations], aim=AIM, detail=detail)
+    else:
+        bench.record("network evaluations of an equal sample, against 1000 ancestral steps", [1.0], aim=AIM, detail={"sampler": "none"})
+    bench.close()
 
 
 if __name__ == "__main__":

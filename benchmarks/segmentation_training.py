@@ -1,34 +1,26 @@
 """Training of a segmenter: bfloat16 in channels-last memory against float32 in NCHW, and what counting a confusion matrix costs.
 
-    .venv/bin/python benchmarks/segmentation_training.py [--network segformer] [--size 256]
+    .venv/bin/python -m benchmarks.segmentation_training [--network segformer] [--size 256]
 
 One optimiser step of a network of the paper preset on random images, one thread. Aims, on CPUs that compute bfloat16: 2.2 times the
 images per CPU second; and that the metrics of one validation image take less than 2 % of the time of one training image.
 """
 
-import argparse
-import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-import yaml
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.interleaved import measure, say
-
-# isort: split
 
 import numpy as np
 import torch
 
+from benchmarks.interleaved import AT_MOST, Bench, measure
+from benchmarks.presets import stanza
 from satsynth.fitting import build_optimizer, choose_precision
 from satsynth.pairs import Store, StoreWriter
-from satsynth.plan.config import resolve
 from satsynth.segmentation.prediction import Tally
 from satsynth.segmentation.segmenter import build, build_loss, most_probable
 
 CLASSES, BATCH = 16, 4
-PRESET = Path(__file__).resolve().parents[1] / "rules/presets/paper.yaml"
 
 
 def training_step(cfg: dict, precision: str, images: torch.Tensor, masks: torch.Tensor) -> Callable[[], None]:
@@ -56,38 +48,35 @@ def store_of(folder: Path, images: torch.Tensor, masks: torch.Tensor) -> Store:
 
 def main() -> None:
     """Measure and print."""
-    import tempfile
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", default="fpn")
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args()
-    preset = yaml.safe_load(PRESET.read_text())
-    cfg = resolve({"preset": "paper", "run": [], "segmenters": {chosen.network: {}}}, preset)["segmenters"][chosen.network]
+    bench = Bench(__doc__, rounds=5)
+    bench.parser.add_argument("--network", default="fpn")
+    bench.parser.add_argument("--size", type=int, default=256)
+    network, size = bench.chosen.network, 64 if bench.quick else bench.chosen.size
+    cfg = stanza("paper", "segmenters", network, {})
     stream = np.random.default_rng(0)
-    images = torch.from_numpy(stream.integers(0, 256, (BATCH, chosen.size, chosen.size, 3), dtype=np.uint8))
-    blocks = stream.integers(0, CLASSES, (BATCH, chosen.size // 16, chosen.size // 16), dtype=np.uint8)
+    images = torch.from_numpy(stream.integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8))
+    blocks = stream.integers(0, CLASSES, (BATCH, size // 16, size // 16), dtype=np.uint8)
     masks = torch.from_numpy(blocks.repeat(16, 1).repeat(16, 2))
     native = choose_precision("auto", "cpu")
-    title = f"{chosen.network}, {cfg['encoder']}, {chosen.size} px, {CLASSES} classes, batches of {BATCH}"
+    ours = f"{native}{', channels last' if native == 'bfloat16' else ', NCHW (this CPU has no bfloat16)'}"
     sides = {
         "float32, NCHW": training_step(cfg, "float32", images, masks),
-        f"{native}{', channels last' if native == 'bfloat16' else ', NCHW (this CPU has no bfloat16)'}": training_step(
-            cfg, native, images, masks
-        ),
+        ours: training_step(cfg, native, images, masks),
     }
-    seconds = measure(sides, chosen.rounds)
-    say(f"Training step: {title}", seconds, dict.fromkeys(sides, BATCH), "images", aim=2.2 if native == "bfloat16" else None)
+    seconds = measure(sides, bench.chosen.rounds)
+    what = f"segmentation training in {ours} against float32, NCHW ({network}, {cfg['encoder']}, {size} px)"
+    aim = 2.2 if native == "bfloat16" else None
+    bench.compare(what, seconds, units=dict.fromkeys(sides, BATCH), unit="images", aim=aim)
 
     with tempfile.TemporaryDirectory() as place, torch.inference_mode():
         store = store_of(Path(place) / "store", images, masks)
         logits = build(cfg, CLASSES, native).eval()(images)
         rows = np.arange(BATCH)
         tally = Tally(store, None, torch.device("cpu"))
-        counting = measure({"metrics": lambda: tally.add(rows, most_probable(logits))}, 4 * chosen.rounds)
-    share = 100 * np.median(counting["metrics"]) / np.median(seconds[list(sides)[1]])
-    print(f"Metrics of a validation image: {share:.2f} % of a training image; aim below 2 %: {'reached' if share < 2 else 'missed'}")
+        counting = measure({"metrics": lambda: tally.add(rows, most_probable(logits))}, 4 * bench.chosen.rounds)
+    shares = 100 * counting["metrics"] / np.median(seconds[ours])
+    bench.record("metrics of a validation image, of the time of a training image", shares, aim=2, sense=AT_MOST, unit="%")
+    bench.close()
 
 
 if __name__ == "__main__":

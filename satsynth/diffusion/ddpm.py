@@ -29,7 +29,7 @@ def train(
 
     Args:
         stores: side in pixels -> folder of the store.
-        cfg: the generator's config: kind, size, codes, flips, seed, precision, compile, condition_noise (null), `network`,
+        cfg: the generator's config: kind, size, codes, flips, seed, precision, compile, recompute, condition_noise (null), `network`,
             `prediction`, `schedule`, `edm`, `min_snr` (see `satsynth.diffusion.denoiser`), `training` (see
             `satsynth.fitting.Recipe` and `build_optimizer`; `ema`: decay, warmup), `previews` (count, sampler).
         weights, card, history, previews, work: see `satsynth.diffusion.outputs.Outputs`.

@@ -5,6 +5,7 @@ its own; a shard that cuts a block samples the whole block and keeps its rows.
 """
 
 import logging
+import time
 from pathlib import Path
 
 import torch
@@ -63,7 +64,7 @@ def sample_shard(
         "seed": seed,
         "block": block,
     }
-    progress = Progress("sampling", last - first, "pairs")
+    progress, begun = Progress("sampling", last - first, "pairs"), time.monotonic()
     card = stages[-1]["card"]
     with StoreWriter(folder, size=card["size"], classes=classes, facts={"source": source}) as writer:
         for number in range(first // block, (last - 1) // block + 1):
@@ -77,6 +78,9 @@ def sample_shard(
                 stack = module.draw(denoiser, stages[stage]["sampler"], block, generator, stack)
             _append(writer, stack[kept], card_codes(card), seed, begin + kept.start)
             progress.update(min(begin + block, last) - first)
+    sampled = ((last - 1) // block + 1 - first // block) * block
+    rate = sum(source["nfe"]) * sampled / max(time.monotonic() - begun, 1e-9)
+    log.info("sampling: %d network evaluations a pair, %.4g evaluations/s in blocks of %d", sum(source["nfe"]), rate, block)
 
 
 def check_data(stages: list[dict], real: Path) -> None:

@@ -31,7 +31,7 @@ Conditioner = Callable[[list[torch.Tensor], Denoiser, torch.Generator], tuple[to
 
 
 def memory_format(precision: str, device: str | torch.device) -> torch.memory_format:
-    """channels_last, but for bfloat16 on processors: there convolutions gain nothing by it and GroupNorm loses severalfold."""
+    """Of a network in training: channels_last, but for bfloat16 on processors, where GroupNorm's gradient is many times slower by it."""
     on_processor = torch.device(device).type == "cpu"
     return torch.contiguous_format if on_processor and precision == "bfloat16" else torch.channels_last
 
@@ -98,7 +98,6 @@ def train_generator(
     optimizer = build_optimizer([{"params": list(denoiser.parameters())}], training)
     ema = Ema(denoiser, training["ema"]["decay"], training["ema"]["warmup"])
     part_size = recipe.batch // recipe.accumulate
-    layout = memory_format(denoiser.precision, device)
 
     @lru_cache(maxsize=1)
     def draw_step(step: int) -> list[torch.Tensor | None]:
@@ -108,12 +107,13 @@ def train_generator(
         x0, *low = stacks.batch(seed, seen, recipe.batch)
         levels = denoiser.draw_levels(recipe.batch, generator)
         noise = torch.randn(x0.shape, generator=generator, device=device)
-        return [x0.contiguous(memory_format=layout), noise, levels, *condition(low, denoiser, generator)]
+        return [x0, noise, levels, *condition(low, denoiser, generator)]
 
     def loss_of(step: int, part: int) -> torch.Tensor:
         rows = slice(part * part_size, (part + 1) * part_size)
         return denoiser(*(None if drawn is None else drawn[rows] for drawn in draw_step(step)))
 
+    denoiser.network.recompute = cfg["recompute"]
     if cfg["compile"] and torch.device(device).type == "cuda":
         _compile(denoiser, lambda: loss_of(0, 0))
     sigma_grid(cfg["previews"]["sampler"], denoiser.schedule, denoiser.prediction)  # raises now, rather than at the first preview
@@ -145,21 +145,22 @@ def train_generator(
 
 
 def load_denoiser(weights: Path, card: dict, device: str | torch.device, *, kind: str, conditional: bool) -> Denoiser:
-    """Read what `train_generator` wrote: averaged weights in evaluation mode, without gradients.
+    """Read what `train_generator` wrote: averaged weights in evaluation mode, without gradients, in channels_last memory (on processors
+    1.2 to 1.7 times as fast).
 
     Raises:
         WeightsError: the file is missing, is not the one that the card describes, or does not fit the card's network; the
             message lists what did not fit.
     """
     check(weights, card, kind)
-    return load_into(build(card, card_codes(card), card["size"], conditional, device), weights)
+    denoiser = load_into(build(card, card_codes(card), card["size"], conditional, device), weights)
+    return denoiser.to(memory_format=torch.channels_last)
 
 
 def starting_noise(denoiser: Denoiser, count: int, generator: torch.Generator) -> torch.Tensor:
-    """Standard normal (count,C,H,W) float32 in the size of the network and its memory format, on the generator's device."""
+    """Standard normal (count,C,H,W) float32 in the size of the network, on the generator's device."""
     config = denoiser.network.config
-    noise = torch.randn((count, config.out_channels, config.size, config.size), generator=generator, device=generator.device)
-    return noise.contiguous(memory_format=memory_format(denoiser.precision, generator.device))
+    return torch.randn((count, config.out_channels, config.size, config.size), generator=generator, device=generator.device)
 
 
 def _compile(denoiser: Denoiser, try_out: Callable[[], torch.Tensor]) -> None:

@@ -6,6 +6,7 @@ from math import gcd, log
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from satsynth.runtime.errors import ConfigError
 
@@ -67,12 +68,16 @@ class UNetConfig:
 class UNet(nn.Module):
     """The network; its parameter counts are exactly those of the original for the same widths.
 
-    All convolutions keep the memory format of their input: a caller who wants channels_last converts the module and the inputs.
+    A caller who wants channels_last converts the module: maps take the memory format of its weights.
+
+    Attributes:
+        recompute: whether training keeps only the blocks' inputs and works out what is inside them again in the backward pass (Chen et al.
+            2016, sublinear memory): a third more operations, the same numbers.
     """
 
     def __init__(self, config: UNetConfig):
         super().__init__()
-        self.config = config
+        self.config, self.recompute = config, False
         c, square, groups, heads = config.channels, config.unshuffle**2, config.norm_groups, config.heads
         embedding = 4 * c
         self.embed_time = LevelEmbedding(c, embedding)
@@ -135,22 +140,27 @@ class UNet(nn.Module):
         if condition is not None:
             x = torch.cat([x, condition.to(x.dtype)], 1)
         if self.config.unshuffle > 1:
-            x = _fold(x, self.config.unshuffle)
-        x = self.conv_in(x)
+            x = F.pixel_unshuffle(x, self.config.unshuffle)
+        x = self.conv_in(x.contiguous(memory_format=_layout(self.conv_in.weight)))
         if features is not None:
             x = x + features.to(x.dtype)
         skips = [x]
         for layer in self.down:
-            x = layer(x, embedded)
+            x = self._run(layer, x, embedded)
             skips.append(x)
         for layer in self.middle:
-            x = layer(x, embedded)
+            x = self._run(layer, x, embedded)
         for layer in self.up:
             if isinstance(layer, Block):
                 x = torch.cat([x, skips.pop()], 1)
-            x = layer(x, embedded)
+            x = self._run(layer, x, embedded)
         x = self.conv_out(F.silu(self.norm_out(x)))
         return F.pixel_shuffle(x, self.config.unshuffle) if self.config.unshuffle > 1 else x
+
+    def _run(self, layer: nn.Module, x: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+        if self.recompute and self.training and isinstance(layer, Block):
+            return checkpoint(layer, x, embedded, use_reentrant=False)
+        return layer(x, embedded)
 
 
 class LevelEmbedding(nn.Module):
@@ -234,15 +244,31 @@ class Upsample(nn.Module):
         self.conv = _conv3(width, width)
 
     def forward(self, x: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
-        """(N,C,H,W) -> (N,C,2H,2W); the embedding is not used."""
+        """(N,C,H,W) -> (N,C,2H,2W); the embedding is not used.
+
+        On processors as one transposed convolution of stride 2, which is the same map by 4 products a position in place of 9, and twice as
+        fast. Accelerators have not been measured.
+        """
+        if x.device.type == "cpu":
+            return F.conv_transpose2d(x, doubling_kernel(self.conv.weight), self.conv.bias, stride=2, padding=1)
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-def _fold(x: torch.Tensor, factor: int) -> torch.Tensor:
-    """Pixel-unshuffle that leaves a channels_last input channels_last."""
-    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    folded = F.pixel_unshuffle(x, factor)
-    return folded.contiguous(memory_format=torch.channels_last) if last else folded
+def doubling_kernel(weight: torch.Tensor) -> torch.Tensor:
+    """The kernel by which one transposed convolution of stride 2 and padding 1 doubles and convolves.
+
+    Each pixel is seen twice by a 3x3 kernel on the doubled map, in each direction, so neighbouring weights add up: (out,in,3,3) ->
+    (in,out,4,4).
+    """
+    turned = weight.flip(2, 3)
+    wide = F.pad(turned, (0, 1)) + F.pad(turned, (1, 0))
+    return (F.pad(wide, (0, 0, 0, 1)) + F.pad(wide, (0, 0, 1, 0))).transpose(0, 1)
+
+
+def _layout(weight: torch.Tensor) -> torch.memory_format:
+    """The memory format of a kernel, and so of the maps that it belongs to."""
+    last = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _xavier(layer: nn.Module, zero: bool = False) -> nn.Module:

@@ -42,6 +42,7 @@ def config(kind: str = "ddpm", **changes: object) -> dict:
         "condition_noise": None,
         "precision": "float32",
         "compile": False,
+        "recompute": False,
         "seed": 1,
         "previews": {"count": 3, "sampler": SAMPLER},
     }

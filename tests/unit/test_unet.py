@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from satsynth.diffusion.unet import Attention, Downsample, LevelEmbedding, UNet, UNetConfig
+from satsynth.diffusion.unet import Attention, Downsample, LevelEmbedding, UNet, UNetConfig, Upsample
 from satsynth.runtime.errors import ConfigError
 
 DEEP = (1, 1, 2, 2, 4, 4)
@@ -138,6 +138,27 @@ def test_downsample_pads_right_and_bottom_only():
     torch.testing.assert_close(layer(x, x), F.conv2d(padded, layer.conv.weight, layer.conv.bias, stride=2))
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_upsample_is_nearest_doubling_and_a_convolution(layout):
+    layer = Upsample(6).double().to(memory_format=layout)
+    x = torch.randn(2, 6, 5, 7, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    found = layer(x, None)
+    wanted = layer.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    upstream = torch.randn_like(wanted)
+    at = (x, layer.conv.weight, layer.conv.bias)
+    for ours, plain in zip(torch.autograd.grad(found, at, upstream), torch.autograd.grad(wanted, at, upstream), strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_maps_take_the_layout_of_the_weights():
+    net = stirred(unshuffle=2).to(memory_format=torch.channels_last)
+    seen = []
+    net.down[0].register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    net(torch.randn(2, 5, 16, 16), torch.zeros(2))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last) and not seen[0].is_contiguous()
+
+
 def test_a_fresh_network_answers_zero_and_has_the_right_spread():
     net = small()
     x = torch.randn(2, 5, 16, 16)
@@ -196,6 +217,35 @@ def test_channels_last_and_bfloat16_agree_with_the_plain_network():
                 low = net(x, t)
         assert low.dtype == torch.bfloat16
         assert (low.float() - plain).square().mean() < 2e-3 * plain.square().mean()
+
+
+def test_recomputing_blocks_changes_no_number():
+    x, time = torch.randn(2, 5, 16, 16), torch.tensor([3.0, 700.0])
+    found = []
+    for recompute in (False, True):
+        net = stirred(dropout=0.3).train()
+        net.recompute = recompute
+        torch.manual_seed(1)
+        out = net(x, time)
+        out.square().mean().backward()
+        found.append((out, [parameter.grad for parameter in net.parameters()]))
+    (plain, gradients), (again, recomputed) = found
+    assert torch.equal(plain, again)
+    assert all(torch.equal(a, b) for a, b in zip(gradients, recomputed, strict=True))
+
+
+def test_recomputing_keeps_less_for_the_backward_pass():
+    kept = {}
+    for recompute in (False, True):
+        net = small(channels=64, blocks=2).train()
+        net.recompute, sizes = recompute, {}
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda saved, sizes=sizes: sizes.setdefault(saved.data_ptr(), saved), lambda saved: saved
+        ):
+            net(torch.randn(4, 5, 16, 16), torch.zeros(4))
+        own = {parameter.data_ptr() for parameter in net.parameters()}
+        kept[recompute] = sum(saved.nbytes for place, saved in sizes.items() if place not in own)
+    assert kept[True] < 0.5 * kept[False]
 
 
 def test_time_is_continuous_and_its_angles_stay_exact_under_autocast():

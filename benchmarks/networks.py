@@ -1,0 +1,54 @@
+"""The networks that are measured: ours, and its peers of the same widths."""
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from satsynth.diffusion.unet import UNet, UNetConfig
+
+IN_CHANNELS = 8  # of a pair: three colours and five label bits
+MULTIPLIERS = (1, 2, 2, 2)
+BLOCKS = 2
+ATTENTION = 16  # height of the maps with self-attention
+
+
+def unet(size: int, channels: int, unshuffle: int = 1) -> UNet:
+    """Ours, after Ho et al. 2020."""
+    return UNet(
+        UNetConfig(
+            in_channels=IN_CHANNELS,
+            out_channels=IN_CHANNELS,
+            channels=channels,
+            multipliers=MULTIPLIERS,
+            blocks=BLOCKS,
+            attention=(ATTENTION,),
+            dropout=0.0,
+            size=size,
+            unshuffle=unshuffle,
+        )
+    )
+
+
+def diffusers_unet(size: int, channels: int) -> torch.nn.Module:
+    """diffusers' UNet2DModel of the same widths, blocks and attention."""
+    from diffusers import UNet2DModel
+
+    widths = tuple(channels * multiplier for multiplier in MULTIPLIERS)
+    heights = [size >> level for level in range(len(widths))]
+    return UNet2DModel(
+        sample_size=size,
+        in_channels=IN_CHANNELS,
+        out_channels=IN_CHANNELS,
+        layers_per_block=BLOCKS,
+        block_out_channels=widths,
+        down_block_types=tuple("AttnDownBlock2D" if height == ATTENTION else "DownBlock2D" for height in heights),
+        up_block_types=tuple("AttnUpBlock2D" if height == ATTENTION else "UpBlock2D" for height in reversed(heights)),
+        attention_head_dim=widths[heights.index(ATTENTION)],
+    )
+
+
+def forward_flops(network: torch.nn.Module, *inputs: torch.Tensor) -> int:
+    """Floating-point operations of one forward pass, of convolutions and matrix products alone."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network(*inputs)
+    return counter.get_total_flops()
