@@ -11,12 +11,12 @@ BLOCKS = 2
 ATTENTION = 16  # height of the maps with self-attention
 
 
-def unet(size: int, channels: int, unshuffle: int = 1) -> UNet:
+def unet(size: int, channels: int, unshuffle: int = 1, channels_in: int = IN_CHANNELS) -> UNet:
     """Ours, after Ho et al. 2020."""
     return UNet(
         UNetConfig(
-            in_channels=IN_CHANNELS,
-            out_channels=IN_CHANNELS,
+            in_channels=channels_in,
+            out_channels=channels_in,
             channels=channels,
             multipliers=MULTIPLIERS,
             blocks=BLOCKS,

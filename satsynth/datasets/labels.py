@@ -117,10 +117,10 @@ class Labels:
                 )
 
     def _look_up(self, raw: np.ndarray, table: tuple[np.ndarray, np.ndarray], name: Callable) -> tuple[np.ndarray, Counter]:
-        known, targets = table
-        place = np.searchsorted(known, raw).clip(max=len(known) - 1)
-        found = known[place] == raw
-        ids = np.where(found, targets[place], np.uint8(IGNORE))
+        if raw.dtype == np.uint8:
+            found, ids = (_translated(raw, of_byte) for of_byte in _matched(np.arange(256), table))
+        else:
+            found, ids = _matched(raw, table)
         if found.all():
             return ids, Counter()
         values, counts = np.unique(raw[~found], return_counts=True)
@@ -135,6 +135,19 @@ class Labels:
             f"{strange.total()} pixels of the mask hold a value or colour that no class has: {worst}{more}.",
             f"Add it to classes or label_map, or set unknown: ignore.{hint}",
         )
+
+
+def _matched(raw: np.ndarray, table: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each raw value is known, and its class id (255 where it is not)."""
+    known, targets = table
+    place = np.searchsorted(known, raw).clip(max=len(known) - 1)
+    found = known[place] == raw
+    return found, np.where(found, targets[place], np.uint8(IGNORE))
+
+
+def _translated(raw: np.ndarray, of_byte: np.ndarray) -> np.ndarray:
+    """`of_byte[raw]` for bytes, as strings are translated: twenty times as fast as numpy's indexing."""
+    return np.frombuffer(bytearray(raw.tobytes()).translate(of_byte.tobytes()), of_byte.dtype).reshape(raw.shape)
 
 
 def _sorted(table: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:

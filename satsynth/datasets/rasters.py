@@ -1,7 +1,8 @@
 """Opening PNG, JPEG and TIFF files and reading their rows forward, once, in strips.
 
-GDAL decodes all three scan line by scan line, so a scene of any height costs the memory of a strip. What it would also pick up
-beside a file (world files, `.aux.xml`, masks, overviews) is switched off: the pixels depend on the file's own bytes alone.
+Files are decoded scan line by scan line, so a scene of any height costs the memory of a strip. GDAL opens all three kinds and says what
+they are; what it would also pick up beside a file (world files, `.aux.xml`, masks, overviews) is switched off: the pixels depend on the
+file's own bytes alone. The pixels of plain 8-bit PNG files come from libvips, which gives them in half the time.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyvips
 import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -28,11 +30,15 @@ OPTIONS = {
     "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # that fast path gives arbitrary pixels for a truncated PNG, and no error
 }
 DAMAGED = "Replace the file by a sound copy."
+pyvips.cache_set_max(0)  # it would know a file by its name, whatever stands there now
 
 
 @dataclass(frozen=True)
 class Raster:
-    """An open file. `palette` is (256,3) uint8 where the file has one, else None; `dtype` is that of its first band."""
+    """An open file. `palette` is (256,3) uint8 where the file has one, else None; `dtype` is that of its first band.
+
+    Rows of a file with `region`, libvips's reader, can be read from top to bottom only.
+    """
 
     path: Path
     source: rasterio.DatasetReader
@@ -41,6 +47,7 @@ class Raster:
     bands: int
     dtype: np.dtype
     palette: np.ndarray | None
+    region: pyvips.Region | None = None
 
     def read(self, top: int, bottom: int, bands: list[int]) -> np.ndarray:
         """Rows top..bottom-1 of the given bands (numbers from 1): (rows, width, len(bands)) of the file's dtype.
@@ -48,6 +55,9 @@ class Raster:
         Raises:
             DataError: the file is truncated or damaged.
         """
+        if self.region is not None:
+            rows = self._fetch(top, bottom)
+            return rows if bands == list(range(1, self.bands + 1)) else rows[..., [band - 1 for band in bands]]
         wanted = sorted(set(bands))
         step = max(1, CHUNK // (self.width * len(wanted) * self.dtype.itemsize))
         out = np.empty((bottom - top, self.width, len(wanted)), self.dtype)
@@ -59,6 +69,16 @@ class Raster:
                 raise DataError(self.path, f"the pixels cannot be read ({error.__cause__ or error}).", DAMAGED) from error
             out[start - top : stop - top] = np.moveaxis(block, 0, 2)
         return out if wanted == bands else out[..., [wanted.index(band) for band in bands]]
+
+    def _fetch(self, top: int, bottom: int) -> np.ndarray:
+        """All bands of rows top..bottom-1, (rows, width, bands) uint8."""
+        if top == bottom:
+            return np.empty((0, self.width, self.bands), np.uint8)
+        try:
+            data = self.region.fetch(0, top, self.width, bottom - top)
+        except pyvips.Error as error:
+            raise DataError(self.path, f"the pixels cannot be read ({' '.join(str(error).split())}).", DAMAGED) from error
+        return np.frombuffer(data, np.uint8).reshape(bottom - top, self.width, self.bands)
 
 
 @contextlib.contextmanager
@@ -90,7 +110,21 @@ def opened(path: Path, max_pixels: int) -> Iterator[Raster]:
                 for index, colour in source.colormap(1).items():
                     if index < 256:
                         palette[index] = colour[:3]
-            yield Raster(path, source, source.height, source.width, source.count, np.dtype(source.dtypes[0]), palette)
+            facts = source.height, source.width, source.count, np.dtype(source.dtypes[0])
+            plain = palette is None and "NBITS" not in source.tags(1, ns="IMAGE_STRUCTURE")  # libvips spreads 1, 2 and 4 bits over 0..255
+            yield Raster(path, source, *facts, palette, _region(path, *facts) if plain else None)
+
+
+def _region(path: Path, height: int, width: int, bands: int, dtype: np.dtype) -> pyvips.Region | None:
+    """libvips's reader of a PNG file of which it gives the same samples as GDAL; None for any other file."""
+    if path.suffix.lower() != ".png" or dtype != np.uint8:
+        return None
+    try:
+        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error")
+    except pyvips.Error:
+        return None  # GDAL says what is wrong with it
+    alike = (image.height, image.width, image.bands, image.format) == (height, width, bands, "uchar")
+    return pyvips.Region.new(image) if alike else None
 
 
 def rgb_rows(raster: Raster, bands: list[int] | None, scale: object) -> Callable[[int, int], np.ndarray]:

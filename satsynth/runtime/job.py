@@ -31,7 +31,7 @@ from satsynth.runtime.errors import DiskError, SatsynthError
 log = logging.getLogger(__name__)
 PACKAGES = (
     *("numpy", "pandas", "scipy", "pillow", "matplotlib", "safetensors", "torch", "torchvision", "timm"),
-    *("segmentation-models-pytorch", "rasterio", "nvidia-ml-py", "snakemake"),
+    *("segmentation-models-pytorch", "rasterio", "pyvips-binary", "nvidia-ml-py", "snakemake"),
 )
 Paths = dict[str, Path | list[Path]]
 

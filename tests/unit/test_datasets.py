@@ -1,6 +1,7 @@
 """Readers: the three benchmarks in their own layouts, one's own folders, and what each bad file says."""
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -262,3 +263,28 @@ def test_sixteen_bit_images_need_a_scale(tmp_path):
     np.testing.assert_array_equal(swapped, picture()[..., [2, 0, 0]])
     with pytest.raises(DataError, match="the file has 4"):
         only(tmp_path, {**CFG, "scale": "auto", "bands": [1, 2, 5]})
+
+
+@pytest.mark.parametrize("place", [0.1, 0.4, 0.7, 0.95])
+def test_a_changed_byte_in_a_png_is_an_error_and_never_other_pixels(tmp_path, place):
+    pair(tmp_path)
+    path = tmp_path / "images/a.png"
+    save(path, np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8))
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(DataError) as error:
+        only(tmp_path)
+    assert error.value.subject == str(path) and "sound copy" in error.value.remedy
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_png_masks_of_few_bits_keep_their_values(tmp_path, bits):
+    pair(tmp_path)
+    values = (np.arange(20 * 24, dtype=np.uint8) % 2).reshape(20, 24)
+    facts = {"driver": "PNG", "height": 20, "width": 24, "count": 1, "dtype": "uint8", "nbits": bits}
+    with warnings.catch_warnings(action="ignore"), rasterio.open(tmp_path / "masks/a.png", "w", **facts) as file:
+        file.write(values, 1)
+    with Image.open(tmp_path / "masks/a.png") as image:
+        assert image.mode in ("1", "L") and (tmp_path / "masks/a.png").read_bytes()[24] == bits  # of the header: bits a sample
+    np.testing.assert_array_equal(only(tmp_path)[1], values)
