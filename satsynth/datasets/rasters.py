@@ -22,6 +22,7 @@ from satsynth.runtime.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 CHUNK = 4 << 20  # samples read at once; GDAL's cache must hold all bands of a chunk, or it decodes the file from its start again
+FETCHED = 1 << 20  # samples that libvips gives at once: it holds them twice
 OPTIONS = {
     "GDAL_CACHEMAX": 16 << 20,
     "GDAL_PAM_ENABLED": "NO",
@@ -72,13 +73,16 @@ class Raster:
 
     def _fetch(self, top: int, bottom: int) -> np.ndarray:
         """All bands of rows top..bottom-1, (rows, width, bands) uint8."""
-        if top == bottom:
-            return np.empty((0, self.width, self.bands), np.uint8)
-        try:
-            data = self.region.fetch(0, top, self.width, bottom - top)
-        except pyvips.Error as error:
-            raise DataError(self.path, f"the pixels cannot be read ({' '.join(str(error).split())}).", DAMAGED) from error
-        return np.frombuffer(data, np.uint8).reshape(bottom - top, self.width, self.bands)
+        out = np.empty((bottom - top, self.width, self.bands), np.uint8)
+        step = max(1, FETCHED // (self.width * self.bands))
+        for start in range(top, bottom, step):
+            stop = min(start + step, bottom)
+            try:
+                data = self.region.fetch(0, start, self.width, stop - start)
+            except pyvips.Error as error:
+                raise DataError(self.path, f"the pixels cannot be read ({' '.join(str(error).split())}).", DAMAGED) from error
+            out[start - top : stop - top] = np.frombuffer(data, np.uint8).reshape(stop - start, self.width, self.bands)
+        return out
 
 
 @contextlib.contextmanager
