@@ -46,6 +46,13 @@ def diffusers_unet(size: int, channels: int) -> torch.nn.Module:
     )
 
 
+def denoising_diffusion_unet(dim: int) -> torch.nn.Module:
+    """denoising-diffusion-pytorch's Unet as its README has it (dim 64: 35.7 M parameters), of other layers than ours."""
+    from denoising_diffusion_pytorch import Unet
+
+    return Unet(dim=dim, dim_mults=(1, 2, 4, 8), channels=IN_CHANNELS)
+
+
 def forward_flops(network: torch.nn.Module, *inputs: torch.Tensor) -> int:
     """Floating-point operations of one forward pass, of convolutions and matrix products alone."""
     counter = FlopCounterMode(display=False)
