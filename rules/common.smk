@@ -52,12 +52,12 @@ AUGMENTED = [name for name, source in SOURCES.items() if "augment" in source]
 # Segmenters that are trained around a generator and the evaluator.
 ENCODERS = [name for name, segmenter in CONFIG["segmenters"].items() if takes_parts(segmenter)]
 LAYOUT = layout.Layout(config, CONFIG)
-# Two trainings at once on the same cores are many times slower than one after the other.
+# Two trainings at once on the same cores are many times slower than one after the other, but small networks use one core better than two:
+# where a preset says so, segmenters train and shards are sampled side by side, each on cores of its own, and generators share the cores.
 ALL_CORES = workflow.cores or 8
-TRAINING_THREADS = (CONFIG["devices"]["threads"] or 8) if has_accelerator() else ALL_CORES
-# Small networks use one core better than two: where a preset says so, segmenters train and shards are sampled side by side, each on cores of
-# its own.
+TRAINING_THREADS = CONFIG["devices"]["threads"] or 8
 SMALL_THREADS = TRAINING_THREADS if has_accelerator() else min(CONFIG["devices"]["cpu_threads"] or ALL_CORES, ALL_CORES)
+GENERATOR_THREADS = TRAINING_THREADS if has_accelerator() else max(SMALL_THREADS, ALL_CORES // max(1, len(CONFIG["generators"])))
 # Scoring is short, and much of it is starting up: several at once are faster.
 SCORING_THREADS = TRAINING_THREADS if has_accelerator() else max(1, ALL_CORES // 4)
 

@@ -16,7 +16,7 @@ rule train_generator:
     priority: 1  # most else waits for it; and where it takes all cores, it would wait for the last small job
     conda:
         ENVIRONMENT
-    threads: TRAINING_THREADS
+    threads: GENERATOR_THREADS
     resources:
         gpu=1,
     params:
@@ -65,7 +65,7 @@ rule trace_denoising:
         "results/benchmarks/trace_denoising/{dataset}-{figure}.jsonl"
     conda:
         ENVIRONMENT
-    threads: TRAINING_THREADS
+    threads: SMALL_THREADS
     resources:
         gpu=1,
     params:

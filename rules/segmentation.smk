@@ -48,7 +48,7 @@ rule train_encoder:
         segmenter=names.alternatives(ENCODERS),
     conda:
         ENVIRONMENT
-    threads: TRAINING_THREADS
+    threads: SMALL_THREADS
     resources:
         gpu=1,
     params:
