@@ -91,7 +91,7 @@ def generator(bench: Bench, folder: Path, preset: str, name: str, device: str, p
     aim = MFU if cfg["size"] == 128 else None
     bench.record(f"utilisation in {what}", [100 * flops / peak], aim=aim, unit="%", detail=detail)
     if cfg.get("low") is None:
-        sampler = stanza(preset, "sources", "base", {"generator": "satsynth"})["sampler"]
+        sampler = stanza(preset, "sources", "base", {"generator": name}, generators={name: config(preset, name)})["sampler"]
         sampling(bench, folder, {"weights": paths["weights"], "card": card, "sampler": sampler}, f"{preset}/{name}", device)
 
 

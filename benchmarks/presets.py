@@ -9,9 +9,9 @@ from satsynth.plan.config import merge, resolve
 PRESETS = Path(__file__).resolve().parents[1] / "rules/presets"
 
 
-def stanza(preset: str, section: str, name: str, own: dict) -> dict:
-    """The whole stanza `section.name` over a preset, of which `own` is what a config would say."""
-    return resolve({"preset": preset, "run": [], section: {name: own}}, _read(preset))[section][name]
+def stanza(preset: str, section: str, name: str, own: dict, **beside: dict) -> dict:
+    """The whole stanza `section.name` over a preset, of which `own` is what a config would say, and `beside` its other sections."""
+    return resolve({"preset": preset, "run": [], section: {name: own}, **beside}, _read(preset))[section][name]
 
 
 def _read(name: str) -> dict:
