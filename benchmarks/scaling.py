@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.scaling
 
-Not among the rows of `make bench`: nothing is compared with a peer. It takes a quarter of an hour; docs/scaling.md extrapolates from it.
+Not among the rows of `make bench`: nothing is compared with a peer. It takes a quarter of an hour.
 """
 
 import os
