@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.interleaved import AT_LEAST, Row
+from benchmarks.interleaved import AT_LEAST, AT_MOST, Row
 
 JUDGED = {True: "reached", False: "**missed**", None: "–"}
-SENSES = {AT_LEAST: "at least", "<=": "at most"}
+SENSES = {AT_LEAST: "at least", AT_MOST: "at most"}
 
 
 def markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> str:

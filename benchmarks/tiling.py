@@ -8,6 +8,7 @@ times those of the second, and less than 400 MB for a scene of 13,000 x 13,000 p
 """
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,24 +87,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         scene = prepare(Path(place), side)
         count = (side // SIZE) ** 2
-        units = {"Pillow, opened again": OPENED, "satsynth": count}
-        what = f"patches of a {side} x {side} PNG against Pillow that opens it again for each"
-        bench.ratio(
-            what,
-            {name: lambda call=call: call(scene) for name, call in zip(units, (open_again, cut))},
-            units=units,
-            unit="patches",
-            aim=500,
-        )
-        units = {"Pillow, whole": count, "satsynth": count}
-        what = f"patches of a {side} x {side} PNG against Pillow that decodes it whole"
-        bench.ratio(
-            what,
-            {name: lambda call=call: call(scene) for name, call in zip(units, (decode_whole, cut))},
-            units=units,
-            unit="patches",
-            aim=2.5,
-        )
+        for peer, call, made, how, aim in (
+            ("Pillow, opened again", open_again, OPENED, "opens it again for each", 500),
+            ("Pillow, whole", decode_whole, count, "decodes it whole", 2.5),
+        ):
+            what = f"patches of a {side} x {side} PNG against Pillow that {how}"
+            sides = {peer: partial(call, scene), "satsynth": partial(cut, scene)}
+            bench.ratio(what, sides, units={peer: made, "satsynth": count}, unit="patches", aim=aim)
         whole, strips = added(decode_whole, scene), added(cut, scene)
         detail = {"Pillow, whole, MB": whole, "satsynth, MB": strips}
         bench.record(f"memory for a {side} x {side} PNG against Pillow", [strips / whole], aim=0.1, sense=AT_MOST, detail=detail)

@@ -8,11 +8,12 @@ sys.path.insert(0, str(workflow.basedir))
 
 from satsynth.plan import layout, measures, names, raw, slices
 from satsynth.plan.closure import digests, module_of
-from satsynth.plan.config import merge, resolve
+from satsynth.plan.config import resolve
+from satsynth.plan.presets import load_preset
 from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of, takes_parts
 from satsynth.plan.validation import validate
 from satsynth.runtime.devices import has_accelerator
-from satsynth.runtime.errors import ConfigError, SatsynthError
+from satsynth.runtime.errors import SatsynthError
 
 RULES = Path(workflow.basedir) / "rules"
 ENVIRONMENT = "../envs/satsynth.yaml"
@@ -22,20 +23,9 @@ def read_yaml(path):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def load_preset(name):
-    """A preset over the preset that it extends."""
-    path = RULES / "presets" / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
-        raise ConfigError("preset", f"there is no preset '{name}'.", f"Presets: {known}.")
-    preset = read_yaml(path)
-    base = preset.pop("extends", None)
-    return merge(load_preset(base), preset) if base else preset
-
-
 def load_config():
     validate(config, read_yaml(RULES / "schemas/config.schema.yaml"))
-    return resolve(config, load_preset(config["preset"]))
+    return resolve(config, load_preset(RULES / "presets", config["preset"]))
 
 
 try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from satsynth.plan.config import merge
+from satsynth.plan.presets import load_preset
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -15,6 +15,4 @@ def read(path):
 
 def preset(name):
     """A preset over the preset that it extends."""
-    stanza = read(f"rules/presets/{name}.yaml")
-    base = stanza.pop("extends", None)
-    return merge(preset(base), stanza) if base else stanza
+    return load_preset(ROOT / "rules/presets", name)

@@ -1,0 +1,23 @@
+"""Presets: the numbers that a config leaves out, in YAML files of which one may extend another."""
+
+from pathlib import Path
+
+import yaml
+
+from satsynth.plan.config import merge
+from satsynth.runtime.errors import ConfigError
+
+
+def load_preset(folder: Path, name: str) -> dict:
+    """The preset `name` of a folder, over the preset that it extends.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        raise ConfigError("preset", f"there is no preset '{name}'.", f"Presets: {known}.")
+    preset = yaml.safe_load(path.read_text(encoding="utf-8"))
+    base = preset.pop("extends", None)
+    return merge(load_preset(folder, base), preset) if base else preset
