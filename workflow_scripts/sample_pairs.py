@@ -17,7 +17,7 @@ def work(task: Task) -> None:
     ]
     check_data(stages, task.input["real"])
     folder, seed, block = task.output["card"].parent, task.cfg["seed"], task.cfg["block"]
-    pairs = {"seed": seed, "block": block, "first": first, "last": last, "classes": real["classes"]}
+    pairs = {"seed": seed, "block": block, "first": first, "last": last, "classes": real["classes"], "compile": task.cfg["compile"]}
     sample_shard(stages, folder=folder, **pairs, device=task.device)
 
 

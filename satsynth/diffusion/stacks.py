@@ -18,6 +18,7 @@ from torch.nn import functional
 from satsynth.codes import Codes, fill_ignore, has_free_word
 from satsynth.pairs import IGNORE, View
 from satsynth.randomness import numpy_stream
+from satsynth.runtime.ahead import Ahead
 from satsynth.runtime.errors import ConfigError, StoreError
 from satsynth.symmetries import SETS, turn
 
@@ -74,7 +75,8 @@ class Stacks:
         codes: see `choose_codes`; where it has no ignore word, ignore pixels take the class of the nearest labelled pixel, and
             rows without any labelled pixel are left out. Images alone need no label: with codes of kind "none" every row stays.
         flips: "none", "h" or "d4".
-        device: where the uint8 pairs are held; sets that would fill its memory stay memory-mapped (the batches are the same).
+        device: where the uint8 pairs are held; sets that would fill its memory stay memory-mapped, and a thread reads the next step's
+            pairs while this one's are used (the batches are the same).
 
     Raises:
         StoreError: the views' rows do not belong together, or no row is left.
@@ -97,6 +99,7 @@ class Stacks:
         bytes_needed = sum(len(view) * view.size**2 * 4 for view in views)
         self._resident = [self._load(view) for view in views] if bytes_needed < _free_bytes(self.device) / 3 else None
         self._order = lru_cache(maxsize=2)(self._epoch_order)
+        self._ahead = Ahead(lambda *drawn: self._read(self._positions(*drawn)))
 
     def __len__(self) -> int:
         """Rows that can be drawn."""
@@ -116,7 +119,7 @@ class Stacks:
         images, masks = view.gather(rows)
         if self._filled:
             masks = np.stack([fill_ignore(mask) for mask in masks])
-        return torch.from_numpy(images).to(self.device), torch.from_numpy(masks).to(self.device)
+        return torch.from_numpy(images), torch.from_numpy(masks)
 
     def _load(self, view: View) -> tuple[torch.Tensor, torch.Tensor]:
         images = torch.empty((len(self), view.size, view.size, 3), dtype=torch.uint8, device=self.device)
@@ -129,10 +132,23 @@ class Stacks:
     def _epoch_order(self, seed: int, epoch: int) -> np.ndarray:
         return numpy_stream(seed, "order", epoch).permutation(len(self))
 
+    def _positions(self, seed: int, seen: int, count: int) -> np.ndarray:
+        places = np.arange(seen, seen + count)
+        epochs, offsets = places // len(self), places % len(self)
+        return np.concatenate([self._order(seed, int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
+
+    def _read(self, positions: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Pairs from the memory-mapped files, pinned where an accelerator is to copy them without a wait."""
+        found = [self._gather(view, self.rows[positions]) for view in self.views]
+        return [tuple(part.pin_memory() for part in pair) for pair in found] if self.device.type == "cuda" else found
+
+    def _moved(self, pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [tuple(part.to(self.device, non_blocking=True) for part in pair) for pair in pairs]
+
     def pairs(self, positions: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Images (B,H,W,3) and masks (B,H,W), uint8 on the device, of positions among the kept rows; a tuple a view."""
         if self._resident is None:
-            return [self._gather(view, self.rows[positions]) for view in self.views]
+            return self._moved(self._read(positions))
         chosen = torch.from_numpy(np.asarray(positions)).to(self.device)
         return [(images[chosen], masks[chosen]) for images, masks in self._resident]
 
@@ -141,11 +157,12 @@ class Stacks:
 
         Every epoch is a permutation of its own; one symmetry is drawn for an image and used in every view.
         """
-        places = np.arange(seen, seen + count)
-        epochs, offsets = places // len(self), places % len(self)
-        positions = np.concatenate([self._order(seed, int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
+        if self._resident is None:
+            pairs = self._moved(self._ahead.take((seed, seen, count), (seed, seen + count, count)))
+        else:
+            pairs = self.pairs(self._positions(seed, seen, count))
         numbers = numpy_stream(seed, "symmetry", seen).choice(self.symmetries, count)
-        return [encode(turn(images, numbers), turn(masks, numbers), self.codes) for images, masks in self.pairs(positions)]
+        return [encode(turn(images, numbers), turn(masks, numbers), self.codes) for images, masks in pairs]
 
 
 def _free_bytes(device: torch.device) -> int:

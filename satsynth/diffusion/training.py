@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from satsynth.codes import Codes
+from satsynth.diffusion.compilation import compile_training
 from satsynth.diffusion.denoiser import Denoiser, build_denoiser
 from satsynth.diffusion.ema import Ema
 from satsynth.diffusion.levels import sigma_grid
@@ -115,7 +116,7 @@ def train_generator(
 
     denoiser.network.recompute = cfg["recompute"]
     if cfg["compile"] and torch.device(device).type == "cuda":
-        _compile(denoiser, lambda: loss_of(0, 0))
+        compile_training(denoiser, lambda: loss_of(0, 0))
     sigma_grid(cfg["previews"]["sampler"], denoiser.schedule, denoiser.prediction)  # raises now, rather than at the first preview
     low = stacks.batch(seed, 0, cfg["previews"]["count"])[1] if len(views) > 1 else None
     shown = Previews(cfg, recipe.steps, codes, outputs.work, draw, device, low)
@@ -161,15 +162,3 @@ def starting_noise(denoiser: Denoiser, count: int, generator: torch.Generator) -
     """Standard normal (count,C,H,W) float32 in the size of the network, on the generator's device."""
     config = denoiser.network.config
     return torch.randn((count, config.out_channels, config.size, config.size), generator=generator, device=generator.device)
-
-
-def _compile(denoiser: Denoiser, try_out: Callable[[], torch.Tensor]) -> None:
-    """Compile the network where that works here; a machine without a compiler trains all the same."""
-    network = denoiser.network
-    network.forward = torch.compile(network.forward)
-    try:
-        try_out().backward()
-    except Exception as error:  # whatever the compiler chain raises, the eager network is still right
-        del network.forward
-        log.warning("torch.compile does not work here (%s); training goes on without it.", str(error).splitlines()[0])
-    denoiser.zero_grad(set_to_none=True)

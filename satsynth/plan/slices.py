@@ -66,7 +66,7 @@ def source(resolved: dict, name: str) -> dict:
     if "augment" in stanza:
         return ordered({key: stanza[key] for key in ("augment", "seed", "shards", "options")})
     samplers = [stanza["sampler"]] + ([stanza["then_sampler"]] if stanza.get("then") else [])
-    return ordered({"seed": stanza["seed"], "block": stanza["block"], "shards": stanza["shards"], "samplers": samplers})
+    return ordered({key: stanza[key] for key in ("seed", "block", "shards", "compile")} | {"samplers": samplers})
 
 
 def stages(resolved: dict, name: str) -> list[str]:

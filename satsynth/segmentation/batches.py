@@ -8,6 +8,7 @@ import torch
 
 from satsynth.pairs import View
 from satsynth.randomness import numpy_stream
+from satsynth.runtime.ahead import Ahead
 from satsynth.runtime.errors import ConfigError, StoreError
 from satsynth.symmetries import strides, turned
 
@@ -53,6 +54,7 @@ class Mixture:
         self._orders: dict[str, tuple[int, int, np.ndarray]] = {}
         self._resident = _move(self.view, self.device)
         self._turns = _turns(self.view.size).to(self.device)
+        self._ahead = Ahead(self._read)
 
     def exposures(self, images: int) -> dict[str, int]:
         """How many of the first `images` slots each part fills: {"real": ..., "synthetic": ...}."""
@@ -85,16 +87,22 @@ class Mixture:
             parts: see above.
         """
         count = batch // parts
-        rows = self.rows(seed, step * batch + part * count, count)
         turns = numpy_stream(seed, "turns", step).integers(0, 8, batch)[part * count : (part + 1) * count]
+        first = step * batch + part * count
         if self.device.type == "cpu":
-            return _gather_turned(self.view, rows, turns)
+            return _gather_turned(self.view, self.rows(seed, first, count), turns)
         if self._resident is not None:
-            index = torch.from_numpy(rows).to(self.device)
+            index = torch.from_numpy(self.rows(seed, first, count)).to(self.device)
             images, masks = (array[index] for array in self._resident)
         else:
-            images, masks = (torch.from_numpy(array).to(self.device) for array in self.view.gather(rows))
+            read = self._ahead.take((seed, first, count), (seed, first + count, count))
+            images, masks = (array.to(self.device, non_blocking=True) for array in read)
         return rearrange(images, masks, self._turns[torch.from_numpy(turns).to(self.device)])
+
+    def _read(self, seed: int, first: int, count: int) -> tuple[torch.Tensor, ...]:
+        """The pairs of these slots from the memory-mapped files, pinned where an accelerator is to copy them without a wait."""
+        arrays = (torch.from_numpy(array) for array in self.view.gather(self.rows(seed, first, count)))
+        return tuple(array.pin_memory() if self.device.type == "cuda" else array for array in arrays)
 
 
 def _move(view: View, device: torch.device) -> tuple[torch.Tensor, torch.Tensor] | None:

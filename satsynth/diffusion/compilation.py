@@ -1,0 +1,55 @@
+"""Networks compiled for an accelerator, where that works; where it does not, a line says so and they compute as they are."""
+
+import logging
+from collections.abc import Callable
+
+import torch
+
+from satsynth.diffusion.denoiser import Denoiser
+
+log = logging.getLogger(__name__)
+WARMING = 3  # calls until a CUDA graph is replayed: one compiles, one warms up, one records
+
+
+def compile_training(denoiser: Denoiser, loss: Callable[[], torch.Tensor]) -> None:
+    """Compile the network of a denoiser for forward and backward passes; gradients are left empty.
+
+    Args:
+        denoiser: on an accelerator.
+        loss: one loss, as training computes it, to try the network out.
+    """
+    _compile(denoiser, lambda: loss().backward(), calls=1)
+    denoiser.zero_grad(set_to_none=True)
+
+
+@torch.no_grad()
+def compile_sampling(denoiser: Denoiser, count: int) -> None:
+    """Compile the network of a denoiser in evaluation mode for `count` stacks at a time, and capture its kernels as a CUDA graph.
+
+    What a graph computes lies in its own memory until the next replay: `Denoiser.denoise` makes a new tensor of it at once.
+
+    Args:
+        denoiser: on an accelerator, in evaluation mode.
+        count: stacks of every call.
+    """
+    config = denoiser.network.config
+    device = next(denoiser.parameters()).device
+    channels = config.in_channels - (config.out_channels if denoiser.prior is not None else 0)
+    shape = (config.size, config.size)
+    x = torch.zeros((count, config.out_channels, *shape), device=device)
+    condition = torch.zeros((count, channels - config.out_channels, *shape), device=device) if channels > config.out_channels else None
+    level = torch.zeros(count, device=device) if config.condition_levels else None
+    _compile(denoiser, lambda: denoiser.denoise(x, 1.0, condition, level), calls=WARMING, mode="reduce-overhead")
+
+
+def _compile(denoiser: Denoiser, try_out: Callable[[], object], calls: int, mode: str | None = None) -> None:
+    network = denoiser.network
+    try:
+        network.forward = torch.compile(network.forward, mode=mode)
+        for _ in range(calls):
+            try_out()
+    except Exception as error:  # whatever the compiler chain raises, the eager network is still right
+        vars(network).pop("forward", None)
+        log.warning(
+            "torch.compile does not work here (%s); the network computes without it.", (str(error).splitlines() or ["no message"])[0]
+        )
