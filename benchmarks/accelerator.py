@@ -36,7 +36,7 @@ WARM = 10  # steps before the clock counts; compiling falls into them
 def main() -> None:
     """Measure and print."""
     bench = Bench(__doc__, rounds=3)
-    bench.parser.add_argument("--presets", nargs="*", default=["fast", "paper"])
+    bench.parser.add_argument("--presets", nargs="*", help="default: fast and paper; tiny in quick mode")
     bench.parser.add_argument("--steps", type=int, default=60, help="training steps that the clock counts")
     bench.parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "")
     device = bench.chosen.device
@@ -47,7 +47,7 @@ def main() -> None:
     peak = matrix_product(device, 1024 if device == "cpu" else SIDE)
     bench.record("matrix product in bfloat16", [peak / 1e12], unit="TFLOP/s")
     with tempfile.TemporaryDirectory() as place:
-        for preset in bench.chosen.presets:
+        for preset in bench.chosen.presets or (["tiny"] if bench.quick else ["fast", "paper"]):
             for name in ("satsynth", "upscaler"):
                 generator(bench, Path(place) / preset / name, preset, name, device, peak)
     against_diffusers(bench, device)
@@ -73,7 +73,10 @@ def generator(bench: Bench, folder: Path, preset: str, name: str, device: str, p
     stores = {size: random_store(folder / f"{size}px", size) for size in sizes}
     train = kinds.module(cfg["kind"]).train
     steps, seconds = bench.chosen.steps, []
+    torch.compiler.reset()  # else what was compiled for other networks would count against the compiler's limit
     for number, count in enumerate((WARM, WARM, WARM + steps)):
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         out = folder / f"run-{number}"
         paths = {part: out / part for part in ("weights", "card", "history", "previews", "work")}
         shorter = copy.deepcopy(cfg)
@@ -92,30 +95,34 @@ def generator(bench: Bench, folder: Path, preset: str, name: str, device: str, p
     bench.record(f"utilisation in {what}", [100 * flops / peak], aim=aim, unit="%", detail=detail)
     if cfg.get("low") is None:
         sampler = stanza(preset, "sources", "base", {"generator": name}, generators={name: config(preset, name)})["sampler"]
-        sampling(bench, folder, {"weights": paths["weights"], "card": card, "sampler": sampler}, f"{preset}/{name}", device)
+        for compile in (False, True):
+            sampling(bench, folder, {"weights": paths["weights"], "card": card, "sampler": sampler}, f"{preset}/{name}", device, compile)
 
 
-def sampling(bench: Bench, folder: Path, stage: dict, what: str, device: str) -> None:
-    """A row of a generator's sampling, in blocks of 64."""
+def sampling(bench: Bench, folder: Path, stage: dict, what: str, device: str, compile: bool) -> None:
+    """A row of a generator's sampling, in blocks of 64; of a compiled one, what compiling takes is the detail."""
     seconds, block = [], 64 if device == "cuda" else 4
+    torch.compiler.reset()
     for number, blocks in enumerate((1, 1, 3)):
         begun = now(device)
         arguments = {"seed": 0, "block": block, "first": 0, "last": blocks * block, "device": device, "classes": CLASSES}
-        sample_shard([stage], folder=folder / f"shard-{number}", **arguments)
+        sample_shard([stage], folder=folder / f"shard-{compile}-{number}", compile=compile, **arguments)
         seconds.append(now(device) - begun)
     speed = 2 * block / (seconds[2] - seconds[1])
     nfe = kinds.module(stage["card"]["kind"]).nfe(stage["sampler"])
-    bench.record(f"sampling of {what}", [speed], unit="pairs/s", detail={"evaluations a pair": nfe, "evaluations a second": nfe * speed})
+    detail = {"evaluations a pair": nfe, "evaluations a second": nfe * speed, "first shard of a block, s": seconds[0]}
+    bench.record(f"sampling of {what}{', CUDA graphs' if compile else ''}", [speed], unit="pairs/s", detail=detail)
 
 
 def against_diffusers(bench: Bench, device: str) -> None:
     """Rows of a training step and of an evaluation: ours, compiled, and diffusers as it is, both in bfloat16, per operation."""
+    torch.compiler.reset()
     size, channels, batch = (128, 128, 32) if device == "cuda" else (32, 32, 2)
     ours, peer = unet(size, channels).to(device, memory_format=memory_format("bfloat16", device)), diffusers_unet(size, channels).to(device)
     one, level = torch.randn(1, IN_CHANNELS, size, size, device=device), torch.full((1,), 500.0, device=device)
     work = forward_flops(peer, one, level) / forward_flops(ours, one, level)
     if device == "cuda":
-        ours.forward = torch.compile(ours.forward)
+        ours.forward = torch.compile(ours.forward, dynamic=False)
     x = torch.randn(batch, IN_CHANNELS, size, size, device=device)
     level = level.expand(batch)
 

@@ -5,7 +5,7 @@
 The denoiser is the posterior mean of a mixture of Gaussians with +-1 bits, so what samples lack is the solver's fault alone. Printed for
 every sampler: evaluations of the network, sliced Wasserstein-1 distance from the mixture (mean over sets of 2,000 samples), its ratio to
 that of 1000 ancestral steps with the standard error, and the standard deviation within a mode (ideally 1). Aim: 50 times fewer evaluations
-at a ratio of 1 within its error.
+at a ratio of at most 1 within one standard error. What a learned network adds to that is measured in docs/results/samplers.md.
 """
 
 import sys
@@ -52,7 +52,7 @@ def main() -> None:
         value, error = ratio(found, reference)
         evaluations = nfe(sampler) if sampler else 0
         print(f"{name:<46} {evaluations:>5} {np.mean(found):>10.4f} {f'{value:.3f} +- {error:.3f}':>30} {mixture.width(points):>7.3f}")
-        if sampler and value - 2 * error <= 1:
+        if sampler and value - error <= 1:
             good[name] = evaluations, value, error
     if good:
         best = min(good, key=lambda name: good[name][0])
@@ -60,7 +60,9 @@ def main() -> None:
         detail = {"sampler": best, "sliced W1 against 1000 ancestral steps": f"{value:.3f} ± {error:.3f}"}
         bench.record("network evaluations of an equal sample, against 1000 ancestral steps", [slow / evaluations], aim=AIM, detail=detail)
     else:
-        bench.record("network evaluations of an equal sample, against 1000 ancestral steps", [1.0], aim=AIM, detail={"sampler": "none"})
+        bench.record(
+            "network evaluations of an equal sample, against 1000 ancestral steps", [float("nan")], aim=AIM, detail={"sampler": "none"}
+        )
     bench.close()
 
 

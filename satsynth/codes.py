@@ -3,6 +3,7 @@
 Bits are most-significant first. Code words are scaled to +-1, the range of the images after z -> 2z - 1.
 """
 
+import functools
 from dataclasses import dataclass
 from math import ceil, log2
 
@@ -62,7 +63,7 @@ class Codes:
         index = masks.long()
         if self.ignore_word:
             index = torch.where(index == ignore, self.classes, index)
-        return self.words().to(masks.device)[index].permute(0, 3, 1, 2).contiguous()
+        return _words_on(self, masks.device)[index].permute(0, 3, 1, 2).contiguous()
 
     def decode(self, values: torch.Tensor, ignore: int = 255) -> tuple[torch.Tensor, torch.Tensor]:
         """Nearest code word (paper, section 4.5); ties go to the lowest class id.
@@ -78,7 +79,7 @@ class Codes:
         if not self.channels:
             shape = len(values), *values.shape[2:]
             return values.new_full(shape, ignore, dtype=torch.uint8), values.new_full(shape, torch.nan, dtype=torch.float32)
-        words = self.words().to(values)
+        words = _words_on(self, values.device).to(values.dtype)
         # All words of a kind have one norm, so the nearest word has the largest dot product.
         scores = torch.einsum("nchw,kc->nkhw", values.float(), words.float())
         best = scores.argmax(1)  # the first maximum: the lowest id
@@ -91,9 +92,16 @@ class Codes:
         if not self.channels:
             return values.new_zeros((len(values), *values.shape[2:]), dtype=torch.bool)
         hard = values.float().sign()
-        words = self.words().to(hard)
+        words = _words_on(self, hard.device)
         agreement = torch.einsum("nchw,kc->nkhw", hard, words).amax(1)
         return agreement < self.channels
+
+
+@functools.lru_cache(maxsize=32)
+def _words_on(codes: Codes, device: torch.device) -> torch.Tensor:
+    """The code words on a device, copied there once: a copy in every step would make the host wait."""
+    with torch.inference_mode(False):
+        return codes.words().to(device)
 
 
 def has_free_word(kind: str, classes: int) -> bool:

@@ -30,14 +30,15 @@ def turn(arrays: "torch.Tensor", numbers: np.ndarray) -> "torch.Tensor":
 
     Args:
         arrays: (N,H,H) or (N,H,H,channels).
-        numbers: (N,) int in 0..7, on the host: which of them occur is read there, so that no accelerator is waited for.
+        numbers: (N,) int in 0..7, on the host: which of them occur is read there, so that the host waits for no accelerator.
 
     Returns:
         The shape and type of `arrays`.
     """
-    shape = (-1,) + (1,) * (arrays.dim() - 1)
+    from satsynth.runtime.transfers import sent  # here: reporting never imports torch
+
+    there = sent(np.asarray(numbers), arrays.device).view((-1,) + (1,) * (arrays.dim() - 1))
     for bit, moved in ((1, lambda a: a.transpose(1, 2)), (2, lambda a: a.flip(2)), (4, lambda a: a.flip(1))):
-        chosen = (numbers & bit).astype(bool)
-        if chosen.any():
-            arrays = moved(arrays).where(arrays.new_tensor(chosen).bool().view(shape), arrays)
+        if (numbers & bit).any():
+            arrays = moved(arrays).where((there & bit).bool(), arrays)
     return arrays

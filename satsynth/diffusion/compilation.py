@@ -1,14 +1,15 @@
 """Networks compiled for an accelerator, where that works; where it does not, a line says so and they compute as they are."""
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
 from satsynth.diffusion.denoiser import Denoiser
 
 log = logging.getLogger(__name__)
-WARMING = 3  # calls until a CUDA graph is replayed: one compiles, one warms up, one records
+WARMING = 3  # calls until a CUDA graph is replayed: one compiles, one records, one replays
 
 
 def compile_training(denoiser: Denoiser, loss: Callable[[], torch.Tensor]) -> None:
@@ -42,14 +43,28 @@ def compile_sampling(denoiser: Denoiser, count: int) -> None:
     _compile(denoiser, lambda: denoiser.denoise(x, 1.0, condition, level), calls=WARMING, mode="reduce-overhead")
 
 
+@contextlib.contextmanager
+def uncompiled(network: torch.nn.Module) -> Iterator[None]:
+    """The network as it is written, for the time being: previews have other shapes, for which it would be compiled again."""
+    compiled = vars(network).pop("forward", None)
+    try:
+        yield
+    finally:
+        if compiled is not None:
+            network.forward = compiled
+
+
 def _compile(denoiser: Denoiser, try_out: Callable[[], object], calls: int, mode: str | None = None) -> None:
     network = denoiser.network
     try:
-        network.forward = torch.compile(network.forward, mode=mode)
+        # Sizes are constants: G and G_SR share their code, and the compiler would take what differs between them for a variable.
+        network.forward = torch.compile(network.forward, mode=mode, dynamic=False)
         for _ in range(calls):
             try_out()
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # whatever the compiler chain raises, the eager network is still right
         vars(network).pop("forward", None)
-        log.warning(
-            "torch.compile does not work here (%s); the network computes without it.", (str(error).splitlines() or ["no message"])[0]
-        )
+        torch.compiler.reset()  # gives back what the attempt holds
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
+        log.warning("torch.compile does not work here (%s): the network computes without it. `compile: false` does not try.", cause)

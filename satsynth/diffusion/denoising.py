@@ -35,7 +35,8 @@ def trace_pairs(
     """Sample pairs 0 to `count - 1` as `satsynth.diffusion.sampling.sample_shard` does in its first stage, and keep states on the way.
 
     A state at noise level sigma is shown as x_t = (x0 + sigma eps) / sqrt(1 + sigma^2), its colours cut to the range of a pixel, its code
-    channels read as the nearest class, which in pure noise is any. The last moment is the pair itself, bit for bit that of a shard.
+    channels read as the nearest class, which in pure noise is any. The last moment is the pair itself, bit for bit that of a
+    shard that was sampled without a compiler.
 
     Args:
         weights: safetensors file of an unconditional generator.

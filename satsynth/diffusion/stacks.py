@@ -20,6 +20,7 @@ from satsynth.pairs import IGNORE, View
 from satsynth.randomness import numpy_stream
 from satsynth.runtime.ahead import Ahead
 from satsynth.runtime.errors import ConfigError, StoreError
+from satsynth.runtime.transfers import sent
 from satsynth.symmetries import SETS, turn
 
 log = logging.getLogger(__name__)
@@ -138,18 +139,14 @@ class Stacks:
         return np.concatenate([self._order(seed, int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
 
     def _read(self, positions: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs from the memory-mapped files, pinned where an accelerator is to copy them without a wait."""
-        found = [self._gather(view, self.rows[positions]) for view in self.views]
-        return [tuple(part.pin_memory() for part in pair) for pair in found] if self.device.type == "cuda" else found
-
-    def _moved(self, pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        return [tuple(part.to(self.device, non_blocking=True) for part in pair) for pair in pairs]
+        """Pairs from the memory-mapped files, on their way to the device."""
+        return [tuple(sent(part, self.device) for part in self._gather(view, self.rows[positions])) for view in self.views]
 
     def pairs(self, positions: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Images (B,H,W,3) and masks (B,H,W), uint8 on the device, of positions among the kept rows; a tuple a view."""
         if self._resident is None:
-            return self._moved(self._read(positions))
-        chosen = torch.from_numpy(np.asarray(positions)).to(self.device)
+            return self._read(positions)
+        chosen = sent(np.asarray(positions), self.device)
         return [(images[chosen], masks[chosen]) for images, masks in self._resident]
 
     def batch(self, seed: int, seen: int, count: int) -> list[torch.Tensor]:
@@ -158,7 +155,7 @@ class Stacks:
         Every epoch is a permutation of its own; one symmetry is drawn for an image and used in every view.
         """
         if self._resident is None:
-            pairs = self._moved(self._ahead.take((seed, seen, count), (seed, seen + count, count)))
+            pairs = self._ahead.take((seed, seen, count), (seed, seen + count, count))
         else:
             pairs = self.pairs(self._positions(seed, seen, count))
         numbers = numpy_stream(seed, "symmetry", seen).choice(self.symmetries, count)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from satsynth.codes import Codes
-from satsynth.diffusion.compilation import compile_training
+from satsynth.diffusion.compilation import compile_training, uncompiled
 from satsynth.diffusion.denoiser import Denoiser, build_denoiser
 from satsynth.diffusion.ema import Ema
 from satsynth.diffusion.levels import sigma_grid
@@ -123,7 +123,7 @@ def train_generator(
 
     def after_step(done: int) -> None:
         if done in shown.milestones:
-            with ema.swap():
+            with ema.swap(), uncompiled(denoiser.network):
                 shown.take(denoiser, done)
 
     parameters = sum(parameter.numel() for parameter in denoiser.parameters())

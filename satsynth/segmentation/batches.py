@@ -10,6 +10,7 @@ from satsynth.pairs import View
 from satsynth.randomness import numpy_stream
 from satsynth.runtime.ahead import Ahead
 from satsynth.runtime.errors import ConfigError, StoreError
+from satsynth.runtime.transfers import sent
 from satsynth.symmetries import strides, turned
 
 log = logging.getLogger(__name__)
@@ -92,17 +93,15 @@ class Mixture:
         if self.device.type == "cpu":
             return _gather_turned(self.view, self.rows(seed, first, count), turns)
         if self._resident is not None:
-            index = torch.from_numpy(self.rows(seed, first, count)).to(self.device)
+            index = sent(self.rows(seed, first, count), self.device)
             images, masks = (array[index] for array in self._resident)
         else:
-            read = self._ahead.take((seed, first, count), (seed, first + count, count))
-            images, masks = (array.to(self.device, non_blocking=True) for array in read)
-        return rearrange(images, masks, self._turns[torch.from_numpy(turns).to(self.device)])
+            images, masks = self._ahead.take((seed, first, count), (seed, first + count, count))
+        return rearrange(images, masks, self._turns[sent(turns, self.device)])
 
     def _read(self, seed: int, first: int, count: int) -> tuple[torch.Tensor, ...]:
-        """The pairs of these slots from the memory-mapped files, pinned where an accelerator is to copy them without a wait."""
-        arrays = (torch.from_numpy(array) for array in self.view.gather(self.rows(seed, first, count)))
-        return tuple(array.pin_memory() if self.device.type == "cuda" else array for array in arrays)
+        """The pairs of these slots from the memory-mapped files, on their way to the device."""
+        return tuple(sent(array, self.device) for array in self.view.gather(self.rows(seed, first, count)))
 
 
 def _move(view: View, device: torch.device) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -142,20 +141,23 @@ def _gather_turned(view: View, rows: np.ndarray, turns: np.ndarray) -> tuple[tor
     """The pairs in these rows, each under its turn: what `rearrange` gives, several times as fast on a CPU."""
     images = np.empty((len(rows), view.size, view.size, 3), np.uint8)
     masks = np.empty((len(rows), view.size, view.size), np.uint8)
-    flippable = torch.from_numpy(images)
+    tensor, near = torch.from_numpy(images), np.empty(images.shape[1:], np.uint8)
     for place, (row, drawn) in enumerate(zip(rows.tolist(), turns.tolist())):
         image, mask = view.pair(row)
         number = TURNS[drawn]
         masks[place] = turned(mask, number)
         transposed, down, right = strides(number)
-        if transposed:  # numpy moves single bytes fast and pixels of three bytes slowly
-            for channel in range(3):
-                images[place, :, :, channel] = turned(image[:, :, channel], number)
-            continue
-        images[place] = image[::down]
-        if right == -1:  # along a row torch reverses bytes faster than numpy reverses pixels
-            flippable[place] = flippable[place].flip(1)
-    return flippable, torch.from_numpy(masks)
+        if transposed:
+            near[...] = image  # read once in its order: the channels' columns then come from the cache
+            moved, out = turned(near, number), images[place]
+            for channel in range(3):  # numpy moves single bytes fast and pixels of three bytes slowly
+                out[:, :, channel] = moved[:, :, channel]
+        elif right == -1:
+            near[...] = image[::down]
+            tensor[place] = torch.from_numpy(near).flip(1)  # along a row torch reverses bytes faster than numpy reverses pixels
+        else:
+            images[place] = image[::down]
+    return tensor, torch.from_numpy(masks)
 
 
 def rearrange(images: torch.Tensor, masks: torch.Tensor, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -28,12 +28,19 @@ def posterior(schedule, t: int) -> tuple[float, float, float, float]:
 
 
 class Waits(TorchDispatchMode):
-    """Counts reads of a tensor's value by the host: each would make the host wait for an accelerator."""
+    """Counts what would make the host wait for an accelerator: reads of a tensor's value, and copies that it does not let go on alone.
+
+    The device "meta" stands for an accelerator: it holds shapes alone.
+    """
 
     def __init__(self):
         super().__init__()
         self.count = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
         self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.equal.default)
-        return func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default:
+            target = kwargs.get("device") or args[0].device
+            self.count += torch.device(target).type != args[0].device.type and not kwargs.get("non_blocking")
+        return func(*args, **kwargs)

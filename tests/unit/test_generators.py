@@ -62,11 +62,21 @@ def test_batches_are_shuffled_epochs_with_one_symmetry_for_all_sizes(tmp_path):
         assert torch.equal(masks[0].float() * 50 / 127.5 - 1, full[0])
 
 
-def test_no_batch_waits_for_the_device(tmp_path):
-    stacks = Stacks([open_view([write_store(tmp_path / str(size), size)]) for size in (16, 8)], Codes("bits", 5), "d4", "cpu")
+@pytest.mark.parametrize("free", [0, 10**9], ids=["memory-mapped", "resident"])
+def test_no_batch_waits_for_the_device(tmp_path, free, monkeypatch):
+    monkeypatch.setattr("satsynth.diffusion.stacks._free_bytes", lambda device: free)
+    stacks = Stacks([open_view([write_store(tmp_path / str(size), size)]) for size in (16, 8)], Codes("bits", 5), "d4", "meta")
+    assert (stacks._resident is None) == (free == 0)
+    stacks.batch(3, 0, 7)  # the code words go there once
     with Waits() as watch:
-        stacks.batch(3, 0, 7)
-    assert watch.count == 0
+        high, low = stacks.batch(3, 7, 7)
+    assert watch.count == 0 and (high.device.type, high.shape, low.shape) == ("meta", (7, 6, 16, 16), (7, 6, 8, 8))
+
+
+def test_waits_are_seen():
+    with Waits() as watch:
+        torch.ones(3).to("meta")
+    assert watch.count == 1
 
 
 def test_batches_do_not_depend_on_where_the_pairs_are_held(tmp_path, monkeypatch):
@@ -75,7 +85,8 @@ def test_batches_do_not_depend_on_where_the_pairs_are_held(tmp_path, monkeypatch
     monkeypatch.setattr("satsynth.diffusion.stacks._free_bytes", lambda device: 0)
     mapped = Stacks([view], Codes("bits", 4), "d4", "cpu")
     assert resident._resident is not None and mapped._resident is None
-    assert torch.equal(resident.batch(0, 3, 7)[0], mapped.batch(0, 3, 7)[0])
+    for seed, first in [*((0, 3 + 7 * step) for step in range(6)), (0, 24), (0, 31), (1, 3)]:  # over epochs, then as after a resume
+        assert torch.equal(resident.batch(seed, first, 7)[0], mapped.batch(seed, first, 7)[0])
 
 
 def test_ignore_pixels_take_the_free_word_and_come_back(tmp_path):

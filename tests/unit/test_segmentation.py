@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusion_fixtures import Waits
 from safetensors.torch import load_file, save_file
 from segmentation_fixtures import CFG, CLASSES, make_store, run, score
 
 from satsynth.fitting import choose_precision
 from satsynth.pairs import IGNORE, open_view
 from satsynth.runtime import files
+from satsynth.runtime.ahead import Ahead
 from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
 from satsynth.segmentation import batches, encoders
 from satsynth.segmentation.batches import Mixture, _gather_turned, rearrange
@@ -97,6 +99,25 @@ def test_a_batch_is_what_its_rows_are_under_their_turns(real, synthetic):
     plain, _ = view.gather(rows)
     assert torch.equal(images.sort(dim=1).values.sum((1, 2)), torch.from_numpy(plain).sort(dim=1).values.sum((1, 2)))
     assert images.shape == (64, 32, 32, 3) and masks.shape == (64, 32, 32)
+
+
+def test_what_is_read_ahead_are_the_rows_of_the_next_part(real, synthetic):
+    """Of a device that is not the host and holds no set: a thread reads its batches."""
+    mixture, asked = Mixture(open_view([real]), open_view(synthetic), "meta"), []
+
+    def read(*drawn):
+        asked.append(drawn)
+        return mixture._read(*drawn)
+
+    mixture._ahead = Ahead(read)
+    for step, part in [(4, 0), (4, 1), (5, 0), (2, 0)]:
+        with Waits() as watch:
+            images, masks = mixture.draw(1, step, 8, part, 2)
+        assert watch.count == 0 and (images.shape, masks.shape) == ((4, 32, 32, 3), (4, 32, 32))
+    mixture._ahead._coming.result()
+    assert asked == [(1, first, 4) for first in (32, 36, 40, 44, 16, 20)]  # each once; what was foreseen behind step 5 is not wanted
+    host = Mixture(open_view([real]), open_view(synthetic), "cpu")
+    assert all(np.array_equal(one, other) for one, other in zip(host._read(1, 40, 4), host.view.gather(host.rows(1, 40, 4))))
 
 
 def test_the_eight_turns_are_the_group_and_move_masks_alike(real):
