@@ -2,16 +2,17 @@
 
     .venv/bin/python -m benchmarks.accelerator [--presets fast paper] [--steps 60]
 
-Trainings and sampling are those of the workflow (`train` and `sample_shard`), of random pairs: two runs of different lengths are
-subtracted, so that compiling, loading and writing do not count. Model FLOP/s are those of convolutions and matrix products, three times
-the forward pass for a training step; utilisation (MFU) is their share of what a product of two 8192 x 8192 bfloat16 matrices reaches on
-the same card in the same run. Aims, on an H100: 35 % in training for the 128 px presets, twice diffusers in eager bfloat16.
-Where there is no GPU it says so and measures nothing; `--device cpu --presets tiny` tries it out.
+Trainings and sampling are those of the workflow (`train` and `sample_shard`; G, G_SR, a cascade, each segmenter), of random pairs: two runs
+of different lengths are subtracted, so that compiling, loading and writing do not count. Model FLOP/s are those of convolutions and matrix
+products, three times the forward pass for a training step; utilisation (MFU) is their share of what a product of two 8192 x 8192 bfloat16
+matrices reaches on the same card in the same run. Aims, on an H100: 35 % in training for the 128 px presets, twice diffusers in eager
+bfloat16. Where there is no GPU it says so and measures nothing; `--device cpu --presets tiny` tries it out.
 """
 
 import copy
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.interleaved import Bench
-from benchmarks.networks import IN_CHANNELS, diffusers_unet, forward_flops, unet
+from benchmarks.networks import IN_CHANNELS, counted, diffusers_unet, forward_flops, unet
 from benchmarks.presets import stanza
 from satsynth import kinds
 from satsynth.diffusion.sampling import sample_shard
@@ -27,9 +28,12 @@ from satsynth.diffusion.training import build, memory_format
 from satsynth.fitting import build_optimizer
 from satsynth.pairs import Store, StoreWriter
 from satsynth.runtime import files
+from satsynth.segmentation.segmenter import build as build_segmenter
+from satsynth.segmentation.training import train as train_segmenter
 
 CLASSES, PAIRS, SIDE = 16, 256, 8192
 MFU, PEER = 35.0, 2.0
+SEGMENTERS = ("fpn", "pspnet", "segformer", "farseg", "pfsegnet", "unet")
 WARM = 10  # steps before the clock counts; compiling falls into them
 
 
@@ -48,8 +52,13 @@ def main() -> None:
     bench.record("matrix product in bfloat16", [peak / 1e12], unit="TFLOP/s")
     with tempfile.TemporaryDirectory() as place:
         for preset in bench.chosen.presets or (["tiny"] if bench.quick else ["fast", "paper"]):
-            for name in ("satsynth", "upscaler"):
-                generator(bench, Path(place) / preset / name, preset, name, device, peak)
+            folder = Path(place) / preset
+            stages = [generator(bench, folder / name, preset, name, device, peak) for name in ("satsynth", "upscaler")]
+            for compile in (False, True):
+                sampling(bench, folder, stages[:1], f"{preset}, G", device, compile)
+                sampling(bench, folder, stages, f"{preset}, G and G_SR", device, compile)
+        for name in SEGMENTERS[: 1 if bench.quick else None]:
+            segmenter(bench, Path(place) / name, name, device, peak)
     against_diffusers(bench, device)
     bench.close()
 
@@ -66,51 +75,73 @@ def matrix_product(device: str, side: int) -> float:
     return 2 * side**3 / min(seconds)
 
 
-def generator(bench: Bench, folder: Path, preset: str, name: str, device: str, peak: float) -> None:
-    """Rows of one generator of a preset: its training and its sampling."""
-    cfg = config(preset, name)
-    sizes = [size for size in (cfg["size"], cfg.get("low")) if size]
-    stores = {size: random_store(folder / f"{size}px", size) for size in sizes}
-    train = kinds.module(cfg["kind"]).train
-    steps, seconds = bench.chosen.steps, []
+def speed_of(train: Callable[[Path, int], None], folder: Path, bench: Bench, batch: int, device: str) -> tuple[float, float]:
+    """Images a second of the steps behind the first ones, which compile; and the most memory that a run allocates, in GiB."""
     torch.compiler.reset()  # else what was compiled for other networks would count against the compiler's limit
+    steps, seconds = bench.chosen.steps, []
     for number, count in enumerate((WARM, WARM, WARM + steps)):
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        out = folder / f"run-{number}"
-        paths = {part: out / part for part in ("weights", "card", "history", "previews", "work")}
-        shorter = copy.deepcopy(cfg)
-        shorter["training"] |= {"steps": count, "warmup": 0}
-        shorter["previews"] = {"count": 1, "sampler": cfg["previews"]["sampler"] | {"steps": 2}}
         begun = now(device)
-        train({size: store.folder for size, store in stores.items()}, shorter, **paths, device=device, wall_seconds=None)
+        train(folder / f"run-{number}", count)
         seconds.append(now(device) - begun)
-    speed = steps * cfg["training"]["batch"] / (seconds[2] - seconds[1])
-    card = files.read_json(paths["card"])
-    flops = 3 * forward(card, cfg, conditional=bool(cfg.get("low"))) * speed
-    what = f"training of {preset}/{name} ({cfg['size']} px, {card['parameters'] / 1e6:.1f} M)"
     memory = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else float("nan")
+    return steps * batch / (seconds[2] - seconds[1]), memory
+
+
+def generator(bench: Bench, folder: Path, preset: str, name: str, device: str, peak: float) -> dict:
+    """The row of a generator's training; the generator as a stage of `sample_shard`, with the sampler of its place in a cascade."""
+    cfg, stanzas = config(preset, name), {other: config(preset, other) for other in ("satsynth", "upscaler")}
+    stores = {size: random_store(folder / f"{size}px", size).folder for size in (cfg["size"], cfg.get("low")) if size}
+    shorter = copy.deepcopy(cfg)
+    shorter["previews"] = {"count": 1, "sampler": cfg["previews"]["sampler"] | {"steps": 2}}
+
+    def train(out: Path, steps: int) -> None:
+        shorter["training"] |= {"steps": steps, "warmup": 0}
+        paths = {part: out / part for part in ("weights", "card", "history", "previews", "work")}
+        kinds.module(cfg["kind"]).train(stores, shorter, **paths, device=device, wall_seconds=None)
+
+    speed, memory = speed_of(train, folder, bench, cfg["training"]["batch"], device)
+    card = files.read_json(folder / "run-2/card")
+    flops = 3 * forward(card, cfg, conditional=bool(cfg.get("low"))) * speed
+    what = f"utilisation in training of {preset}/{name} ({cfg['size']} px, {card['parameters'] / 1e6:.1f} M)"
     detail = {"images a second": speed, "TFLOP/s": flops / 1e12, "peak memory, GiB": memory}
-    aim = MFU if cfg["size"] == 128 else None
-    bench.record(f"utilisation in {what}", [100 * flops / peak], aim=aim, unit="%", detail=detail)
-    if cfg.get("low") is None:
-        sampler = stanza(preset, "sources", "base", {"generator": name}, generators={name: config(preset, name)})["sampler"]
-        for compile in (False, True):
-            sampling(bench, folder, {"weights": paths["weights"], "card": card, "sampler": sampler}, f"{preset}/{name}", device, compile)
+    bench.record(what, [100 * flops / peak], aim=MFU if cfg["size"] == 128 else None, unit="%", detail=detail)
+    source = stanza(preset, "sources", "cascade", {"generator": "satsynth", "then": "upscaler"}, generators=stanzas)
+    sampler = source["then_sampler" if "low" in cfg else "sampler"]
+    return {"weights": folder / "run-2/weights", "card": card, "sampler": sampler}
 
 
-def sampling(bench: Bench, folder: Path, stage: dict, what: str, device: str, compile: bool) -> None:
-    """A row of a generator's sampling, in blocks of 64; of a compiled one, what compiling takes is the detail."""
+def segmenter(bench: Bench, folder: Path, name: str, device: str, peak: float) -> None:
+    """The row of a segmenter's training, of the paper's preset at its size."""
+    size = 64 if device == "cpu" else 256
+    cfg = stanza("paper", "segmenters", name, {})
+    store = random_store(folder / "store", size).folder
+    batch = cfg["training"]["batch"]
+
+    def train(out: Path, steps: int) -> None:
+        shorter = cfg | {"training": cfg["training"] | {"steps": steps, "warmup": 0}}
+        paths = {part: out / part for part in ("weights", "card", "history", "work")}
+        train_segmenter([store], [], shorter, seed=0, **paths, device=device)
+
+    speed, memory = speed_of(train, folder, bench, batch, device)
+    flops = 3 * counted(build_segmenter(cfg, CLASSES, "float32").eval(), torch.zeros(1, size, size, 3, dtype=torch.uint8)) * speed
+    detail = {"images a second": speed, "TFLOP/s": flops / 1e12, "peak memory, GiB": memory}
+    bench.record(f"utilisation in training of {name} ({size} px, {cfg['encoder']})", [100 * flops / peak], unit="%", detail=detail)
+
+
+def sampling(bench: Bench, folder: Path, stages: list[dict], what: str, device: str, compile: bool) -> None:
+    """A row of sampling in blocks of 64; of a compiled one, what its first block takes is a detail."""
     seconds, block = [], 64 if device == "cuda" else 4
     torch.compiler.reset()
     for number, blocks in enumerate((1, 1, 3)):
         begun = now(device)
         arguments = {"seed": 0, "block": block, "first": 0, "last": blocks * block, "device": device, "classes": CLASSES}
-        sample_shard([stage], folder=folder / f"shard-{compile}-{number}", compile=compile, **arguments)
+        sample_shard(stages, folder=folder / f"shard-{len(stages)}-{compile}-{number}", compile=compile, **arguments)
         seconds.append(now(device) - begun)
     speed = 2 * block / (seconds[2] - seconds[1])
-    nfe = kinds.module(stage["card"]["kind"]).nfe(stage["sampler"])
-    detail = {"evaluations a pair": nfe, "evaluations a second": nfe * speed, "first shard of a block, s": seconds[0]}
+    nfe = sum(kinds.module(stage["card"]["kind"]).nfe(stage["sampler"]) for stage in stages)
+    detail = {"evaluations a pair": nfe, "evaluations a second": nfe * speed, "first block, s": seconds[0]}
     bench.record(f"sampling of {what}{', CUDA graphs' if compile else ''}", [speed], unit="pairs/s", detail=detail)
 
 
