@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from satsynth.diffusion.compilation import compile_sampling as compile_sampling
 from satsynth.diffusion.denoiser import Denoiser
 from satsynth.diffusion.outputs import Outputs
 from satsynth.diffusion.samplers import Watch, sample

@@ -12,8 +12,6 @@ import torch
 
 from satsynth import kinds
 from satsynth.codes import Codes
-from satsynth.diffusion.compilation import compile_sampling
-from satsynth.diffusion.denoiser import Denoiser
 from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.stacks import decode, settle
 from satsynth.pairs import StoreWriter
@@ -51,7 +49,7 @@ def sample_shard(
         last: one past the last.
         device: "cpu" or "cuda".
         classes: K of the label space that the pairs are made for.
-        compile: on an accelerator, replay U-Nets as compiled CUDA graphs; minutes at the start of a shard. The last bits of a pair change.
+        compile: on an accelerator, replay the networks as compiled CUDA graphs; minutes at a shard's start. Last bits of a pair change.
 
     Raises:
         WeightsError: weights that do not fit their card.
@@ -62,9 +60,8 @@ def sample_shard(
     modules = [kinds.module(stage["card"]["kind"]) for stage in stages]
     denoisers = [module.load(stage["weights"], stage["card"], device) for module, stage in zip(modules, stages, strict=True)]
     if compile and torch.device(device).type == "cuda":
-        for denoiser in denoisers:
-            if isinstance(denoiser, Denoiser):  # SemGAN's generator is a pass of milliseconds
-                compile_sampling(denoiser, block)
+        for module, denoiser in zip(modules, denoisers, strict=True):
+            module.compile_sampling(denoiser, block)
     source = {
         "weights": [stage["card"]["weights_sha256"] for stage in stages],
         "samplers": [stage["sampler"] for stage in stages],

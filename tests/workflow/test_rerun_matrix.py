@@ -130,6 +130,7 @@ ROWS = [
     ("sources.cascade.seed", 7, CHAIN),
     ("sources.cascade.block", 2, CHAIN),
     ("sources.base.shards", 3, {"sample_pairs"} | FIGURE),
+    ("sources.base.compile", True, {"sample_pairs"} | FIGURE),
     ("sources.*.generator", None, "elsewhere"),
     ("sources.*.then", None, "elsewhere"),
     ("sources.cascade.*", "other", SHARDS | SHOWN | MEASURES),
