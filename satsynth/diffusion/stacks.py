@@ -7,7 +7,6 @@ made batch by batch. Which pair stands where in which batch is a function of (se
 """
 
 import logging
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -18,9 +17,8 @@ from torch.nn import functional
 from satsynth.codes import Codes, fill_ignore, has_free_word
 from satsynth.pairs import IGNORE, View
 from satsynth.randomness import numpy_stream
-from satsynth.runtime.ahead import Ahead
 from satsynth.runtime.errors import ConfigError, StoreError
-from satsynth.runtime.transfers import sent
+from satsynth.supply import Supply
 from satsynth.symmetries import SETS, turn
 
 log = logging.getLogger(__name__)
@@ -76,8 +74,7 @@ class Stacks:
         codes: see `choose_codes`; where it has no ignore word, ignore pixels take the class of the nearest labelled pixel, and
             rows without any labelled pixel are left out. Images alone need no label: with codes of kind "none" every row stays.
         flips: "none", "h" or "d4".
-        device: where the uint8 pairs are held; sets that would fill its memory stay memory-mapped, and a thread reads the next step's
-            pairs while this one's are used (the batches are the same).
+        device: where the uint8 pairs are wanted (see `satsynth.supply.Supply`).
 
     Raises:
         StoreError: the views' rows do not belong together, or no row is left.
@@ -89,18 +86,16 @@ class Stacks:
         if len({len(view) for view in views}) != 1:
             counts = ", ".join(f"{len(view)} pairs of {view.size} px" for view in views)
             raise StoreError(views[0].stores[0].folder, f"the sizes of one dataset differ in rows ({counts}).", "Tile the dataset again.")
-        self.views, self.codes, self.device = tuple(views), codes, torch.device(device)
+        self.views, self.codes = tuple(views), codes
         self.symmetries = np.array(SETS[flips])
-        self._filled = (
+        filled = (
             codes.channels > 0 and not codes.ignore_word and any(store.card["ignore_pixels"] for view in views for store in view.stores)
         )
-        self.rows = self._labelled_rows() if self._filled else np.arange(len(views[0]))
+        self.rows = self._labelled_rows() if filled else np.arange(len(views[0]))
         if not len(self.rows):
             raise StoreError(views[0].stores[0].folder, "no pair holds a labelled pixel.", "Mend label_map or the split.")
-        bytes_needed = sum(len(view) * view.size**2 * 4 for view in views)
-        self._resident = [self._load(view) for view in views] if bytes_needed < _free_bytes(self.device) / 3 else None
         self._order = lru_cache(maxsize=2)(self._epoch_order)
-        self._ahead = Ahead(lambda *drawn: self._read(self._positions(*drawn)))
+        self.supply = Supply(self.views, device, self._positions, self.rows, fill_ignore if filled else None)
 
     def __len__(self) -> int:
         """Rows that can be drawn."""
@@ -116,20 +111,6 @@ class Stacks:
             log.warning("%d of %d pairs hold no labelled pixel and are left out.", (~kept).sum(), len(kept))
         return np.flatnonzero(kept)
 
-    def _gather(self, view: View, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        images, masks = view.gather(rows)
-        if self._filled:
-            masks = np.stack([fill_ignore(mask) for mask in masks])
-        return torch.from_numpy(images), torch.from_numpy(masks)
-
-    def _load(self, view: View) -> tuple[torch.Tensor, torch.Tensor]:
-        images = torch.empty((len(self), view.size, view.size, 3), dtype=torch.uint8, device=self.device)
-        masks = torch.empty((len(self), view.size, view.size), dtype=torch.uint8, device=self.device)
-        for first in range(0, len(self), CHUNK):
-            part = slice(first, first + CHUNK)
-            images[part], masks[part] = self._gather(view, self.rows[part])
-        return images, masks
-
     def _epoch_order(self, seed: int, epoch: int) -> np.ndarray:
         return numpy_stream(seed, "order", epoch).permutation(len(self))
 
@@ -138,31 +119,11 @@ class Stacks:
         epochs, offsets = places // len(self), places % len(self)
         return np.concatenate([self._order(seed, int(epoch))[offsets[epochs == epoch]] for epoch in np.unique(epochs)])
 
-    def _read(self, positions: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Pairs from the memory-mapped files, on their way to the device."""
-        return [tuple(sent(part, self.device) for part in self._gather(view, self.rows[positions])) for view in self.views]
-
-    def pairs(self, positions: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Images (B,H,W,3) and masks (B,H,W), uint8 on the device, of positions among the kept rows; a tuple a view."""
-        if self._resident is None:
-            return self._read(positions)
-        chosen = sent(np.asarray(positions), self.device)
-        return [(images[chosen], masks[chosen]) for images, masks in self._resident]
-
     def batch(self, seed: int, seen: int, count: int) -> list[torch.Tensor]:
         """The stacks of `count` images that follow the first `seen` ones, a tensor (count,3+n,H,W) a view.
 
         Every epoch is a permutation of its own; one symmetry is drawn for an image and used in every view.
         """
-        if self._resident is None:
-            pairs = self._ahead.take((seed, seen, count), (seed, seen + count, count))
-        else:
-            pairs = self.pairs(self._positions(seed, seen, count))
         numbers = numpy_stream(seed, "symmetry", seen).choice(self.symmetries, count)
+        pairs = self.supply.take(seed, seen, count)
         return [encode(turn(images, numbers), turn(masks, numbers), self.codes) for images, masks in pairs]
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

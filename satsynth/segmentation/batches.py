@@ -1,22 +1,15 @@
 """Batches of a training set: real and synthetic pairs in equal parts, as a function of (seed, step) alone."""
 
-import logging
-import os
-
 import numpy as np
 import torch
 
 from satsynth.pairs import View
 from satsynth.randomness import numpy_stream
-from satsynth.runtime.ahead import Ahead
 from satsynth.runtime.errors import ConfigError, StoreError
 from satsynth.runtime.transfers import sent
+from satsynth.supply import Supply
 from satsynth.symmetries import strides, turned
 
-log = logging.getLogger(__name__)
-# What is left over serves the network, its activations and its optimiser.
-SHARE_OF_FREE_MEMORY = 0.5
-BLOCK = 1024  # pairs
 # The symmetry of each number that is drawn; trained networks depend on the order. Number n is a flip of the columns where n is 4 or more,
 # and then n mod 4 quarter turns against the clock.
 TURNS = (0, 5, 6, 3, 2, 1, 4, 7)
@@ -53,9 +46,8 @@ class Mixture:
                 raise StoreError(parts[name].stores[0].folder, f"there are no {name} pairs.", "Train on stores that hold pairs.")
         self.device = torch.device(device)
         self._orders: dict[str, tuple[int, int, np.ndarray]] = {}
-        self._resident = _move(self.view, self.device)
         self._turns = _turns(self.view.size).to(self.device)
-        self._ahead = Ahead(self._read)
+        self.supply = None if self.device.type == "cpu" else Supply([self.view], self.device, self.rows)
 
     def exposures(self, images: int) -> dict[str, int]:
         """How many of the first `images` slots each part fills: {"real": ..., "synthetic": ...}."""
@@ -92,37 +84,8 @@ class Mixture:
         first = step * batch + part * count
         if self.device.type == "cpu":
             return _gather_turned(self.view, self.rows(seed, first, count), turns)
-        if self._resident is not None:
-            index = sent(self.rows(seed, first, count), self.device)
-            images, masks = (array[index] for array in self._resident)
-        else:
-            images, masks = self._ahead.take((seed, first, count), (seed, first + count, count))
+        ((images, masks),) = self.supply.take(seed, first, count)
         return rearrange(images, masks, self._turns[sent(turns, self.device)])
-
-    def _read(self, seed: int, first: int, count: int) -> tuple[torch.Tensor, ...]:
-        """The pairs of these slots from the memory-mapped files, on their way to the device."""
-        return tuple(sent(array, self.device) for array in self.view.gather(self.rows(seed, first, count)))
-
-
-def _move(view: View, device: torch.device) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """All pairs on an accelerator that has room for them, copied in blocks so that the host never holds the set."""
-    needed = 4 * len(view) * view.size**2
-    if device.type != "cuda":
-        # The system keeps the pages of mapped files in free memory: a second copy in this process would be no faster.
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        log.info("training set: %.2f GB are read from memory-mapped files (%.1f GB of memory are free)", needed / 1e9, free / 1e9)
-        return None
-    free = torch.cuda.mem_get_info(device)[0]
-    if needed > SHARE_OF_FREE_MEMORY * free:
-        log.info("training set: %.1f GB stay memory-mapped (%.1f GB are free on %s)", needed / 1e9, free / 1e9, device)
-        return None
-    log.info("training set: %.2f GB are held on %s (%.1f GB were free)", needed / 1e9, device, free / 1e9)
-    images = torch.empty((len(view), view.size, view.size, 3), dtype=torch.uint8, device=device)
-    masks = torch.empty((len(view), view.size, view.size), dtype=torch.uint8, device=device)
-    for first in range(0, len(view), BLOCK):
-        rows = np.arange(first, min(first + BLOCK, len(view)))
-        images[rows[0] : rows[-1] + 1], masks[rows[0] : rows[-1] + 1] = (torch.from_numpy(array) for array in view.gather(rows))
-    return images, masks
 
 
 def _check_labelled(view: View) -> None:

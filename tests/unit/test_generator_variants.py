@@ -75,7 +75,7 @@ def test_codes_of_kind_none_have_no_channel(tmp_path):
     assert images.shape == (10, 8, 8, 3) and (masks == IGNORE).all() and masks.dtype == np.uint8
     assert np.isnan(margins).all() and not invalid.any()
     assert enlarge(batch, 16).shape == (10, 3, 16, 16)
-    images, masks = (array[:2] for array in stacks.pairs(np.arange(2))[0])
+    images, masks = (array[:2] for array in stacks.supply.pairs(np.arange(2))[0])
     assert encode(images, masks, codes).shape == (2, 3, 8, 8)
 
 

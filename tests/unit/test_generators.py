@@ -64,9 +64,9 @@ def test_batches_are_shuffled_epochs_with_one_symmetry_for_all_sizes(tmp_path):
 
 @pytest.mark.parametrize("free", [0, 10**9], ids=["memory-mapped", "resident"])
 def test_no_batch_waits_for_the_device(tmp_path, free, monkeypatch):
-    monkeypatch.setattr("satsynth.diffusion.stacks._free_bytes", lambda device: free)
+    monkeypatch.setattr("satsynth.supply.free_bytes", lambda device: free)
     stacks = Stacks([open_view([write_store(tmp_path / str(size), size)]) for size in (16, 8)], Codes("bits", 5), "d4", "meta")
-    assert (stacks._resident is None) == (free == 0)
+    assert (stacks.supply.resident is None) == (free == 0)
     stacks.batch(3, 0, 7)  # the code words go there once
     with Waits() as watch:
         high, low = stacks.batch(3, 7, 7)
@@ -82,9 +82,9 @@ def test_waits_are_seen():
 def test_batches_do_not_depend_on_where_the_pairs_are_held(tmp_path, monkeypatch):
     view = open_view([write_store(tmp_path, 8, ignored=True, classes=4)])
     resident = Stacks([view], Codes("bits", 4), "d4", "cpu")
-    monkeypatch.setattr("satsynth.diffusion.stacks._free_bytes", lambda device: 0)
+    monkeypatch.setattr("satsynth.supply.free_bytes", lambda device: 0)
     mapped = Stacks([view], Codes("bits", 4), "d4", "cpu")
-    assert resident._resident is not None and mapped._resident is None
+    assert resident.supply.resident is not None and mapped.supply.resident is None
     for seed, first in [*((0, 3 + 7 * step) for step in range(6)), (0, 24), (0, 31), (1, 3)]:  # over epochs, then as after a resume
         assert torch.equal(resident.batch(seed, first, 7)[0], mapped.batch(seed, first, 7)[0])
 

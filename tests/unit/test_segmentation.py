@@ -12,9 +12,8 @@ from segmentation_fixtures import CFG, CLASSES, make_store, run, score
 from satsynth.fitting import choose_precision
 from satsynth.pairs import IGNORE, open_view
 from satsynth.runtime import files
-from satsynth.runtime.ahead import Ahead
 from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
-from satsynth.segmentation import batches, encoders
+from satsynth.segmentation import encoders
 from satsynth.segmentation.batches import Mixture, _gather_turned, rearrange
 from satsynth.segmentation.losses import cross_entropy
 from satsynth.segmentation.segmenter import build, pad
@@ -101,23 +100,19 @@ def test_a_batch_is_what_its_rows_are_under_their_turns(real, synthetic):
     assert images.shape == (64, 32, 32, 3) and masks.shape == (64, 32, 32)
 
 
-def test_what_is_read_ahead_are_the_rows_of_the_next_part(real, synthetic):
-    """Of a device that is not the host and holds no set: a thread reads its batches."""
+@pytest.mark.parametrize("free", [0, 10**9], ids=["memory-mapped", "resident"])
+def test_a_device_is_supplied_with_the_rows_of_each_part_without_a_wait(real, synthetic, free, monkeypatch):
+    """ "meta" stands for an accelerator."""
+    monkeypatch.setattr("satsynth.supply.free_bytes", lambda device: free)
     mixture, asked = Mixture(open_view([real]), open_view(synthetic), "meta"), []
-
-    def read(*drawn):
-        asked.append(drawn)
-        return mixture._read(*drawn)
-
-    mixture._ahead = Ahead(read)
+    take = mixture.supply.take
+    mixture.supply.take = lambda *draw: (asked.append(draw), take(*draw))[1]
     for step, part in [(4, 0), (4, 1), (5, 0), (2, 0)]:
         with Waits() as watch:
             images, masks = mixture.draw(1, step, 8, part, 2)
         assert watch.count == 0 and (images.shape, masks.shape) == ((4, 32, 32, 3), (4, 32, 32))
-    mixture._ahead._coming.result()
-    assert asked == [(1, first, 4) for first in (32, 36, 40, 44, 16, 20)]  # each once; what was foreseen behind step 5 is not wanted
-    host = Mixture(open_view([real]), open_view(synthetic), "cpu")
-    assert all(np.array_equal(one, other) for one, other in zip(host._read(1, 40, 4), host.view.gather(host.rows(1, 40, 4))))
+    assert asked == [(1, first, 4) for first in (32, 36, 40, 16)]
+    assert (mixture.supply.resident is None) == (free == 0)
 
 
 def test_the_eight_turns_are_the_group_and_move_masks_alike(real):
@@ -358,25 +353,6 @@ def test_a_small_set_is_learned_by_heart(tmp_path):
     recipe = {"steps": 75, "batch": 8, "optimizer": "adamw", "betas": [0.9, 0.999], "learning_rate": 1.0e-3, "weight_decay": 0.01}
     run(tmp_path, [store], [], training=recipe, precision="auto")
     assert score(tmp_path, store)["miou"] >= 0.9
-
-
-@pytest.mark.parametrize(("free", "held"), [(10**6, True), (2 * 4 * 6 * 32**2 - 1, False), (1000, False)])
-def test_the_set_is_moved_where_half_of_the_free_memory_holds_it(real, monkeypatch, caplog, free, held):
-    """A device that only says how much memory it has: what is moved is decided before anything is allocated."""
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2 * free))
-    allocated = []
-
-    def empty(shape, **options):
-        allocated.append((tuple(shape), str(options["device"])))
-        return torch.zeros(shape, dtype=options["dtype"])
-
-    monkeypatch.setattr(batches.torch, "empty", empty)
-    with caplog.at_level("INFO"):
-        resident = batches._move(open_view([real]), torch.device("cuda:0"))
-    assert (resident is not None) == held == bool(allocated)
-    assert ("are held on cuda:0" if held else "stay memory-mapped") in caplog.text
-    if held:
-        assert np.array_equal(resident[0].numpy(), np.load(real / "images.npy"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
