@@ -22,7 +22,7 @@ from satsynth import kinds
 from satsynth.pairs import StoreWriter
 from satsynth.segmentation.training import train
 
-AIM, CLASSES, PAIRS, STEPS, PAUSE = 1.5, 8, 256, 16, 0.02
+AIM, CLASSES, PAIRS, STEPS, PAUSE = 1.5, 8, 256, 10, 0.02
 PATHS = ("weights", "card", "history", "previews", "work")
 
 
@@ -61,14 +61,14 @@ def job(folder: Path, work: Callable[[Path, int], None], size: int) -> tuple[flo
 def generator(folder: Path, size: int) -> None:
     """G of the demo's preset with the paper's widths at a fraction of its steps."""
     network = {"channels": 64, "multipliers": [1, 2, 2, 2], "attention": [16]}
-    training = {"steps": STEPS, "batch": 8, "warmup": 2}
+    training = {"steps": STEPS, "batch": 4, "warmup": 2}
     cfg = stanza("demo", "generators", "satsynth", {"kind": "ddpm", "size": size, "network": network, "training": training})
     kinds.module("ddpm").train({size: folder / "store"}, cfg, **{name: folder / name for name in PATHS}, device="cpu", wall_seconds=None)
 
 
 def segmenter(folder: Path, size: int) -> None:
     """FPN of the paper's preset at a fraction of its steps."""
-    cfg = stanza("paper", "segmenters", "fpn", {"training": {"steps": STEPS, "batch": 8, "warmup": 2}})
+    cfg = stanza("paper", "segmenters", "fpn", {"training": {"steps": STEPS, "batch": 4, "warmup": 2}})
     places = {name: folder / name for name in PATHS if name != "previews"}
     train([folder / "store"], [], cfg, seed=0, **places, device="cpu")
 
@@ -76,7 +76,7 @@ def segmenter(folder: Path, size: int) -> None:
 def main() -> None:
     """Measure and print."""
     bench = Bench(__doc__, rounds=3)
-    size = 64 if bench.quick else 128
+    size = 32 if bench.quick else 64
     for what, work in (("a generator", generator), ("a segmenter", segmenter)):
         ratios, figures = [], []
         for _ in range(bench.chosen.rounds):
