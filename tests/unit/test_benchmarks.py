@@ -13,6 +13,7 @@ with (
 ):  # importing them takes all threads but one from this process, and so from those that other tests start
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         patch.setenv(variable, "1")
+    from benchmarks.cost_model import Job, makespan
     from benchmarks.interleaved import AT_MOST, Bench, Row, measure
     from benchmarks.memory import added
     from benchmarks.table import draw, markdown
@@ -66,6 +67,14 @@ def test_a_ratio_is_of_work_done_not_of_calls(monkeypatch, tmp_path):
 def test_memory_is_that_of_the_call_alone():
     megabytes = added(bytearray, 64 << 20)
     assert 55 < megabytes < 90
+
+
+def test_cards_take_the_ready_job_with_most_behind_it():
+    jobs = {"short": Job(1.0), "long": Job(4.0), "first": Job(2.0), "then": Job(3.0, ["first"]), "last": Job(1.0, ["then", "short"])}
+    assert makespan(jobs, 1) == sum(job.seconds for job in jobs.values()) == 11
+    # Two cards: first and long begin, then follows first, short follows long, and last waits for both.
+    assert makespan(jobs, 2) == 6
+    assert makespan(jobs, 64) == 6  # the longest road: first, then, last
 
 
 def test_an_unknown_benchmark_is_told():
