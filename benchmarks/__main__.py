@@ -17,8 +17,6 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-import torch
-
 from benchmarks.interleaved import Row
 from benchmarks.table import draw, markdown
 
@@ -76,6 +74,8 @@ def machine() -> dict[str, str]:
     if info.exists():
         model = next((line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
     versions = {package: metadata.version(package) for package in ("torch", "numpy", "snakemake")}
+    import torch  # here: a misspelt name is told without waiting for it
+
     card = {"accelerator": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {"processor": f"{model}, {os.cpu_count()} cores", **card, "python": platform.python_version(), **versions}
 

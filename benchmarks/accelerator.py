@@ -91,7 +91,8 @@ def speed_of(train: Callable[[Path, int], None], folder: Path, bench: Bench, bat
 
 def generator(bench: Bench, folder: Path, preset: str, name: str, device: str, peak: float) -> dict:
     """The row of a generator's training; the generator as a stage of `sample_shard`, with the sampler of its place in a cascade."""
-    cfg, stanzas = config(preset, name), {other: config(preset, other) for other in ("satsynth", "upscaler")}
+    stanzas = {other: config(preset, other) for other in ("satsynth", "upscaler")}
+    cfg = stanzas[name]
     stores = {size: random_store(folder / f"{size}px", size).folder for size in (cfg["size"], cfg.get("low")) if size}
     shorter = copy.deepcopy(cfg)
     shorter["previews"] = {"count": 1, "sampler": cfg["previews"]["sampler"] | {"steps": 2}}
@@ -104,9 +105,8 @@ def generator(bench: Bench, folder: Path, preset: str, name: str, device: str, p
     speed, memory = speed_of(train, folder, bench, cfg["training"]["batch"], device)
     card = files.read_json(folder / "run-2/card")
     flops = 3 * forward(card, cfg, conditional=bool(cfg.get("low"))) * speed
-    what = f"utilisation in training of {preset}/{name} ({cfg['size']} px, {card['parameters'] / 1e6:.1f} M)"
-    detail = {"images a second": speed, "TFLOP/s": flops / 1e12, "peak memory, GiB": memory}
-    bench.record(what, [100 * flops / peak], aim=MFU if cfg["size"] == 128 else None, unit="%", detail=detail)
+    what = f"{preset}/{name} ({cfg['size']} px, {card['parameters'] / 1e6:.1f} M)"
+    utilisation(bench, what, flops, speed, memory, peak, MFU if cfg["size"] == 128 else None)
     source = stanza(preset, "sources", "cascade", {"generator": "satsynth", "then": "upscaler"}, generators=stanzas)
     sampler = source["then_sampler" if "low" in cfg else "sampler"]
     return {"weights": folder / "run-2/weights", "card": card, "sampler": sampler}
@@ -126,8 +126,13 @@ def segmenter(bench: Bench, folder: Path, name: str, device: str, peak: float) -
 
     speed, memory = speed_of(train, folder, bench, batch, device)
     flops = 3 * counted(build_segmenter(cfg, CLASSES, "float32").eval(), torch.zeros(1, size, size, 3, dtype=torch.uint8)) * speed
+    utilisation(bench, f"{name} ({size} px, {cfg['encoder']})", flops, speed, memory, peak)
+
+
+def utilisation(bench: Bench, what: str, flops: float, speed: float, memory: float, peak: float, aim: float | None = None) -> None:
+    """The row of a training: the share of the matrix product's FLOP/s that it reaches."""
     detail = {"images a second": speed, "TFLOP/s": flops / 1e12, "peak memory, GiB": memory}
-    bench.record(f"utilisation in training of {name} ({size} px, {cfg['encoder']})", [100 * flops / peak], unit="%", detail=detail)
+    bench.record(f"utilisation in training of {what}", [100 * flops / peak], aim=aim, unit="%", detail=detail)
 
 
 def sampling(bench: Bench, folder: Path, stages: list[dict], what: str, device: str, compile: bool) -> None:

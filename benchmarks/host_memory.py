@@ -59,7 +59,7 @@ def job(folder: Path, work: Callable[[Path, int], None], size: int) -> tuple[flo
 
 
 def generator(folder: Path, size: int) -> None:
-    """G of the demo's preset with the paper's widths at a fraction of its steps."""
+    """G of the demo's preset, with networks wide enough to be seen beside the rest, at a fraction of its steps."""
     network = {"channels": 64, "multipliers": [1, 2, 2, 2], "attention": [16]}
     training = {"steps": STEPS, "batch": 4, "warmup": 2}
     cfg = stanza("demo", "generators", "satsynth", {"kind": "ddpm", "size": size, "network": network, "training": training})

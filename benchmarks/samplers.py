@@ -54,15 +54,14 @@ def main() -> None:
         print(f"{name:<46} {evaluations:>5} {np.mean(found):>10.4f} {f'{value:.3f} +- {error:.3f}':>30} {mixture.width(points):>7.3f}")
         if sampler and value - error <= 1:
             good[name] = evaluations, value, error
+    what = "network evaluations of an equal sample, against 1000 ancestral steps"
     if good:
         best = min(good, key=lambda name: good[name][0])
         evaluations, value, error = good[best]
         detail = {"sampler": best, "sliced W1 against 1000 ancestral steps": f"{value:.3f} ± {error:.3f}"}
-        bench.record("network evaluations of an equal sample, against 1000 ancestral steps", [slow / evaluations], aim=AIM, detail=detail)
+        bench.record(what, [slow / evaluations], aim=AIM, detail=detail)
     else:
-        bench.record(
-            "network evaluations of an equal sample, against 1000 ancestral steps", [float("nan")], aim=AIM, detail={"sampler": "none"}
-        )
+        bench.record(what, [float("nan")], aim=AIM, detail={"sampler": "none"})
     bench.close()
 
 

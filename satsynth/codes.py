@@ -79,9 +79,9 @@ class Codes:
         if not self.channels:
             shape = len(values), *values.shape[2:]
             return values.new_full(shape, ignore, dtype=torch.uint8), values.new_full(shape, torch.nan, dtype=torch.float32)
-        words = _words_on(self, values.device).to(values.dtype)
+        words = _words_on(self, values.device)
         # All words of a kind have one norm, so the nearest word has the largest dot product.
-        scores = torch.einsum("nchw,kc->nkhw", values.float(), words.float())
+        scores = torch.einsum("nchw,kc->nkhw", values.float(), words)
         best = scores.argmax(1)  # the first maximum: the lowest id
         top = scores.topk(2, dim=1).values
         masks = torch.where(best == self.classes, ignore, best) if self.ignore_word else best

@@ -35,10 +35,9 @@ def compile_sampling(denoiser: Denoiser, count: int) -> None:
     """
     config = denoiser.network.config
     device = next(denoiser.parameters()).device
-    channels = config.in_channels - (config.out_channels if denoiser.prior is not None else 0)
-    shape = (config.size, config.size)
-    x = torch.zeros((count, config.out_channels, *shape), device=device)
-    condition = torch.zeros((count, channels - config.out_channels, *shape), device=device) if channels > config.out_channels else None
+    given = config.in_channels - config.out_channels * (1 if denoiser.prior is None else 2)  # a prior's estimate lies beside x
+    x = torch.zeros((count, config.out_channels, config.size, config.size), device=device)
+    condition = torch.zeros((count, given, config.size, config.size), device=device) if given else None
     level = torch.zeros(count, device=device) if config.condition_levels else None
     _compile(denoiser, lambda: denoiser.denoise(x, 1.0, condition, level), calls=WARMING, mode="reduce-overhead")
 

@@ -82,7 +82,7 @@ class Mixture:
         count = batch // parts
         turns = numpy_stream(seed, "turns", step).integers(0, 8, batch)[part * count : (part + 1) * count]
         first = step * batch + part * count
-        if self.device.type == "cpu":
+        if self.supply is None:
             return _gather_turned(self.view, self.rows(seed, first, count), turns)
         ((images, masks),) = self.supply.take(seed, first, count)
         return rearrange(images, masks, self._turns[sent(turns, self.device)])
