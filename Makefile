@@ -12,7 +12,7 @@ run: .venv/run.lock
 	@echo "Look at results/report/index.html; tables are in results/tables, figures in results/figures."
 
 test: .venv/run.lock .venv/test.lock
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: .venv/run.lock .venv/test.lock
 	$(BIN)/ruff check $(SOURCES)

@@ -18,9 +18,9 @@ rule train_generator:
         ENVIRONMENT
     threads: GENERATOR_THREADS
     resources:
-        gpu=1,
+        gpu=lambda wildcards: CONFIG["generators"][wildcards.generator].get("gpu", 1),
     params:
-        cfg=lambda wildcards: slices.ordered(CONFIG["generators"][wildcards.generator]),
+        cfg=lambda wildcards: slices.generator(CONFIG["generators"][wildcards.generator]),
         code=lambda wildcards: code("train_generator", *kinds(wildcards.generator)),
     script:
         "../workflow_scripts/train_generator.py"
@@ -43,7 +43,7 @@ rule sample_pairs:
         ENVIRONMENT
     threads: SMALL_THREADS
     resources:
-        gpu=1,
+        gpu=lambda wildcards: SOURCES[wildcards.source]["gpu"],
     params:
         cfg=lambda wildcards: slices.source(CONFIG, wildcards.source),
         code=lambda wildcards: code("sample_pairs", *kinds(*slices.stages(CONFIG, wildcards.source))),

@@ -18,7 +18,7 @@ rule train_segmenter:
         ENVIRONMENT
     threads: SMALL_THREADS
     resources:
-        gpu=1,
+        gpu=lambda wildcards: CONFIG["segmenters"][wildcards.segmenter]["gpu"],
     params:
         cfg=lambda wildcards: slices.segmenter(CONFIG["segmenters"][wildcards.segmenter]),
         code=lambda wildcards: code("train_segmenter", *networks(wildcards.segmenter)),
@@ -50,7 +50,7 @@ rule train_encoder:
         ENVIRONMENT
     threads: SMALL_THREADS
     resources:
-        gpu=1,
+        gpu=lambda wildcards: CONFIG["segmenters"][wildcards.segmenter]["gpu"],
     params:
         cfg=lambda wildcards: slices.encoder(CONFIG, wildcards.dataset, wildcards.segmenter),
         code=lambda wildcards: code("train_encoder", *networks(wildcards.segmenter)),

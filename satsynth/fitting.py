@@ -4,6 +4,7 @@ Everything random in a step is derived from (seed, step), so a run that was kill
 was not.
 """
 
+import contextlib
 import logging
 import math
 import time
@@ -16,9 +17,10 @@ import pandas as pd
 import torch
 from torch import nn
 
+from satsynth import distributed
 from satsynth.randomness import derive
 from satsynth.runtime import checkpoints
-from satsynth.runtime.errors import ConfigError, TrainingError
+from satsynth.runtime.errors import BudgetError, ConfigError, TrainingError
 from satsynth.runtime.logs import Progress
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,19 @@ class Recipe:
             raise ConfigError(
                 "training.accumulate", f"a batch of {self.batch} cannot be cut into {self.accumulate} equal parts.", "Use a divisor."
             )
+
+    @property
+    def parts(self) -> int:
+        """Parts that a step's batch is cut into over all ranks of the job (see `satsynth.distributed`).
+
+        Raises:
+            ConfigError: the batch cannot be shared equally.
+        """
+        parts = self.accumulate * distributed.count()
+        if self.batch % parts:
+            cause = f"a batch of {self.batch} in {self.accumulate} parts cannot be shared equally by {distributed.count()} devices."
+            raise ConfigError("training.batch", cause, "Lower gpu, or change batch or accumulate.")
+        return parts
 
     @classmethod
     def of(cls, training: dict) -> "Recipe":
@@ -164,7 +179,8 @@ def drive(
         Columns step, images and `columns`; NaN where no step of a row gave the number.
 
     Raises:
-        TrainingError: a number is not finite (the last good checkpoint is kept), or the time budget is spent.
+        TrainingError: a number is not finite (the last good checkpoint is kept).
+        BudgetError: the time budget is spent.
     """
     begun = time.monotonic()
     rows: list[list[float | None]] = []
@@ -190,6 +206,7 @@ def drive(
         done = step + 1
         due = time.monotonic() - saved > checkpoints.seconds()
         spent = wall_seconds is not None and time.monotonic() - begun > wall_seconds
+        due, spent = distributed.agreed(due, spent)
         # The rows stand at fixed steps, so that a resumed run writes the same history as an unbroken one.
         row_due = done % log_every == 0 or done == steps
         if row_due or due or spent:
@@ -203,11 +220,11 @@ def drive(
             counts = [0] * len(columns)
         if after_step is not None:
             after_step(done)
-        if (due or spent) and done < steps:
+        if (due or spent) and done < steps and distributed.first():
             checkpoints.save(work, {"sums": sums, **trainee.collect()}, {"step": done, "rows": rows, "counts": counts})
             saved = time.monotonic()
         if spent and done < steps:
-            raise TrainingError(
+            raise BudgetError(
                 what,
                 f"the time budget of {wall_seconds:.0f} s ended at step {done} of {steps}.",
                 "Run again: the training continues from its checkpoint.",
@@ -235,8 +252,8 @@ def fit(
         what: name for the log.
         model: the network, on its device and in its memory format.
         optimizer: over the model's parameters; the learning rates of its groups are the base rates.
-        loss_of: (step, part) -> mean loss of that part of the step's batch, as a scalar tensor with a graph. It draws its
-            batch from (seed, step, part) alone.
+        loss_of: (step, part) -> mean loss of that one of the `recipe.parts` parts of the step's batch, as a scalar tensor with a graph.
+            It draws its batch from (seed, step, part) alone.
         recipe: lengths and rates.
         seed: of dropout and other layers that draw from torch's global generator.
         work: folder of the checkpoint; a checkpoint found there is continued.
@@ -245,7 +262,9 @@ def fit(
         wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent.
 
     Raises:
-        TrainingError: the loss is not finite (the last good checkpoint is kept), or the time budget is spent.
+        TrainingError: the loss is not finite (the last good checkpoint is kept).
+        BudgetError: the time budget is spent.
+        ConfigError: the job's devices cannot share a batch equally.
     """
     return drive(
         what,
@@ -273,9 +292,12 @@ class _Descent:
         seed: int,
         average: Average | None,
     ):
-        self.model, self.optimizer, self.loss_of, self.recipe, self.seed, self.average = model, optimizer, loss_of, recipe, seed, average
-        self._rates = [group["lr"] for group in optimizer.param_groups]
+        self.model, self.optimizer, self.recipe, self.seed, self.average = model, optimizer, recipe, seed, average
         model.train()
+        self.loss_of = distributed.shared(model, loss_of)
+        own = recipe.parts // distributed.count()
+        self._parts = range(own * distributed.number(), own * (distributed.number() + 1))
+        self._rates = [group["lr"] for group in optimizer.param_groups]
 
     def take_step(self, step: int) -> dict[str, torch.Tensor | float]:
         factor = self.recipe.factor(step)
@@ -283,10 +305,11 @@ class _Descent:
             group["lr"] = rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         total = 0
-        for part in range(self.recipe.accumulate):
+        for part in self._parts:
             torch.manual_seed(derive(self.seed, "layers", step, part))
-            loss = self.loss_of(step, part) / self.recipe.accumulate
-            loss.backward()
+            with contextlib.nullcontext() if part == self._parts[-1] else distributed.alone(self.loss_of):
+                loss = self.loss_of(step, part) / self.recipe.accumulate
+                loss.backward()
             total = total + loss.detach()
         if self.recipe.clip is None:
             norm = gradient_norm(self.optimizer)
@@ -295,7 +318,7 @@ class _Descent:
         self.optimizer.step()
         if self.average is not None:
             self.average.update()
-        return {"loss": total, "learning_rate": self._rates[0] * factor, "grad_norm": norm}
+        return {"loss": distributed.mean(total), "learning_rate": self._rates[0] * factor, "grad_norm": norm}
 
     def collect(self) -> dict[str, torch.Tensor]:
         tensors = {**prefixed("model", self.model.state_dict()), **checkpoints.flatten_optimizer(self.optimizer)}

@@ -11,7 +11,7 @@ PACKAGES = ("satsynth.diffusion", "satsynth.adversarial")
 
 
 def module(kind: str) -> ModuleType:
-    """The module of a kind: `train`, `load`, `draw`, `nfe` and `compile_sampling` (see `satsynth.diffusion.ddpm`).
+    """The module of a kind: `train`, `load`, `draw`, `nfe`, `compile_sampling` and `SHARED` (see `satsynth.diffusion.ddpm`).
 
     Raises:
         ConfigError: there is none.

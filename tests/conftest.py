@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker a core: before torch is imported
+
 
 def _refuse(report) -> None:
     hardware = "needs a CUDA device" in str(report.longrepr)  # the only thing that an install cannot bring

@@ -5,6 +5,7 @@ from satsynth.runtime.job import Task, perform
 
 def work(task: Task) -> None:
     """Call the sampler on the rows that the shard's number names."""
+    from satsynth import distributed
     from satsynth.diffusion.sampling import check_data, sample_shard
     from satsynth.pairs import bounds
     from satsynth.runtime.files import read_json
@@ -18,7 +19,8 @@ def work(task: Task) -> None:
     check_data(stages, task.input["real"])
     folder, seed, block = task.output["card"].parent, task.cfg["seed"], task.cfg["block"]
     pairs = {"seed": seed, "block": block, "first": first, "last": last, "classes": real["classes"], "compile": task.cfg["compile"]}
-    sample_shard(stages, folder=folder, **pairs, device=task.device)
+    with distributed.joined(task):
+        sample_shard(stages, folder=folder, **pairs, work=task.work, device=task.device, wall_seconds=task.wall_seconds)
 
 
 if __name__ == "__main__":

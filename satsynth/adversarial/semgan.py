@@ -18,6 +18,7 @@ from satsynth.weights import load_into
 
 log = logging.getLogger(__name__)
 KIND = "semgan"
+SHARED = False  # its image discriminator compares the images of a batch, so equal parts are no whole
 # The labels are logits of the classes; their real counterparts are one-hot.
 CODES = "onehot"
 
@@ -55,7 +56,7 @@ def train(
         wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent; None for no limit.
 
     Raises:
-        TrainingError: a loss or gradient is not finite, or the time budget is spent; the checkpoint is kept.
+        TrainingError, BudgetError: a loss or gradient is not finite, or the time budget is spent; the checkpoint is kept.
         StoreError, ConfigError: data or config that cannot be used.
     """
     recipe = _check(cfg)

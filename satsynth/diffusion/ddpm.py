@@ -12,6 +12,7 @@ from satsynth.diffusion.samplers import nfe as nfe
 from satsynth.diffusion.training import load_denoiser, starting_noise, train_generator
 
 KIND = "ddpm"
+SHARED = True  # whether several devices can share a training
 
 
 def train(
@@ -38,7 +39,7 @@ def train(
         wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent; None for no limit.
 
     Raises:
-        TrainingError: the loss is not finite, or the time budget is spent; the checkpoint is kept.
+        TrainingError, BudgetError: the loss is not finite, or the time budget is spent; the checkpoint is kept.
         StoreError, ConfigError: data or config that cannot be used.
     """
     outputs = Outputs(weights, card, history, previews, Path(work))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from satsynth import distributed
 from satsynth.codes import Codes
 from satsynth.diffusion.compilation import compile_training, uncompiled
 from satsynth.diffusion.denoiser import Denoiser, build_denoiser
@@ -82,7 +83,7 @@ def train_generator(
         wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent.
 
     Raises:
-        TrainingError: the loss is not finite, or the time budget is spent; the checkpoint is kept.
+        TrainingError, BudgetError: the loss is not finite, or the time budget is spent; the checkpoint is kept.
         StoreError, ConfigError: data or config that cannot be used.
     """
     seed, training, recipe = cfg["seed"], cfg["training"], Recipe.of(cfg["training"])
@@ -98,7 +99,7 @@ def train_generator(
         denoiser.prior.measure(stacks.batch(order, first, min(CHUNK, count - first)) for first in range(0, count, CHUNK))
     optimizer = build_optimizer([{"params": list(denoiser.parameters())}], training)
     ema = Ema(denoiser, training["ema"]["decay"], training["ema"]["warmup"])
-    part_size = recipe.batch // recipe.accumulate
+    part_size = recipe.batch // recipe.parts
 
     @lru_cache(maxsize=1)
     def draw_step(step: int) -> list[torch.Tensor | None]:
@@ -122,7 +123,7 @@ def train_generator(
     shown = Previews(cfg, recipe.steps, codes, outputs.work, draw, device, low)
 
     def after_step(done: int) -> None:
-        if done in shown.milestones:
+        if done in shown.milestones and distributed.first():
             with ema.swap(), uncompiled(denoiser.network):
                 shown.take(denoiser, done)
 
@@ -140,6 +141,8 @@ def train_generator(
         after_step=after_step,
         wall_seconds=wall_seconds,
     )
+    if not distributed.first():
+        return
     own = {**{key: cfg[key] for key in NETWORK_KEYS}, "parameters": parameters}
     # What the average leaves out is what training never moves.
     write_outputs(outputs, cfg, stacks, {**denoiser.state_dict(), **ema.averages()}, table, shown, own)

@@ -14,6 +14,7 @@ from satsynth.diffusion.training import load_denoiser, starting_noise, train_gen
 from satsynth.runtime.errors import ConfigError
 
 KIND = "upscaler"
+SHARED = True  # whether several devices can share a training
 
 
 def train(
@@ -40,7 +41,7 @@ def train(
         wall_seconds: stop in time, with a checkpoint, when this budget is nearly spent; None for no limit.
 
     Raises:
-        TrainingError: the loss is not finite, or the time budget is spent; the checkpoint is kept.
+        TrainingError, BudgetError: the loss is not finite, or the time budget is spent; the checkpoint is kept.
         StoreError, ConfigError: data or config that cannot be used.
     """
     outputs = Outputs(weights, card, history, previews, Path(work))

@@ -1,7 +1,7 @@
 """The checks of a resolved config that a schema cannot make."""
 
 from satsynth.plan.closure import declares, registered
-from satsynth.plan.generation import check_generator, check_sampler, check_source
+from satsynth.plan.generation import check_generator, check_parts, check_sampler, check_source
 from satsynth.plan.runs import method_of
 from satsynth.plan.stanzas import (
     DIFFUSION,
@@ -322,6 +322,7 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
 
 
 def _check_segmenter(where: str, segmenter: dict, generators: dict) -> None:
+    check_parts(where, segmenter)
     if "sampler" in segmenter:
         check_sampler(f"{where}.sampler", segmenter["sampler"], segmenter)
     if not takes_parts(segmenter):

@@ -24,13 +24,26 @@ def check_generator(where: str, generator: dict) -> None:
             raise ConfigError(f"{where}.{key}", "this key is missing.", "Give the side of the pairs in pixels.")
     if generator.get("kind") == "semgan" and (generator["size"] < 8 or generator["size"].bit_count() > 1):
         raise ConfigError(f"{where}.size", f"SemGAN cannot make pairs of {generator['size']} px.", "Use a power of two, 8 or more.")
-    training = generator["training"]
-    if training["batch"] % training.get("accumulate", 1):
-        cause = f"a batch of {training['batch']} cannot be cut into {training['accumulate']} equal parts."
-        raise ConfigError(f"{where}.training.accumulate", cause, "Use a divisor of the batch.")
+    check_parts(where, generator)
     if "prediction" in generator:
         _check_diffusion(where, generator)
         check_sampler(f"{where}.previews.sampler", generator["previews"]["sampler"], generator)
+
+
+def check_parts(where: str, stanza: dict) -> None:
+    """Refuse a resolved generator or segmenter whose batch cannot be cut into equal parts, or shared equally by its devices.
+
+    Raises:
+        ConfigError: see above.
+    """
+    training, devices = stanza["training"], stanza.get("gpu", 1)
+    batch, accumulate = training["batch"], training.get("accumulate", 1)
+    if batch % accumulate:
+        cause = f"a batch of {batch} cannot be cut into {accumulate} equal parts."
+        raise ConfigError(f"{where}.training.accumulate", cause, "Use a divisor of the batch.")
+    if batch % (accumulate * devices):
+        cause = f"{devices} devices cannot share a batch of {batch} in {accumulate} parts equally."
+        raise ConfigError(f"{where}.gpu", cause, "Use a divisor, or change training.batch or training.accumulate.")
 
 
 def _check_diffusion(where: str, generator: dict) -> None:

@@ -60,6 +60,11 @@ def held(dataset: dict) -> dict:
     return ordered({"held": dataset["held"]["share"], "seed": dataset["held"]["seed"]})
 
 
+def generator(stanza: dict) -> dict:
+    """For training a generator; how many devices share it changes nothing."""
+    return ordered({key: value for key, value in stanza.items() if key != "gpu"})
+
+
 def source(resolved: dict, name: str) -> dict:
     """For making one shard: generators themselves count through their cards."""
     stanza = resolved["sources"][name]
@@ -80,8 +85,9 @@ def generator_sizes(generator: dict) -> list[int]:
 
 
 def segmenter(stanza: dict) -> dict:
-    """For training a segmenter; of a local weights file the content counts. How it is scored and how it predicts are no part of it."""
-    trained = {key: value for key, value in stanza.items() if key not in ("evaluation", *inference_keys(stanza))}
+    """For training a segmenter; of a local weights file the content counts. How it is scored, how it
+    predicts and how many devices share it are no part of it."""
+    trained = {key: value for key, value in stanza.items() if key not in ("evaluation", "gpu", *inference_keys(stanza))}
     weights = stanza["encoder_weights"]
     if weights in ("none", "imagenet"):
         return ordered(trained)

@@ -20,16 +20,16 @@ def seconds() -> float:
     return float(os.environ.get("SATSYNTH_CHECKPOINT_SECONDS", "30"))
 
 
-def save(folder: Path, tensors: dict[str, torch.Tensor], facts: dict) -> None:
-    """Replace the checkpoint of `folder` by these tensors and JSON facts."""
+def save(folder: Path, tensors: dict[str, torch.Tensor], facts: dict, name: str = NAME) -> None:
+    """Replace the checkpoint `name` of `folder` by these tensors and JSON facts."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(folder / NAME) as partial:
+    with replacing(folder / name) as partial:
         save_file(plain, partial, metadata={"facts": json.dumps(facts, sort_keys=True)})
 
 
-def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
-    """The checkpoint of `folder`, or None where there is none or it is damaged (which is logged)."""
-    path = folder / NAME
+def load(folder: Path, name: str = NAME) -> tuple[dict[str, torch.Tensor], dict] | None:
+    """The checkpoint `name` of `folder`, or None where there is none or it is damaged (which is logged)."""
+    path = folder / name
     if not path.is_file():
         return None
     try:
@@ -37,7 +37,7 @@ def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
             facts = json.loads(file.metadata()["facts"])
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        log.warning("%s: the checkpoint is damaged (%s) and is not used; the training starts anew.", path, error)
+        log.warning("%s: the checkpoint is damaged (%s) and is not used.", path, error)
         return None
 
 

@@ -32,7 +32,11 @@ class WeightsError(SatsynthError):
 
 
 class TrainingError(SatsynthError):
-    """A training that cannot go on (a loss that is not finite, a spent time budget)."""
+    """A training that cannot go on (a loss that is not finite)."""
+
+
+class BudgetError(SatsynthError):
+    """Work that saved what it had and stopped, because the job's time is nearly over."""
 
 
 class MeasureError(SatsynthError):

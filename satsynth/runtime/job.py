@@ -20,55 +20,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from satsynth.runtime import devices, files, logs, state
 from satsynth.runtime.errors import DiskError, SatsynthError
+from satsynth.runtime.task import Paths
+from satsynth.runtime.task import Task as Task
 
 log = logging.getLogger(__name__)
 PACKAGES = (
     *("numpy", "pandas", "scipy", "pillow", "matplotlib", "safetensors", "torch", "torchvision", "timm"),
     *("segmentation-models-pytorch", "rasterio", "pyvips-binary", "nvidia-ml-py", "snakemake"),
 )
-Paths = dict[str, Path | list[Path]]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One job, as the library needs to know it.
-
-    Args:
-        rule: name of the rule.
-        wildcards: name -> value.
-        input: name -> path, or list of paths.
-        output: name -> STAGED path (or list), which the work must write; it is published when the work has ended.
-        declared: name -> the path (or list) that the rule declares.
-        cfg, code, raw: the rule's params of these names; raw is None where the rule has none.
-        threads: number of CPU threads to use.
-        gpus: number of leased devices; 0 with device "cpu".
-        device: what torch shall use.
-        log: the log file, or None.
-        work: folder for checkpoints; it outlives a killed job and is empty for new work.
-        wall_seconds: time from now after which the work should save and give up, or None; see `wall_seconds`.
-    """
-
-    rule: str
-    wildcards: dict[str, str]
-    input: Paths
-    output: Paths
-    declared: Paths
-    cfg: Any
-    code: Any
-    raw: Any
-    threads: int
-    gpus: int
-    device: Literal["cuda", "cpu"]
-    log: Path | None
-    work: Path
-    wall_seconds: float | None
 
 
 def perform(job: Any, work: Callable[[Task], None]) -> None:
@@ -124,7 +89,7 @@ def _perform(job: Any, work: Callable[[Task], None]) -> None:
         staged = {name: _each(value, entry.staged) for name, value in declared.items()}
         for path in _flat(staged):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with _threads(job.threads), _leased(job) as lease:
+        with _leased(job) as lease, _threads(max(1, job.threads // max(1, len(lease.devices)))):
             task = Task(
                 rule=job.rule,
                 wildcards=wildcards,

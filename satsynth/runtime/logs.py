@@ -11,8 +11,8 @@ SECONDS_BETWEEN_LINES = 10.0
 _ours: list[logging.Handler] = []
 
 
-def setup(path: str | Path | None = None) -> None:
-    """Send the log to standard error (INFO and above) and, where a path is given, to that file (DEBUG and above of this project).
+def setup(path: str | Path | None = None, level: int = logging.INFO) -> None:
+    """Send the log to standard error (`level` and above) and, where a path is given, to that file (DEBUG and above of this project).
 
     The file is appended to, so that the lines of an attempt that was killed stay readable. Calling it again replaces what the
     first call set up.
@@ -24,7 +24,7 @@ def setup(path: str | Path | None = None) -> None:
         handler.close()
     console = logging.StreamHandler(sys.stderr)
     console.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    console.setLevel(logging.INFO)
+    console.setLevel(level)
     _ours.append(console)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)

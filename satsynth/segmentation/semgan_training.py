@@ -36,7 +36,7 @@ def train_encoder(
         The card.
 
     Raises:
-        ConfigError, StoreError, WeightsError, TrainingError: see `satsynth.segmentation.training.train`.
+        ConfigError, StoreError, WeightsError, TrainingError, BudgetError: see `satsynth.segmentation.training.train`.
     """
     made_by, judged_by = (_read(path) for path in (generator[1], evaluator[1]))
     filled = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from satsynth import distributed
 from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
 from satsynth.pairs import open_view
 from satsynth.randomness import derive
@@ -57,11 +58,11 @@ def train(
         origins: what the card says besides, such as hashes of other weights that the training rests on.
 
     Returns:
-        The card.
+        The card; nothing on ranks but the first, which alone writes.
 
     Raises:
         ConfigError, StoreError, WeightsError: what was given cannot be used.
-        TrainingError: the loss is not finite, or the time budget is spent.
+        TrainingError, BudgetError: the loss is not finite, or the time budget is spent.
     """
     views = [open_view(folders) if folders else None for folders in (real, synthetic)]
     mixture = Mixture(*views, device)
@@ -69,13 +70,13 @@ def train(
     recipe = Recipe.of(training)
     precision = choose_precision(cfg["precision"], device)
     segmenter, origin = start(cfg, mixture.view.classes, precision, seed)
-    segmenter.to(device)
+    segmenter = distributed.synchronise_statistics(segmenter.to(device))
     _guard_statistics(segmenter)
     objective = build_objective(cfg)
     average = build_average(cfg, segmenter)
 
     def loss_of(step: int, part: int) -> torch.Tensor:
-        images, masks = mixture.draw(seed, step, recipe.batch, part, recipe.accumulate)
+        images, masks = mixture.draw(seed, step, recipe.batch, part, recipe.parts)
         return objective(segmenter, images, masks, step)
 
     rows = fit(
@@ -89,6 +90,8 @@ def train(
         average=average,
         wall_seconds=wall_seconds,
     )
+    if not distributed.first():
+        return {}
     if average is not None:
         average.copy_to(segmenter)
     exposures = mixture.exposures(recipe.steps * recipe.batch)
@@ -148,7 +151,7 @@ def _guard_statistics(segmenter: Segmenter) -> None:
 
     def check(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         images, channels = inputs[0].shape[:2]
-        if module.training and inputs[0].numel() // channels < 2:
+        if module.training and distributed.count() * inputs[0].numel() // channels < 2:
             raise ConfigError(
                 "training.batch",
                 f"{images} image at a time is too few for batch normalisation: a map of this network is 1 x 1.",

@@ -35,7 +35,7 @@ LEAVES = [path for section, name in RIVALS for path in leaves(RESOLVED[section][
 def jobs(resolved):
     """Rule and name -> the slice of every job, table and figure that the rules take from a config."""
     layout = Layout(CONFIG, resolved)
-    found = {("train_generator", name): slices.ordered(stanza) for name, stanza in resolved["generators"].items()}
+    found = {("train_generator", name): slices.generator(stanza) for name, stanza in resolved["generators"].items()}
     for name, stanza in resolved["sources"].items():
         made = slices.augmentation(resolved, "demo", name) if "augment" in stanza else slices.source(resolved, name)
         found["augment_pairs" if "augment" in stanza else "sample_pairs", name] = made
@@ -66,6 +66,8 @@ def other(value):
 def readers(path):
     """The jobs that a leaf belongs to, by hand."""
     section, name, key = path[:3]
+    if key == "gpu":  # how many devices share a job
+        return set()
     if section == "generators":
         return {("train_generator", name)}
     if section == "sources":  # a fidelity table tells how many shards a row has

@@ -168,11 +168,11 @@ def test_trained_weights_are_read_back_to_the_same_function(tmp_path, network):
 
 @pytest.mark.parametrize("network", EVERY)
 def test_a_resumed_training_of_every_network_equals_an_unbroken_one(tmp_path, network):
-    from satsynth.runtime.errors import TrainingError
+    from satsynth.runtime.errors import BudgetError
 
     store = make_store(tmp_path / "store", size=32)
     whole = run(tmp_path / "whole", [store], [], **small(network))
-    with pytest.raises(TrainingError, match="time budget"):
+    with pytest.raises(BudgetError, match="time budget"):
         run(tmp_path / "broken", [store], [], wall_seconds=0, **small(network))
     assert run(tmp_path / "broken", [store], [], **small(network)) == whole
 

@@ -12,7 +12,7 @@ from segmentation_fixtures import CFG, CLASSES, make_store, run, score
 from satsynth.fitting import choose_precision
 from satsynth.pairs import IGNORE, open_view
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, StoreError, TrainingError, WeightsError
+from satsynth.runtime.errors import BudgetError, ConfigError, StoreError, TrainingError, WeightsError
 from satsynth.segmentation import encoders
 from satsynth.segmentation.batches import Mixture, _gather_turned, rearrange
 from satsynth.segmentation.losses import cross_entropy
@@ -316,7 +316,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path, real, synthetic, precisi
     whole = run(tmp_path / "whole", [real], synthetic, precision=precision)
     broken = tmp_path / "broken"
     for _ in range(3):
-        with pytest.raises(TrainingError, match="time budget"):
+        with pytest.raises(BudgetError, match="time budget"):
             run(broken, [real], synthetic, precision=precision, wall_seconds=0)
         assert not (broken / "card.json").exists() and not (broken / "weights.safetensors").exists()
     assert run(broken, [real], synthetic, precision=precision) == whole
@@ -324,7 +324,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path, real, synthetic, precisi
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path, real):
-    with pytest.raises(TrainingError, match="time budget"):
+    with pytest.raises(BudgetError, match="time budget"):
         run(tmp_path, [real], [], wall_seconds=0)
     before = files.sha256(tmp_path / "work" / "checkpoint.safetensors")
     with pytest.raises(TrainingError, match=r"not finite.*learning_rate"):

@@ -14,7 +14,7 @@ from satsynth.adversarial.encoder import StyleHead
 from satsynth.adversarial.generator import Generator
 from satsynth.pairs import IGNORE, Store
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
+from satsynth.runtime.errors import BudgetError, ConfigError, WeightsError
 from satsynth.segmentation.latent_search import PerceptualDistance, noise_pattern, rate_factor, search
 from satsynth.segmentation.networks.semgan import centred, dice
 from satsynth.segmentation.prediction import predict
@@ -166,7 +166,7 @@ def test_training_lowers_the_loss(world, tmp_path):
 
 
 def test_a_resumed_training_equals_an_unbroken_one(world, tmp_path):
-    with pytest.raises(TrainingError, match="time budget"):
+    with pytest.raises(BudgetError, match="time budget"):
         fit(world, tmp_path, wall_seconds=0)
     fit(world, tmp_path)
     assert (tmp_path / "weights.safetensors").read_bytes() == (world / "run/weights.safetensors").read_bytes()

@@ -20,7 +20,7 @@ from satsynth.pairs import Store, open_view
 from satsynth.plan.closure import digests
 from satsynth.randomness import torch_stream
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, TrainingError, WeightsError
+from satsynth.runtime.errors import BudgetError, ConfigError, TrainingError, WeightsError
 
 CLASSES = 3
 
@@ -95,7 +95,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(world, tmp_path, monkeypat
 def test_a_spent_time_budget_stops_with_a_checkpoint_and_goes_on(world, tmp_path):
     root, store, _ = world
     for step in range(1, 8):
-        with pytest.raises(TrainingError, match=f"time budget of 0 s ended at step {step} of 8"):
+        with pytest.raises(BudgetError, match=f"time budget of 0 s ended at step {step} of 8"):
             train(store, tmp_path, wall_seconds=0)
     train(store, tmp_path, wall_seconds=0)
     assert (tmp_path / "weights.safetensors").read_bytes() == (root / "run/weights.safetensors").read_bytes()

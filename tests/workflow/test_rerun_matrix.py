@@ -87,6 +87,7 @@ ROWS = [
     ("devices.wait_seconds", 5, NOTHING),
     ("devices.threads", 3, NOTHING),
     ("devices.cpu_threads", 2, NOTHING),
+    ("*.gpu", 2, NOTHING),  # how many devices share a job
     ("report.title", "Another title", PAGE),
     # Raw data and how they are read
     ("datasets.demo.world.scenes", 5, {"generate_scenes_demo"} | DEMO),
