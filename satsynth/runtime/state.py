@@ -7,6 +7,7 @@ entry can never be picked up for other work. In an entry:
     outputs/         the outputs, under their declared paths; the job writes them here
     manifest.json    size and SHA-256 of every output; its presence means that the job has finished
     provenance.json  how the outputs were made; nobody's input
+    attempts.json    what every attempt used of its machine, killed ones too (see `satsynth.runtime.telemetry`)
     lock             held by the process that works on the entry
 
 As a command, `python -m satsynth.runtime.state prune results/state` frees what nothing needs any more.
@@ -81,6 +82,7 @@ class State:
         self.staging = self.folder / "outputs"
         self.manifest = self.folder / "manifest.json"
         self.provenance = self.folder / "provenance.json"
+        self.attempts = self.folder / "attempts.json"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator["State"]:
