@@ -63,6 +63,11 @@ def key(rule: str, wildcards: dict, cfg: object, code: object, raw: object, inpu
         TypeError: a value is not of a JSON type.
     """
     cards = [[relative(path).as_posix(), files.sha256(path)] for path in map(Path, inputs) if path.suffix in CARDS]
+    return key_of(rule, wildcards, cfg, code, raw, cards)
+
+
+def key_of(rule: str, wildcards: dict, cfg: object, code: object, raw: object, cards: list) -> str:
+    """What `key` gives, of cards whose content is known: [path as `relative` has it, hexadecimal SHA-256] of each, in order."""
     parts = {"rule": rule, "wildcards": wildcards, "cfg": cfg, "code": code, "raw": raw, "cards": cards}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
 
