@@ -187,7 +187,7 @@ def _change(change: Change, record: Record | None) -> str:
         )
         return f"code {change.what} {verb}"
     if change.kind == "raw":
-        return f"raw files of {change.what} were added, removed or changed (names, sizes or times): {sides}"
+        return f"raw files that {change.what} reads were added, removed or changed (names, sizes or times): {sides}"
     if change.kind == "input":
         return f"input {change.what} {_verb(change, 'is a new input', 'is no longer an input', 'has another content')}"
     if change.kind == "output":

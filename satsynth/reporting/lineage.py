@@ -124,6 +124,11 @@ class Lineage:
                     waiting.append(made)
         return Chain(list(records), list(unknown))
 
+    def chains(self, files: Mapping[str, str | Path]) -> dict[str, Chain]:
+        """Name -> the jobs behind a file as it is on disk, of the files that a job in state made."""
+        makers = {name: self.maker(path) for name, path in files.items()}
+        return {name: self.chain(maker) for name, maker in makers.items() if maker is not None}
+
 
 def _records(root: Path) -> Iterator[Record]:
     for manifest in sorted(root.glob("*/*/manifest.json")):

@@ -150,7 +150,7 @@ def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None,
     ]
     changes += [Change("code", file, before, now) for file, before, now in _differing(facts.get("code") or {}, job.code)]
     if facts.get("raw") != job.raw:
-        changes.append(Change("raw", job.wildcards.get("dataset", job.rule), facts.get("raw"), job.raw))
+        changes.append(Change("raw", job.rule, facts.get("raw"), job.raw))
     known = {path: sha256 for path, sha256 in cards.items() if sha256 is not None}
     return changes + [
         Change("input", path, before, now)

@@ -131,4 +131,4 @@ def test_raw_files_that_changed_are_a_reason(copy, tmp_path):
     assert re.search(r"Raw files [0-9a-f]{16} ", made) and UNCHANGED in again
     (tmp_path / "data/town/images/scene_000.png").touch()
     (told,) = reasons(explain(copy, card, configs=(TINY, town))[1])
-    assert told.startswith("raw files of town were added, removed or changed")
+    assert told.startswith("raw files that tile_patches_town reads were added, removed or changed")
