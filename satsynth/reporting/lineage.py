@@ -36,7 +36,7 @@ class Record:
             found = files.read_json(self.folder / "provenance.json")
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return found if isinstance(found, dict) and "rule" in found else {}
 
     @property
     def rule(self) -> str:

@@ -148,7 +148,7 @@ def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None,
         Change("config", config_key(key, now, job.wildcards, resolved), before, now)
         for key, before, now in _differing(facts.get("cfg"), job.cfg)
     ]
-    changes += [Change("code", file, before, now) for file, before, now in _differing(facts.get("code") or {}, job.code)]
+    changes += [Change("code", file, before, now) for file, before, now in _differing(facts.get("code") or {}, job.code or {})]
     if facts.get("raw") != job.raw:
         changes.append(Change("raw", job.rule, facts.get("raw"), job.raw))
     known = {path: sha256 for path, sha256 in cards.items() if sha256 is not None}
@@ -191,10 +191,11 @@ def config_key(key: str, now: object, wildcards: Mapping[str, str], resolved: Ma
     for alias, name in ALIASES.items():
         if key.startswith(f"{alias}."):
             key = name + key.removeprefix(alias)
-    places = {
-        f"{section}.{wildcards[name]}": resolved[section].get(wildcards[name]) for name, section in SECTIONS.items() if name in wildcards
-    }
-    for place, stanza in {**places, **{section: resolved.get(section) for section in PLAIN}}.items():
+    places = {section: resolved.get(section) for section in PLAIN}
+    for wildcard, section in SECTIONS.items():
+        if wildcard in wildcards:
+            places[f"{section}.{wildcards[wildcard]}"] = resolved.get(section, {}).get(wildcards[wildcard])
+    for place, stanza in places.items():
         fitting = [name for name, value in leaves(stanza).items() if f".{name}".endswith(f".{key}") and value == now]
         shortest = [name for name in fitting if len(name) == min(map(len, fitting))]
         if len(shortest) == 1:
