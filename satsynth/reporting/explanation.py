@@ -158,14 +158,13 @@ def _grouped(roots: list[Judged]) -> list[str]:
     """The jobs by rule and reason, so that hundreds of seeds are one paragraph."""
     groups: dict[tuple, list[Judged]] = {}
     for one in roots:
-        reasons = tuple(line for line in _own(one) if one.job.outputs[0] not in line)
-        groups.setdefault((one.job.rule, reasons), []).append(one)
+        groups.setdefault((one.job.rule, tuple(_own(one))), []).append(one)
     told = []
     for (_, reasons), members in groups.items():
         names = [one.job.name for one in members]
         told += [f"  {name}" for name in names[:ONE_BY_ONE]]
         told += [f"  and {len(names) - ONE_BY_ONE} more of them"] if len(names) > ONE_BY_ONE else []
-        told += [f"  {reason}" for reason in (reasons or _own(members[0]))]
+        told += [f"  {reason}" for reason in reasons]
     return told
 
 
@@ -192,6 +191,8 @@ def _change(change: Change, record: Record | None) -> str:
         return f"input {change.what} {_verb(change, 'is a new input', 'is no longer an input', 'has another content')}"
     if change.kind == "output":
         return f"output {change.what} is not there"
+    if change.kind == "outputs":
+        return "nothing of what it makes is there"
     if change.kind == "rule":
         return f"the file on disk was made by {record.rule if record else change.before}, for other wildcards or by another rule"
     return "state has no record of it: it never finished here, or its state was pruned"

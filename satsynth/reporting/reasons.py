@@ -47,7 +47,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that differs: `what` of a kind ("config", "code", "raw", "input", "output", "rule", "record"), and how."""
+    """One thing that differs: `what` of a kind ("config", "code", "raw", "input", "output", "outputs", "rule", "record"), and how."""
 
     kind: str
     what: str
@@ -139,6 +139,8 @@ def _last(job: Planned, lineage: Lineage) -> Record | None:
 
 def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None, resolved: Mapping) -> list[Change]:
     missing = [Change("output", path) for path in job.outputs if not Path(path).is_file()]
+    if len(missing) == len(job.outputs):
+        missing = [Change("outputs", job.rule)]
     if last is None or not last.facts:
         return [*missing, Change("record", job.outputs[0])]
     facts, changes = last.facts, list(missing)

@@ -75,6 +75,12 @@ def test_the_chain_of_a_file_holds_every_job_once_back_to_the_raw_data(road):
     assert lines.devices(found.records) == ["CPU", "Pretend GPU"]
 
 
+def test_an_input_that_was_made_anew_since_is_not_taken_for_the_one_that_was_read(road):
+    read = next(record for record in chain(road).records if record.wildcards == {"seed": "0"})
+    finish("train", "results/run-0.json", "another run 0", [STORE], wildcards={"seed": "0"}, cfg={"rate": 0.2})
+    assert read in chain(road).records and len(chain(road).records) == 4
+
+
 def test_inputs_whose_state_is_gone_are_told_and_no_error(road):
     for path in STATE.glob("tile/*/manifest.json"):
         path.unlink()
@@ -236,6 +242,15 @@ def test_inputs_that_come_back_from_state_are_known_before_they_are_there(road):
     jobs = planned(road, runs=True)
     jobs[1] = replace(jobs[1], runs=True)
     assert told(road, jobs)[:2] == ("restored", [])
+
+
+def test_what_was_never_made_is_one_paragraph_a_rule(road):
+    tile, *jobs = planned(road)
+    jobs = [replace(job, runs=True, outputs=(f"results/other/{job.outputs[0]}",)) for job in jobs]
+    jobs[2] = replace(jobs[2], inputs=(jobs[0].outputs[0], jobs[1].outputs[0]))
+    _, found, words = told(jobs[2].outputs[0], [tile, *jobs])
+    assert found == [("outputs", "tabulate"), ("record", jobs[2].outputs[0])]
+    assert words.split("where it begins:\n")[1].count("nothing of what it makes is there") == 1
 
 
 def test_lists_of_maps_that_grow_are_told_as_a_whole(road):

@@ -1,5 +1,6 @@
 """What `make explain` says of the tiny run: what made a file, and why it would be made again."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import sys
 import pytest
 from checkout import TINY, surroundings
 
+from satsynth.reporting.provenance import without_times
 from satsynth.runtime.files import read_json, sha256
 
 GAIN = "results/tables/gain.csv"
@@ -118,6 +120,25 @@ def test_files_that_no_rule_makes_are_said_to_be_such(finished):
     made, again = explain(finished, "results/tables/nothing.csv", "config.yaml", status=1)
     assert "There is no such file, and no job" in made
     assert "nothing.csv" in again and "No job whose state is in results/state made it." in again
+
+
+def test_the_report_holds_times_and_hosts_in_one_part_and_is_not_written_again_for_them(copy):
+    page = copy.folder / "results/report/index.html"
+    before = page.read_text()
+    made = before.split('id="made-gain"')[1].split("</details>")[0]
+    assert "17 back to the raw data" in made and "train_segmenter 0" in made and "torch" in made
+    (host,) = {read_json(path)["host"] for path in (copy.folder / "results/state").glob("*/*/provenance.json")}
+    assert host in before and host not in without_times(before) and "17</td>" in before
+    for path in (copy.folder / "results/state").glob("*/*/provenance.json"):
+        facts = read_json(path) | {"host": "elsewhere", "started": "2001-01-01T00:00:00+00:00"}
+        path.write_text(json.dumps(facts | {"attempts": facts["attempts"] * 2}))
+    assert copy.planned() == {}
+    shutil.rmtree(copy.folder / "results/state/write_report")
+    page.unlink()
+    copy.run("results/report/index.html")
+    after = page.read_text()
+    assert "elsewhere" in after and "2001-01-01 00:00:00" in after and host not in after
+    assert without_times(after) == without_times(before)
 
 
 def test_raw_files_that_changed_are_a_reason(copy, tmp_path):
