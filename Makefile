@@ -1,11 +1,12 @@
 # make run: the embedded demo from nothing to results/report/index.html.   make test: every test.   make lint: linters.
+# make explain FILE=results/tables/gain.csv: what made a file, and why it would be made again (CONFIG="my.yaml": overlays; DEEP=1: all of it).
 # make bench: ratios to other ways of doing the same work (BENCH=--quick: two minutes).
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := satsynth workflow_scripts tests benchmarks
 CORES ?= all
 
-.PHONY: run test lint bench clean-state
+.PHONY: run test lint explain bench clean-state
 
 run: .venv/run.lock
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=4
@@ -22,6 +23,9 @@ lint: .venv/run.lock .venv/test.lock
 
 bench: .venv/run.lock .venv/test.lock .venv/bench.lock
 	$(BIN)/python -m benchmarks $(BENCH)
+
+explain: .venv/run.lock
+	@$(BIN)/python -m workflow_scripts.explain $(FILE) $(if $(DEEP),--deep) $(if $(CONFIG),--configfile $(CONFIG))
 
 clean-state: .venv/run.lock
 	$(BIN)/python -m satsynth.runtime.state prune results/state

@@ -15,7 +15,10 @@ from PIL import Image
 from satsynth.reporting.captions import CAPTIONS, methods
 from satsynth.reporting.facts import collect, words
 from satsynth.reporting.facts import packages as versions
-from satsynth.reporting.markup import numeric, read_markdown
+from satsynth.reporting.grid import grid
+from satsynth.reporting.lineage import Chain, Lineage
+from satsynth.reporting.markup import read_markdown
+from satsynth.reporting.provenance import cost, origins
 from satsynth.reporting.verdict import findings, is_gain
 from satsynth.runtime import files
 from satsynth.runtime.job import Task
@@ -48,6 +51,11 @@ nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; ma
 .verdict ul { margin: 0; padding-left: 1.2rem; }
 .verdict summary { cursor: pointer; margin: .3rem 0; }
 .verdict details ul { margin-bottom: .6rem; }
+.origin { border: 1px solid var(--line); border-radius: .4rem; margin: .6rem 0; padding: .5rem .8rem; }
+.origin summary { cursor: pointer; }
+.origin dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: .7rem 0 .3rem; font-size: .88rem; }
+.origin dt { color: var(--soft); }
+.origin dd { margin: 0; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
 table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding: .5rem 0; }
@@ -79,6 +87,7 @@ def write(
     facts: Mapping,
     packages: Mapping[str, str],
     home: str | Path | None = None,
+    chains: Mapping[str, Chain] | None = None,
 ) -> None:
     """Write the page, atomically.
 
@@ -91,15 +100,18 @@ def write(
         facts: what `satsynth.reporting.facts.collect` returns.
         packages: package -> version.
         home: where the page will lie in the end, if not at `out_html`; tables and figures are linked relative to it.
+        chains: name of a table -> the jobs behind it, as far as they are known; where they are told, the page says what they used.
     """
     home = Path(home or out_html).parent
+    titles = {name: read_markdown(paths["md"]).title for name, paths in tables.items()}
     sections = [
         ("verdict", "What came out", _verdict(tables)),
         ("run", "What was run", _paragraphs(words(facts))),
         ("tables", "Tables", "\n".join(_table(name, paths, captions, home) for name, paths in tables.items())),
         ("figures", "Figures", "\n".join(_figure(name, paths, captions, home) for name, paths in figures.items())),
         ("methods", "Methods", _paragraphs(_methods(tables, facts["generators"]))),
-        ("provenance", "Provenance", _provenance(facts["digests"], packages)),
+        ("provenance", "Provenance", "\n".join([origins(chains or {}, titles), _provenance(facts["digests"], packages)]).strip()),
+        ("cost", "Cost and times", cost(chains or {}, titles)),
     ]
     sections = [section for section in sections if section[2]]
     links = "".join(f'<li><a href="#{key}">{heading}</a></li>' for key, heading, _ in sections)
@@ -137,7 +149,9 @@ def write_run(task: Task) -> None:
     given = task.input
     facts = collect([*given["real"], *given["indices"]], given["generators"], given["runs"], given["evaluators"])
     facts["licences"] = task.cfg["licences"]
-    write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), home=task.declared["page"])
+    # State is read as it is now and is no input: what it says of times and hosts may differ, what the page shows of results may not.
+    chains = Lineage(os.environ.get("SATSYNTH_STATE", "results/state")).chains({name: paths["csv"] for name, paths in tables.items()})
+    write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), home=task.declared["page"], chains=chains)
 
 
 def _view(paths: Mapping[str, str | Path]) -> str | None:
@@ -191,30 +205,12 @@ def _links(paths: Mapping[str, str | Path], home: Path) -> str:
     return " · ".join(_link(path, home) for path in paths.values())
 
 
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """An HTML table whose first column names the row; a column of numbers alone is set flush right."""
-    right = [bool(rows) and place > 0 and all(numeric(row[place]) for row in rows) for place in range(len(header))]
-    kind = [' class="number"' if flag else "" for flag in right]
-    head = "".join(f'<th scope="col"{mark}>{escape(cell)}</th>' for cell, mark in zip(header, kind))
-    lines = []
-    for row in rows:
-        cells = "".join(f"<td{mark}>{escape(cell)}</td>" for cell, mark in zip(row[1:], kind[1:]))
-        lines.append(f'<tr><th scope="row">{escape(row[0])}</th>{cells}</tr>')
-    table = (
-        f"<table>\n<caption><span>{escape(caption)}</span></caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n"
-        + "\n".join(lines)
-        + "\n</tbody>\n</table>"
-    )
-    # A wide table scrolls inside its own box, which the keyboard can reach.
-    return f'<div class="wide" role="region" aria-label="{escape(caption)}" tabindex="0">\n{table}\n</div>'
-
-
 def _table(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], home: Path) -> str:
     printed = read_markdown(paths["md"])
     notes = "".join(f"<li>{escape(note)}</li>" for note in printed.notes)
     return (
         f'<article id="table-{escape(name)}">\n<h3>{escape(printed.title)}</h3>\n'
-        f"{_grid(printed.header, printed.rows, captions.get(name, printed.title))}\n"
+        f"{grid(printed.header, printed.rows, captions.get(name, printed.title))}\n"
         f'<ul class="notes">{notes}</ul>\n<p class="links">This table as {_links(paths, home)}</p>\n</article>'
     )
 
@@ -237,9 +233,9 @@ def _provenance(digests: Mapping[str, str], packages: Mapping[str, str]) -> str:
     parts = []
     if digests:
         rows = [(name, digest[:12]) for name, digest in sorted(digests.items())]
-        parts.append("<h3>Contents</h3>\n" + _grid(("What", "SHA-256"), rows, "First 12 digits of the SHA-256 of what the runs used"))
+        parts.append("<h3>Contents</h3>\n" + grid(("What", "SHA-256"), rows, "First 12 digits of the SHA-256 of what the runs used"))
     if packages:
         parts.append(
-            "<h3>Packages</h3>\n" + _grid(("Package", "Version"), sorted(packages.items()), "Packages installed where this was written")
+            "<h3>Packages</h3>\n" + grid(("Package", "Version"), sorted(packages.items()), "Packages installed where this was written")
         )
     return "\n".join(parts)

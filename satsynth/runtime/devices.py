@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -106,6 +106,20 @@ def hidden() -> Iterator[Lease]:
     """A lease of the CPU alone: whatever accelerators there are, this process does not see them during the block."""
     with _seeing(""):
         yield Lease((), "cpu")
+
+
+def nvml() -> ModuleType | None:
+    """NVML, ready for use, or None where there is no driver."""
+    return _nvml()
+
+
+def handles(names: Sequence[str]) -> dict[str, object | None]:
+    """UUID (or, where NVML knows none, the name itself) -> NVML handle or None, of devices as CUDA_VISIBLE_DEVICES names them."""
+    if _nvml() is None:
+        return dict.fromkeys(names)
+    uuids, units = [uuid for uuid, _ in _gpus()], _units()
+    found = {name: _uuid(name, [*uuids, *units] if not name.isdigit() else uuids) or name for name in names}
+    return {uuid: units.get(uuid) for uuid in found.values()}
 
 
 # The pool ---------------------------------------------------------------------------------------------------------------------

@@ -20,11 +20,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from satsynth.runtime import devices, files, logs, state
+from satsynth.runtime import devices, files, logs, state, telemetry
 from satsynth.runtime.errors import DiskError, SatsynthError
 from satsynth.runtime.task import Paths
 from satsynth.runtime.task import Task as Task
@@ -71,7 +70,7 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
 
 
 def _perform(job: Any, work: Callable[[Task], None]) -> None:
-    begun, started = time.monotonic(), _now()
+    begun, started = time.monotonic(), telemetry.now()
     wildcards, inputs, declared = dict(job.wildcards.items()), _named(job.input), _named(job.output)
     params = dict(job.params.items())
     made_of = {name: params.get(name) for name in ("cfg", "code", "raw")}
@@ -86,10 +85,15 @@ def _perform(job: Any, work: Callable[[Task], None]) -> None:
             log.info("Finished before, restored from %s.", entry.folder)
             return
         entry.begin()
+        resumed = any(entry.work.iterdir())
         staged = {name: _each(value, entry.staged) for name, value in declared.items()}
         for path in _flat(staged):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with _leased(job) as lease, _threads(max(1, job.threads // max(1, len(lease.devices)))):
+        with (
+            _leased(job) as lease,
+            _threads(max(1, job.threads // max(1, len(lease.devices)))),
+            telemetry.Meter(entry.attempts, lease) as meter,
+        ):
             task = Task(
                 rule=job.rule,
                 wildcards=wildcards,
@@ -106,6 +110,9 @@ def _perform(job: Any, work: Callable[[Task], None]) -> None:
             )
             work(task)
             facts = _provenance(task, lease, started, time.monotonic() - begun)
+            meter.read()
+            facts |= {"resumed": resumed, "attempts": meter.attempts()}
+        telemetry.report(facts["attempts"], task.log)
         files.write_json(entry.provenance, facts)
         entry.publish(outputs)
         log.info("%s is done in %s.", job.rule, logs.duration(time.monotonic() - begun))
@@ -218,10 +225,6 @@ def _tell(job: Any) -> None:
 # Provenance -------------------------------------------------------------------------------------------------------------------
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _provenance(task: Task, lease: devices.Lease, started: str, seconds: float) -> dict:
     """How the outputs were made. Of large inputs only the size is told: their cards carry the hashes."""
     inputs = {}
@@ -237,7 +240,7 @@ def _provenance(task: Task, lease: devices.Lease, started: str, seconds: float) 
         **{"host": platform.node(), "platform": platform.platform(), "cpus": os.cpu_count(), "threads": task.threads},
         **{"device": lease.kind, "devices": list(lease.devices), "device_name": _device_name()},
         **{"peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024), "peak_device_bytes": _peak_device_bytes()},
-        **{"started": started, "ended": _now(), "seconds": round(seconds, 3), "how": "computed", "restored": []},
+        **{"started": started, "ended": telemetry.now(), "seconds": round(seconds, 3), "how": "computed", "restored": []},
     }
 
 

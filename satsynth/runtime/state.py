@@ -7,6 +7,7 @@ entry can never be picked up for other work. In an entry:
     outputs/         the outputs, under their declared paths; the job writes them here
     manifest.json    size and SHA-256 of every output; its presence means that the job has finished
     provenance.json  how the outputs were made; nobody's input
+    attempts.json    what every attempt used of its machine, killed ones too (see `satsynth.runtime.telemetry`)
     lock             held by the process that works on the entry
 
 As a command, `python -m satsynth.runtime.state prune results/state` frees what nothing needs any more.
@@ -62,6 +63,11 @@ def key(rule: str, wildcards: dict, cfg: object, code: object, raw: object, inpu
         TypeError: a value is not of a JSON type.
     """
     cards = [[relative(path).as_posix(), files.sha256(path)] for path in map(Path, inputs) if path.suffix in CARDS]
+    return key_of(rule, wildcards, cfg, code, raw, cards)
+
+
+def key_of(rule: str, wildcards: dict, cfg: object, code: object, raw: object, cards: list) -> str:
+    """What `key` gives, of cards whose content is known: [path as `relative` has it, hexadecimal SHA-256] of each, in order."""
     parts = {"rule": rule, "wildcards": wildcards, "cfg": cfg, "code": code, "raw": raw, "cards": cards}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
 
@@ -81,6 +87,7 @@ class State:
         self.staging = self.folder / "outputs"
         self.manifest = self.folder / "manifest.json"
         self.provenance = self.folder / "provenance.json"
+        self.attempts = self.folder / "attempts.json"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator["State"]:

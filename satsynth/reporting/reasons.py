@@ -1,0 +1,205 @@
+"""Why a job would run again: what state recorded of its last run, beside what the rules and files are now."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from satsynth.reporting.lineage import Lineage, Record, leaves
+from satsynth.runtime import state
+
+ABSENT = object()  # of a key that one side lacks
+# Keys of a slice that stand under another name in the config.
+ALIASES = {"samplers[0]": "sampler", "samplers[1]": "then_sampler"}
+SECTIONS = {
+    **{"segmenter": "segmenters", "generator": "generators", "source": "sources", "figure": "figures", "experiment": "experiments"},
+    **{"dataset": "datasets"},
+}
+PLAIN = ("measures", "report")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job as the rules have it now.
+
+    Args:
+        rule, wildcards, cfg, code, raw: see `satsynth.runtime.state.key`.
+        inputs, outputs: declared paths in order.
+        runs: whether Snakemake would start it.
+        words: why, as Snakemake says it.
+    """
+
+    rule: str
+    wildcards: Mapping[str, str]
+    cfg: object
+    code: object
+    raw: object
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    runs: bool
+    words: str = ""
+
+    @property
+    def name(self) -> str:
+        """The rule and its wildcards."""
+        return " ".join([self.rule, *(f"{key}={value}" for key, value in self.wildcards.items())])
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that differs: `what` of a kind ("config", "code", "raw", "input", "output", "outputs", "rule", "record"), and how."""
+
+    kind: str
+    what: str
+    before: object = ABSENT
+    now: object = ABSENT
+
+
+@dataclass
+class Judged:
+    """What would become of a job.
+
+    Args:
+        job: the job.
+        fate: "stays" (it is not started), "restored" (started, and its outputs come back from state), "computed" (the work is done),
+            or "follows" (its inputs are made anew; only then is it known which of the two).
+        changes: what differs from the last run, where there is one.
+        record: the last run, or the one that the outputs come back from.
+        before: the jobs that it waits for.
+    """
+
+    job: Planned
+    fate: str
+    changes: list[Change] = field(default_factory=list)
+    record: Record | None = None
+    before: list["Judged"] = field(default_factory=list)
+
+
+def judge(jobs: Sequence[Planned], lineage: Lineage, resolved: Mapping) -> dict[str, Judged]:
+    """What would become of every job.
+
+    Args:
+        jobs: every job behind the files in question.
+        lineage: the state of finished jobs.
+        resolved: the config, every stanza whole; keys of a slice are told as they stand there.
+
+    Returns:
+        Output -> what would become of the job that makes it.
+    """
+    makers = {path: job for job in jobs for path in job.outputs}
+    judged: dict[str, Judged] = {}
+    contents: dict[str, str | None] = {}  # of outputs that will be written: SHA-256, None where only the work will tell
+
+    def content(path: str) -> str | None:
+        return contents[path] if path in contents else lineage.sha256(path)
+
+    def visit(job: Planned) -> Judged:
+        if job.outputs[0] in judged:
+            return judged[job.outputs[0]]
+        earlier = {makers[path].outputs[0]: makers[path] for path in job.inputs if path in makers}
+        before = [visit(other) for other in earlier.values()]
+        cards = {path: content(path) for path in job.inputs if Path(path).suffix in state.CARDS}
+        kept = _kept(job, cards, lineage)
+        if not job.runs:
+            fate = "stays"
+        elif None in cards.values():
+            fate = "follows"
+        else:
+            fate = "restored" if kept else "computed"
+        last = _last(job, lineage)
+        found = Judged(job, fate, _changes(job, cards, last, resolved), kept if fate == "restored" else last, before)
+        if job.runs:
+            contents.update({path: kept.outputs[state.relative(path).as_posix()] if kept else None for path in job.outputs})
+        judged.update(dict.fromkeys(job.outputs, found))
+        return found
+
+    for job in jobs:
+        visit(job)
+    return judged
+
+
+def _kept(job: Planned, cards: Mapping[str, str | None], lineage: Lineage) -> Record | None:
+    """The finished work of the very key that the job has now."""
+    if None in cards.values():
+        return None
+    named = [[state.relative(path).as_posix(), sha256] for path, sha256 in cards.items()]
+    key = state.key_of(job.rule, dict(job.wildcards), job.cfg, job.code, job.raw, named)
+    found = [record for record in lineage.all(job.outputs[0]) if record.folder.name == key]
+    names = {state.relative(path).as_posix() for path in job.outputs}
+    return next((record for record in found if names <= set(record.outputs)), None)
+
+
+def _last(job: Planned, lineage: Lineage) -> Record | None:
+    """The job that made the outputs as they are on disk, else the latest that made files of these paths."""
+    for path in job.outputs:
+        if Path(path).is_file():
+            return lineage.maker(path)
+    return next(iter(lineage.all(job.outputs[0])), None)
+
+
+def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None, resolved: Mapping) -> list[Change]:
+    missing = [Change("output", path) for path in job.outputs if not Path(path).is_file()]
+    if len(missing) == len(job.outputs):
+        missing = [Change("outputs", job.rule)]
+    if last is None or not last.facts:
+        return [*missing, Change("record", job.outputs[0])]
+    facts, changes = last.facts, list(missing)
+    if (last.rule, last.wildcards) != (job.rule, dict(job.wildcards)):
+        changes.append(Change("rule", job.outputs[0], last.rule, job.rule))
+    changes += [
+        Change("config", config_key(key, now, job.wildcards, resolved), before, now)
+        for key, before, now in _differing(facts.get("cfg"), job.cfg)
+    ]
+    changes += [Change("code", file, before, now) for file, before, now in _differing(facts.get("code") or {}, job.code or {})]
+    if facts.get("raw") != job.raw:
+        changes.append(Change("raw", job.rule, facts.get("raw"), job.raw))
+    known = {path: sha256 for path, sha256 in cards.items() if sha256 is not None}
+    return changes + [
+        Change("input", path, before, now)
+        for path, before, now in _differing(last.cards, {**{path: last.cards.get(path) for path in cards}, **known})
+    ]
+
+
+def _differing(before: object, now: object) -> list[tuple[str, object, object]]:
+    """Dotted key, value before and value now, of everything that differs."""
+    # What state holds has been JSON: tuples have become lists, and keys text.
+    return list(_walk("", *(json.loads(json.dumps(value)) for value in (before, now))))
+
+
+def _walk(key: str, before: object, now: object) -> Iterator[tuple[str, object, object]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted({*before, *now}):
+            yield from _walk(f"{key}.{name}" if key else name, before.get(name, ABSENT), now.get(name, ABSENT))
+    elif before != now and _maps(before) and _maps(now) and len(before) == len(now):
+        for place, sides in enumerate(zip(before, now)):
+            yield from _walk(f"{key}[{place}]", *sides)
+    elif before != now:
+        yield key, before, now
+
+
+def _maps(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def config_key(key: str, now: object, wildcards: Mapping[str, str], resolved: Mapping) -> str:
+    """The key of a slice as the user would write it in the config, where that is known beyond doubt; else as it stands in the slice.
+
+    Args:
+        key: dotted key in the slice of a job.
+        now: its value there.
+        wildcards: of the job; they say which stanzas it can come from.
+        resolved: the config, every stanza whole.
+    """
+    for alias, name in ALIASES.items():
+        if key.startswith(f"{alias}."):
+            key = name + key.removeprefix(alias)
+    places = {section: resolved.get(section) for section in PLAIN}
+    for wildcard, section in SECTIONS.items():
+        if wildcard in wildcards:
+            places[f"{section}.{wildcards[wildcard]}"] = resolved.get(section, {}).get(wildcards[wildcard])
+    for place, stanza in places.items():
+        fitting = [name for name, value in leaves(stanza).items() if f".{name}".endswith(f".{key}") and value == now]
+        shortest = [name for name in fitting if len(name) == min(map(len, fitting))]
+        if len(shortest) == 1:
+            return f"{place}.{shortest[0]}"
+    return key
