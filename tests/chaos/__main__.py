@@ -1,6 +1,7 @@
 """The command line of the chaos run; see the package."""
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -10,17 +11,23 @@ from pathlib import Path
 from tests.chaos import plan, processes
 from tests.chaos.disturbance import Disturbance, Done
 from tests.chaos.road import Road, differences
+from tests.workflow.checkout import kill
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run it; 0 where every kill hit as planned and nothing differs, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kill jobs and workflow at random, and compare with a clean run.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description="Kill jobs and workflow at random, and compare with a clean run."
+    )
     parser.add_argument("--kills", type=int, default=25, help=f"how many, {plan.FEWEST} at least (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the plan (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="an empty or new folder that is kept (default: a temporary one)")
     chosen = parser.parse_args(arguments)
     if chosen.kills < plan.FEWEST:
         parser.error(f"--kills {chosen.kills}: one is needed inside each of {', '.join(plan.STAGES)}.")
+    # Started in the background, a shell lets us ignore SIGINT, and all our children with us: it would kill nobody.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="satsynth-chaos-") as temporary:
         return _run((chosen.folder or Path(temporary)).resolve(), chosen.kills, chosen.seed)
 
@@ -63,7 +70,8 @@ def _undisturbed(road: Road) -> float:
                 first = time.monotonic() - begun
             time.sleep(processes.SECONDS_BETWEEN_LOOKS if first is None else 0.5)
     finally:
-        process.kill()
+        if process.poll() is None:
+            kill(process)
     if process.returncode or first is None:
         raise SystemExit(f"The clean run failed:\n{(road.folder / 'workflow.log').read_text()[-4000:]}")
     return first

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import signal
 import subprocess
 import time
 from collections import Counter, defaultdict
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from tests.chaos import processes
 from tests.chaos.plan import Job, Kill, Target
 from tests.chaos.road import Road
+from tests.workflow.checkout import kill as end
 
 LAST_LINES = 40
 
@@ -116,8 +116,7 @@ class Disturbance:
     def _end_all(self) -> None:
         """Leave no process behind, however the run ended."""
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            end(self._process)
         for process in processes.of_checkout(self._road.folder):
             with contextlib.suppress(processes.psutil.NoSuchProcess):
                 process.kill()

@@ -179,7 +179,11 @@ def test_a_new_attempt_keeps_checkpoints_and_drops_half_written_outputs():
 
 
 def test_what_a_kill_left_half_written_goes_with_the_next_attempt():
-    left = [Path("results/d/.weights.4711.partial"), entry().folder / ".manifest.json.4711.partial", entry().work / ".checkpoint.4711.partial"]
+    left = [
+        Path("results/d/.weights.4711.partial"),
+        entry().folder / ".manifest.json.4711.partial",
+        entry().work / ".checkpoint.4711.partial",
+    ]
     others = [Path("results/d/.weights2.4711.partial"), Path("results/d/weights.partial"), entry().work / "checkpoint"]
     for path in left + others:
         path.parent.mkdir(parents=True, exist_ok=True)
