@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.chaos import plan, processes
 from tests.chaos.disturbance import Disturbance, Done
 from tests.chaos.road import Road, differences
-from tests.workflow.checkout import kill
+from tests.workflow.checkout import kill as end
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +71,7 @@ def _undisturbed(road: Road) -> float:
             time.sleep(processes.SECONDS_BETWEEN_LOOKS if first is None else 0.5)
     finally:
         if process.poll() is None:
-            kill(process)
+            end(process)
     if process.returncode or first is None:
         raise SystemExit(f"The clean run failed:\n{(road.folder / 'workflow.log').read_text()[-4000:]}")
     return first
