@@ -8,13 +8,13 @@ from tests.workflow.checkout import TINY, Checkout
 
 LONGER = {
     "run": ["gain", "classes", "data", "class_distribution", "pairs", "upscaling", "ratio_curve", "confusion", "training_curves"],
-    "datasets": {"demo": {"world": {"scenes": 10, "size": 512}, "patches": {"stride": 48}}},
+    "datasets": {"demo": {"world": {"scenes": 10, "size": 512}, "patches": {"stride": 64}}},
     "generators": {
-        "satsynth": {"training": {"steps": 100, "log_every": 10}},
-        "upscaler": {"training": {"steps": 60, "log_every": 10}},
+        "satsynth": {"training": {"steps": 60, "log_every": 5}},
+        "upscaler": {"training": {"steps": 40, "log_every": 5}},
     },
     "sources": {name: {"block": 20, "shards": 3} for name in ("base", "cascade")},
-    "segmenters": {name: {"training": {"steps": 40, "log_every": 5}} for name in ("fpn", "fpn_exposures")},
+    "segmenters": {name: {"training": {"steps": 30, "log_every": 5}} for name in ("fpn", "fpn_exposures")},
     "experiments": {name: {"replicates": 4000} for name in ("gain", "classes")},
 }
 COUNTED = "results/logs", "results/benchmarks", "results/state"  # no outputs: they say how a run went
