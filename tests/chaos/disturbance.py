@@ -6,7 +6,7 @@ import random
 import subprocess
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.chaos import processes
 from tests.chaos.plan import Job, Kill, Target
@@ -14,6 +14,7 @@ from tests.chaos.road import Road
 from tests.workflow.checkout import kill as end
 
 LAST_LINES = 40
+IF_ALONE = 0.3  # share of its seconds in which the last job of a stage is killed
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,14 @@ class Disturbance:
             identity, entry = (worker.process.pid, worker.key), (worker.rule, worker.key)
             first = self._seen.setdefault(identity, now)
             queue = self._queues[entry]
-            if not queue or identity in self._spared or self._on_workflow is not None:
+            if not queue or identity in self._spared:
                 continue
             kill, job = queue[0], self._jobs[entry]
-            before = sum(done.job == job for done in self.done)
-            # A training that resumes has less left to do.
-            length = job.seconds / (1 + before) if job.stage == "training" else job.seconds
-            if now - first >= kill.share * length:
+            if self._on_workflow is not None:  # it winds down, and its jobs go on to their ends
+                if kill.target is Target.WORKFLOW:
+                    continue
+                kill = replace(kill, target=Target.JOB)
+            if now - first >= kill.share * self._length(job):
                 queue.pop(0)
                 self._spared.add(identity)
                 self._hit(kill, worker, job)
@@ -145,6 +147,19 @@ class Disturbance:
         if due and self._on_workflow is None and not self._asked and now - self._started >= due[0].share * self._start_up:
             self._start_ups.remove(due[0])
             self._hit_workflow(due[0], None)
+
+    def _length(self, job: Job) -> float:
+        """Seconds that a job is expected to work."""
+        seconds = job.seconds
+        if job.stage == "training":  # one that resumes has less left to do
+            seconds /= 1 + sum(done.job == job for done in self.done)
+        if job.stage and len(self._left(job.stage)) == 1:  # nobody could take its kills over
+            seconds *= IF_ALONE
+        return seconds
+
+    def _left(self, stage: str | None) -> list[Job]:
+        """The jobs of a stage, or of none, that have not finished."""
+        return [job for job in self._jobs.values() if job.stage == stage and not processes.finished(self._road.folder, job.rule, job.key)]
 
     def _hit(self, kill: Kill, worker: processes.Worker, job: Job) -> None:
         if kill.target is Target.WORKFLOW:
@@ -187,17 +202,16 @@ class Disturbance:
     def _again(self, kill: Kill) -> None:
         """A kill that hit nothing does not count: another job of the stage gets it, or where there is none, any job that is left."""
         self.missed += 1
+        if kill.job is None:
+            self._start_ups.append(replace(kill, share=kill.share / 2, attempt=0))
+            return
         left = [job for job in self._jobs.values() if not processes.finished(self._road.folder, job.rule, job.key)]
-        left = [job for job in left if kill.job and job.stage == kill.job.stage] or left
-        job = self._draw.choice(sorted(left, key=str)) if left else kill.job
-        share = kill.share / 2
-        moved = Kill(kill.target, kill.signal, share, job)
-        if job is None:
-            self._start_ups.append(Kill(kill.target, kill.signal, share))
-        elif left:
-            self._queues[job.rule, job.key].append(moved)
+        left = sorted(self._left(kill.job.stage) or left, key=str)
+        if left:
+            job = self._draw.choice(left)
+            self._queues[job.rule, job.key].append(replace(kill, share=kill.share / 2, job=job))
         else:
-            self._lost.append(moved)
+            self._lost.append(kill)
 
     def _note(self, kill: Kill, job: Job | None, *, inside: bool) -> None:
         at = time.monotonic() - self._begun
