@@ -1,12 +1,15 @@
 # make run: the embedded demo from nothing to results/report/index.html.   make test: every test.   make lint: linters.
 # make explain FILE=results/tables/gain.csv: what made a file, and why it would be made again (CONFIG="my.yaml": overlays; DEEP=1: all of it).
+# make chaos: jobs and workflow are killed at random and every output compared with a clean run's (KILLS=25 SEED=0; Linux).
 # make bench: ratios to other ways of doing the same work (BENCH=--quick: two minutes).
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := satsynth workflow_scripts tests benchmarks
 CORES ?= all
+KILLS ?= 25
+SEED ?= 0
 
-.PHONY: run test lint explain bench clean-state
+.PHONY: run test lint explain chaos bench clean-state
 
 run: .venv/run.lock
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=4
@@ -20,6 +23,9 @@ lint: .venv/run.lock .venv/test.lock
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+chaos: .venv/run.lock .venv/test.lock
+	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED)
 
 bench: .venv/run.lock .venv/test.lock .venv/bench.lock
 	$(BIN)/python -m benchmarks $(BENCH)

@@ -54,6 +54,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def remove_partials(folder: str | Path, name: str = "*") -> None:
+    """Remove what writers of files of this name that were killed left in `folder`; only where nobody else can write there now."""
+    for path in Path(folder).glob(f".{name}.[0-9]*.partial"):
+        path.unlink(missing_ok=True)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with replacing(path) as partial:

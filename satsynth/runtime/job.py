@@ -25,6 +25,7 @@ from typing import Any
 
 from satsynth.runtime import devices, files, logs, state, telemetry
 from satsynth.runtime.errors import DiskError, SatsynthError
+from satsynth.runtime.parent import ending_with_parent
 from satsynth.runtime.task import Paths
 from satsynth.runtime.task import Task as Task
 
@@ -48,11 +49,11 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
         work: does it; called at most once.
 
     Raises:
-        SystemExit: code 1 after an error of this project, which is said in one line; 143 after SIGTERM.
+        SystemExit: code 1 after an error of this project, which is said in one line; 143 after SIGTERM, or when the workflow is dead.
     """
     logs.setup(_log_file(job))
     try:
-        with _ending_on_sigterm():
+        with _ending_on_sigterm(), ending_with_parent():
             _perform(job, work)
     except SatsynthError as error:
         _fail(error)

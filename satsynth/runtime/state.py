@@ -16,6 +16,7 @@ As a command, `python -m satsynth.runtime.state prune results/state` frees what 
 import argparse
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import logging
@@ -123,10 +124,12 @@ class State:
         return self.staging / relative(declared)
 
     def begin(self) -> None:
-        """Make the folders of a job that is to be computed. Checkpoints stay; half-written outputs of an earlier attempt go."""
+        """Make the folders of a job that is to be computed. Checkpoints stay; what an earlier attempt left half-written goes."""
         shutil.rmtree(self.staging, ignore_errors=True)
         self.staging.mkdir(parents=True)
         self.work.mkdir(parents=True, exist_ok=True)
+        files.remove_partials(self.folder)
+        files.remove_partials(self.work)
 
     def finished(self, outputs: Iterable[str | Path]) -> bool:
         """Whether the work is done: there is a manifest, it has all these outputs, and every file is what it says.
@@ -183,7 +186,9 @@ class State:
 
         The modification time is set to now, since Snakemake wants outputs to be younger than inputs.
         """
-        for declared in outputs:
+        for declared in map(Path, outputs):
+            # Left by an attempt that was killed here; another link would also make `prune` keep what nothing needs.
+            files.remove_partials(declared.parent, glob.escape(declared.name))
             with files.replacing(declared) as partial:
                 partial.unlink(missing_ok=True)
                 _link(self.staged(declared), partial)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import UserList
 from pathlib import Path
 from types import SimpleNamespace
@@ -233,7 +234,7 @@ def test_the_time_for_the_work_is_the_runtime_less_a_margin(runtime, spent, seco
 
 # In a process of its own: signals, and what is imported.
 SCRIPT = """
-import os, signal, sys, types
+import os, signal, sys, time, types
 from pathlib import Path
 from satsynth.runtime.job import perform
 
@@ -248,6 +249,9 @@ def work(task):
             os.kill(os.getpid(), signal.SIGKILL)
         if sys.argv[1] == "end":
             os.kill(os.getpid(), signal.SIGTERM)
+        if sys.argv[1] == "wait":
+            Path("begun").touch()
+            time.sleep(60)
         task.output["weights"].write_text("resumed " + str((task.work / "checkpoint").exists()))
     finally:
         print("finally")
@@ -257,6 +261,14 @@ perform(types.SimpleNamespace(
     threads=1, resources=types.SimpleNamespace(), log="results/logs/train.log"), work)
 print("torch" in sys.modules)
 """
+
+
+def until(condition, seconds: float = 50) -> None:
+    """Wait for another process; the bound ends a broken test, it judges nothing."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert condition(), "nothing to see after a long wait"
 
 
 def run(how: str) -> subprocess.CompletedProcess:
@@ -279,6 +291,16 @@ def test_sigterm_lets_the_work_clean_up():
     ended = run("end")
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "finally\n")
     assert "train was stopped; what it saved is kept." in log_text()
+
+
+def test_a_job_ends_when_its_workflow_is_killed():
+    workflow = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SCRIPT!r}, 'wait'])"
+    process = subprocess.Popen([sys.executable, "-c", workflow], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    until(Path("begun").exists)
+    process.kill()
+    process.wait()
+    until(lambda: "train was stopped; what it saved is kept." in log_text())
+    assert "The workflow that started this job is dead" in log_text() and not Path("results/weights").exists()
 
 
 # What a job says ----------------------------------------------------------------------------------------------------------------

@@ -178,6 +178,22 @@ def test_a_new_attempt_keeps_checkpoints_and_drops_half_written_outputs():
     assert not made.staged("results/half").exists()
 
 
+def test_what_a_kill_left_half_written_goes_with_the_next_attempt():
+    left = [
+        Path("results/d/.weights.4711.partial"),
+        entry().folder / ".manifest.json.4711.partial",
+        entry().work / ".checkpoint.4711.partial",
+    ]
+    others = [Path("results/d/.weights2.4711.partial"), Path("results/d/weights.partial"), entry().work / "checkpoint"]
+    for path in left + others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    entry().begin()
+    assert left[0].exists() and not [path for path in left[1:] if path.exists()] and others[2].exists()
+    done()
+    assert not left[0].exists() and all(path.exists() for path in others[:2])
+
+
 def test_a_full_disk_while_publishing_loses_nothing(monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "full")

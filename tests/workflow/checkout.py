@@ -54,14 +54,14 @@ class Checkout:
         assert not check or done.returncode == 0, done.stdout[-6000:]
         return done.stdout
 
-    def start(self, *arguments: str, configs=(TINY,), **environment: str) -> subprocess.Popen:
-        """A run in a process group of its own, so that all of it can be killed at once."""
+    def start(self, *arguments: str, configs=(TINY,), output=subprocess.DEVNULL, **environment: str) -> subprocess.Popen:
+        """A run in a process group of its own, so that all of it can be killed at once; `output` is a file for what it says."""
         return subprocess.Popen(
             self.command(*arguments, configs=configs),
             cwd=self.folder,
             env=surroundings() | environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
