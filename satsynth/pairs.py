@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, StoreError
+from satsynth.runtime.errors import CardError, ConfigError, StoreError
 
 IGNORE = 255
 FORMAT = 1
@@ -116,8 +116,10 @@ def _read_card(path: Path) -> dict:
     """A store's card, of which everything that this module reads is of its type."""
     try:
         card = files.read_json(path)
-    except (ValueError, OSError) as error:
-        raise StoreError(path, f"the card cannot be read ({error}).", AGAIN) from error
+    except CardError as error:
+        raise StoreError(path, f"the card cannot be read: {error.cause}", AGAIN) from error
+    except OSError as error:
+        raise StoreError(path, f"the card cannot be read ({error.strerror}).", AGAIN) from error
     if card.get("format") != FORMAT:
         raise StoreError(path, f"format {card.get('format')} is not {FORMAT}.", AGAIN)
     for key, lowest, highest in (("count", 0, None), ("size", 1, None), ("classes", 2, 255)):

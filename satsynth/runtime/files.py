@@ -78,7 +78,7 @@ def read_json(path: str | Path) -> dict:
     except (ValueError, RecursionError) as error:
         raise CardError(path, f"the file is no JSON ({error}).", AGAIN) from error
     if not isinstance(value, dict):
-        raise CardError(path, f"the file holds a {type(value).__name__}, not a map.", AGAIN)
+        raise CardError(path, "the file holds a single value or a list, not a map.", AGAIN)
     return value
 
 
