@@ -24,7 +24,7 @@ def digest(root: Path, dataset: str) -> str:
         ConfigError: there is no such folder, it holds or lies in the folder of results, which would be its own input, or a file or
             folder below it cannot be looked at.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):  # noqa: PTH112 (Path.is_dir raises where a name is too long)
         raise ConfigError(
             f"datasets.{dataset}.root",
             f"there is no folder {root.absolute()} (SATSYNTH_DATA is {os.environ.get('SATSYNTH_DATA') or 'not set'}).",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from satsynth.runtime.errors import SatsynthError
 
-HANG = 120  # seconds; a case takes milliseconds, so this tells an endless loop from a busy machine
+HANG = 60  # seconds; a case takes milliseconds, so this tells an endless loop from a busy machine
 UNWORDED = re.compile(r"Traceback|object at 0x|<class|<module|NoneType|\bself\b")
 
 
