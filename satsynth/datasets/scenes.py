@@ -35,7 +35,8 @@ def files_under(folder: Path) -> list[Path]:
     """All PNG, JPEG and TIFF files at any depth under `folder`, in natural order; hidden files are left out. Links are followed.
 
     Raises:
-        DataError: the folder does not exist, holds a link to a folder that the link lies in, or a file whose name is no UTF-8.
+        DataError: the folder does not exist, holds a link to a folder that the link lies in, or a file whose name is no UTF-8
+            or has control characters.
     """
     if not folder.is_dir():
         raise DataError(folder, "this folder does not exist.", "Put the data there, or mend root or the paths of the dataset.")
@@ -48,13 +49,15 @@ def files_under(folder: Path) -> list[Path]:
         found += [Path(base) / name for name in names if not name.startswith(".") and name.lower().endswith(SUFFIXES)]
     for path in found:
         if printable(path) != str(path):
-            raise DataError(printable(path), "the name of this file is no UTF-8, which an index of patches is written in.", "Rename it.")
+            cause = "the name of this file holds control characters or is no UTF-8, so it cannot stand in an index of patches."
+            raise DataError(printable(path), cause, "Rename it.")
     return sorted(found, key=lambda path: natural(path.as_posix()))
 
 
 def printable(path: str | Path) -> str:
-    """A path as it can be written to a log: bytes that are no UTF-8 stand as \\xff."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A path as it can be written to a log: bytes that are no UTF-8 and control characters stand as \\xff and \\n."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def lines_of(path: Path) -> list[str]:
