@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, StoreError
+from satsynth.runtime.errors import CardError, ConfigError, StoreError
 
 IGNORE = 255
 FORMAT = 1
+AGAIN = "Delete the folder and run again; finished work comes back from results/state."
 FILES = ("images.npy", "masks.npy", "index.csv", "card.json")
 
 
@@ -92,28 +93,66 @@ class Store:
             StoreError: a file is missing, or the four files do not fit together.
         """
         folder = Path(folder)
-        again = "Delete the folder and run again; finished work comes back from results/state."
         for name in FILES:
             if not (folder / name).is_file():
-                raise StoreError(folder / name, "this file of the store is missing.", again)
-        try:
-            card = files.read_json(folder / "card.json")
-            images = np.load(folder / "images.npy", mmap_mode="r")
-            masks = np.load(folder / "masks.npy", mmap_mode="r")
-            index = pd.read_csv(folder / "index.csv", keep_default_na=False, na_values=["nan"], dtype={"scene": str})
-            count, size = card["count"], card["size"]
-        except (ValueError, KeyError, EOFError, OSError) as error:
-            raise StoreError(folder, f"the store cannot be read ({error}).", again) from error
-        if card.get("format") != FORMAT:
-            raise StoreError(folder / "card.json", f"format {card.get('format')} is not {FORMAT}.", again)
+                raise StoreError(folder / name, "this file of the store is missing.", AGAIN)
+        card = _read_card(folder / "card.json")
+        if verify:
+            for name in FILES[:-1]:
+                if files.sha256(folder / name) != card["sha256"][name]:
+                    raise StoreError(folder / name, "the content is not what the card says.", AGAIN)
+        images, masks = _mapped(folder / "images.npy"), _mapped(folder / "masks.npy")
+        index = _read_index(folder / "index.csv")
+        count, size = card["count"], card["size"]
         shapes = (images.shape, masks.shape, len(index), images.dtype, masks.dtype)
         if shapes != ((count, size, size, 3), (count, size, size), count, np.uint8, np.uint8):
-            raise StoreError(folder, f"card and arrays disagree (card: {count} pairs of {size} px; files: {shapes[:3]}).", again)
-        if verify:
-            for name, known in card["sha256"].items():
-                if files.sha256(folder / name) != known:
-                    raise StoreError(folder / name, "the content is not what the card says.", again)
+            raise StoreError(folder, f"card and arrays disagree (card: {count} pairs of {size} px; files: {shapes[:3]}).", AGAIN)
+        if index["pair"].tolist() != list(range(count)):
+            raise StoreError(folder / "index.csv", "its column pair does not count the pairs from 0.", AGAIN)
         return cls(folder, images, masks, index, card)
+
+
+def _read_card(path: Path) -> dict:
+    """A store's card, of which everything that this module reads is of its type."""
+    try:
+        card = files.read_json(path)
+    except CardError as error:
+        raise StoreError(path, f"the card cannot be read: {error.cause}", AGAIN) from error
+    except OSError as error:
+        raise StoreError(path, f"the card cannot be read ({error.strerror}).", AGAIN) from error
+    if card.get("format") != FORMAT:
+        raise StoreError(path, f"format {card.get('format')} is not {FORMAT}.", AGAIN)
+    for key, lowest, highest in (("count", 0, None), ("size", 1, None), ("classes", 2, 255)):
+        value = card.get(key)
+        if type(value) is not int or value < lowest or (highest is not None and value > highest):
+            kind = f"a whole number of {lowest} or more" if highest is None else f"a whole number from {lowest} to {highest}"
+            raise StoreError(path, f"{key} is {value!r:.60}, not {kind}.", AGAIN)
+    hashes, source = card.get("sha256"), card.get("source", {})
+    if not isinstance(hashes, dict) or not all(isinstance(hashes.get(name), str) for name in FILES[:-1]):
+        raise StoreError(path, f"sha256 does not give a hash of each of {', '.join(FILES[:-1])}.", AGAIN)
+    if not isinstance(source, dict):
+        raise StoreError(path, f"source is a {type(source).__name__}, not a map.", AGAIN)
+    return card
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """A .npy file as a read-only memory map: no memory is taken for what its header claims, nothing is unpickled or unpacked."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # a damaged header surfaces as anything from TokenError to OverflowError
+        cause = f"the array cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]})."
+        raise StoreError(path, cause, AGAIN) from error
+
+
+def _read_index(path: Path) -> pd.DataFrame:
+    """The rows of a store's pairs; a scene is text, even where it is named nan or 007."""
+    try:
+        index = pd.read_csv(path, keep_default_na=False, na_values=["nan"], dtype={"scene": str}, encoding="utf-8")
+    except (ValueError, OverflowError, OSError) as error:
+        raise StoreError(path, f"the index cannot be read ({' '.join(str(error).split())[:200]}).", AGAIN) from error
+    if "pair" not in index:
+        raise StoreError(path, "it has no column pair.", AGAIN)
+    return index.fillna({"scene": "nan"}) if "scene" in index else index
 
 
 class StoreWriter:

@@ -1,6 +1,7 @@
 """Weights of any trained network as a file, and the checks against their card."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import safetensors
@@ -29,8 +30,23 @@ def check(weights: Path, card: dict) -> None:
     """
     if not Path(weights).is_file():
         raise WeightsError(weights, "there is no such file.", "Train the network first.")
-    if files.sha256(weights) != card["weights_sha256"]:
+    if files.sha256(weights) != card.get("weights_sha256"):
         raise WeightsError(weights, "the content is not what its card says.", AGAIN)
+
+
+@contextlib.contextmanager
+def described(weights: Path) -> Iterator[None]:
+    """Turn what building a network from a card raises, where the card lacks a key or holds nonsense, into a WeightsError."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as error:
+        raise WeightsError(weights, f"their card describes no network ({type(error).__name__}: {error}).", AGAIN) from error
+
+
+def _form(tensor: torch.Tensor) -> str:
+    """Shape, and type where that is not float32, as in "(3, 4)" or "() of int64"."""
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return f"{tuple(tensor.shape)}" + ("" if kind == "float32" else f" of {kind}")
 
 
 def load_into(network: nn.Module, weights: Path) -> nn.Module:
@@ -41,10 +57,10 @@ def load_into(network: nn.Module, weights: Path) -> nn.Module:
     """
     try:
         tensors = load_file(weights, device="cpu")
-    except safetensors.SafetensorError as error:
-        raise WeightsError(weights, f"the file cannot be read ({error}).", AGAIN) from error
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(weights, f"the file cannot be read ({type(error).__name__}: {error}).", AGAIN) from error
+    wanted = {name: _form(value) for name, value in network.state_dict().items()}
+    found = {name: _form(value) for name, value in tensors.items()}
     wrong = [
         f"{name} is {found.get(name, 'missing')}, the network has {wanted.get(name, 'none')}"
         for name in sorted(wanted.keys() | found.keys())

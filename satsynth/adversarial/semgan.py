@@ -14,7 +14,7 @@ from satsynth.diffusion.stacks import Stacks
 from satsynth.fitting import Recipe, choose_precision, drive
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError
-from satsynth.weights import load_into
+from satsynth.weights import described, load_into
 
 log = logging.getLogger(__name__)
 KIND = "semgan"
@@ -104,7 +104,9 @@ def load(weights: Path, card: dict, device: str | torch.device) -> Generator:
         WeightsError: the file is missing, is not the one that the card describes, or does not fit the card's network.
     """
     check(weights, card, KIND)
-    return load_into(build_generator(card, card["classes"]), weights).to(device)
+    with described(weights):
+        generator = build_generator(card, card["classes"])
+    return load_into(generator, weights).to(device)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from satsynth.datasets.labels import Colour, Labels
-from satsynth.datasets.scenes import Scene, by_key, drawn, files_under, paired
+from satsynth.datasets.scenes import Scene, by_key, drawn, files_under, lines_of, paired
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import ConfigError, DataError
 
@@ -147,8 +147,7 @@ def _by_list(everything: list[Scene], root: Path, split: str, rule: dict) -> lis
     for part in ("train", "val"):
         path = root / rule[part] if isinstance(rule.get(part), str) else None
         if path is not None and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            listed[part] = [line.strip() for line in lines if line.strip()]
+            listed[part] = lines_of(path)
         elif part == split:
             raise DataError(
                 path or f"split.{part}", "this list of scenes does not exist.", "Write it: a relative path without suffix a line."

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from satsynth.datasets.labels import Labels
-from satsynth.datasets.scenes import Scene, by_key, paired
+from satsynth.datasets.scenes import Scene, by_key, lines_of, paired
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import DataError
 
@@ -50,7 +50,7 @@ def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
         )
     base = here[0].parent
     images, masks, absent = [], [], 0
-    for name in sorted(set(here[0].read_text(encoding="utf-8").split())):
+    for name in sorted({name for line in lines_of(here[0]) for name in line.split()}):
         stem = Path(name).stem
         region = stem.rpartition("_")[0]
         image, mask = (base / region / part / f"{stem}.tif" for part in ("images", "labels"))

@@ -2,7 +2,8 @@
 
 Files are decoded scan line by scan line, so a scene of any height costs the memory of a strip. GDAL opens all three kinds and says what
 they are; what it would also pick up beside a file (world files, `.aux.xml`, masks, overviews) is switched off: the pixels depend on the
-file's own bytes alone. The pixels of plain 8-bit PNG files come from libvips, which gives them in half the time.
+file's own bytes alone. No other driver may open a file: GDAL's virtual formats can name any file or address to read. The pixels of plain
+8-bit PNG files come from libvips, which gives them in half the time.
 """
 
 import contextlib
@@ -21,6 +22,14 @@ from rasterio.windows import Window
 from satsynth.runtime.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+SIGNATURES = {  # first bytes -> the only driver of GDAL that may open such a file
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "GTiff",
+    b"MM\0*": "GTiff",
+    b"II+\0": "GTiff",
+    b"MM\0+": "GTiff",
+}
 CHUNK = 4 << 20  # samples read at once; GDAL's cache must hold all bands of a chunk, or it decodes the file from its start again
 FETCHED = 1 << 20  # samples that libvips gives at once: it holds them twice
 OPTIONS = {
@@ -90,24 +99,22 @@ def opened(path: Path, max_pixels: int) -> Iterator[Raster]:
     """Open one raster file.
 
     Raises:
-        DataError: the file is missing, is no image, or has more than `max_pixels` pixels.
+        DataError: the file is missing, is no PNG, JPEG or TIFF image, has more than `max_pixels` pixels, or is made of parts so large that
+            reading one takes the memory of more (see `_check_size`).
     """
     if not path.is_file():
-        raise DataError(path, "the file is missing.", "Put it there, or mend the paths of the dataset.")
+        raise DataError(path, "the file is missing, or is no plain file.", "Put it there, or mend the paths of the dataset.")
+    driver = _driver(path)
     with rasterio.Env(**OPTIONS):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                source = rasterio.open(path)
+                # Absolute: no relative name can then be taken for one of GDAL's own, such as GTIFF_DIR:1:a.tif.
+                source = rasterio.open(path.absolute(), driver=driver)
         except RasterioError as error:
-            raise DataError(path, f"the file cannot be opened as an image ({error}).", DAMAGED) from error
+            raise DataError(path, f"the file cannot be opened as a {driver} image ({error}).", DAMAGED) from error
         with source:
-            if source.height * source.width > max_pixels:
-                raise DataError(
-                    path,
-                    f"{source.width} x {source.height} pixels are more than max_pixels = {max_pixels}.",
-                    "Raise max_pixels if the file is meant to be that large.",
-                )
+            _check_size(path, source, max_pixels)
             palette = None
             if source.count == 1 and source.colorinterp[0] == ColorInterp.palette:
                 palette = np.zeros((256, 3), np.uint8)
@@ -116,15 +123,45 @@ def opened(path: Path, max_pixels: int) -> Iterator[Raster]:
                         palette[index] = colour[:3]
             facts = source.height, source.width, source.count, np.dtype(source.dtypes[0])
             plain = palette is None and "NBITS" not in source.tags(1, ns="IMAGE_STRUCTURE")  # libvips spreads 1, 2 and 4 bits over 0..255
-            yield Raster(path, source, *facts, palette, _region(path, *facts) if plain else None)
+            yield Raster(path, source, *facts, palette, _region(path, *facts) if plain and source.driver == "PNG" else None)
+
+
+def _driver(path: Path) -> str:
+    """Which driver a file is for by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise DataError(path, f"the file cannot be read ({error.strerror}).", "Mend its permissions, or replace it.") from error
+    driver = next((driver for signature, driver in SIGNATURES.items() if start.startswith(signature)), None)
+    if driver is None:
+        raise DataError(path, f"the file cannot be opened as an image: it begins {start!r}, as no PNG, JPEG or TIFF does.", DAMAGED)
+    return driver
+
+
+def _check_size(path: Path, source: rasterio.DatasetReader, max_pixels: int) -> None:
+    """Refuse a decompression bomb before a pixel is decoded: too many pixels, or a strip or tile that takes as much memory.
+
+    A strip or tile is decoded whole, with all bands where they are interleaved; it may take the bytes of `max_pixels` RGBA pixels.
+    """
+    pixels, remedy = source.height * source.width, "Raise max_pixels if the file is meant to be that large."
+    if pixels > max_pixels:
+        raise DataError(path, f"{source.width} x {source.height} pixels are more than max_pixels = {max_pixels}.", remedy)
+    rows, columns = source.block_shapes[0]
+    together = source.count if source.profile.get("interleave") == "pixel" else 1
+    size = rows * columns * together * max(1, np.dtype(source.dtypes[0]).itemsize)
+    if size > 4 * max(max_pixels, 1 << 20):
+        cause = f"one part of it ({columns} x {rows} pixels, {together} bands) takes {size} bytes, more than max_pixels = {max_pixels} allows."
+        raise DataError(path, cause, "Save it with smaller strips or tiles, or raise max_pixels if it is meant to be that large.")
 
 
 def _region(path: Path, height: int, width: int, bands: int, dtype: np.dtype) -> pyvips.Region | None:
     """libvips's reader of a PNG file of which it gives the same samples as GDAL; None for any other file."""
-    if path.suffix.lower() != ".png" or dtype != np.uint8:
+    if dtype != np.uint8:
         return None
     try:
-        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error")
+        # The loader by its name: what else libvips would try on a file that it does not know is not wanted.
+        image = pyvips.Image.pngload(str(path.absolute()), access="sequential", fail_on="error")
     except pyvips.Error:
         return None  # GDAL says what is wrong with it
     alike = (image.height, image.width, image.bands, image.format) == (height, width, bands, "uchar")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.randomness import derive
+from satsynth.runtime import files
 from satsynth.runtime.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -25,22 +26,51 @@ class Scene:
 
 def natural(text: str) -> list:
     """A sort key under which P2 comes before P10."""
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"([0-9]+)", text)]
+    # The parts of odd number are the digits. `isdigit` would also say so of signs such as a superscript two, which are no numbers.
+    parts = enumerate(re.split(r"([0-9]+)", text))
+    return [(0, int(part), part) if number % 2 else (1, 0, part) for number, part in parts]
 
 
 def files_under(folder: Path) -> list[Path]:
-    """All PNG, JPEG and TIFF files at any depth under `folder`, in natural order; hidden files are left out.
+    """All PNG, JPEG and TIFF files at any depth under `folder`, in natural order; hidden files are left out. Links are followed.
 
     Raises:
-        DataError: the folder does not exist.
+        DataError: the folder does not exist, holds a link to a folder that the link lies in, or a file whose name is no UTF-8
+            or has control characters.
     """
     if not folder.is_dir():
         raise DataError(folder, "this folder does not exist.", "Put the data there, or mend root or the paths of the dataset.")
     found = []
     for base, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        for name in folders:
+            if files.leads_back(Path(base) / name):
+                raise DataError(printable(Path(base) / name), "it is a link to a folder that it lies in.", "Remove the link.")
         found += [Path(base) / name for name in names if not name.startswith(".") and name.lower().endswith(SUFFIXES)]
+    for path in found:
+        if printable(path) != str(path):
+            cause = "the name of this file holds control characters or is no UTF-8, so it cannot stand in an index of patches."
+            raise DataError(printable(path), cause, "Rename it.")
     return sorted(found, key=lambda path: natural(path.as_posix()))
+
+
+def printable(path: str | Path) -> str:
+    """A path as it can be written to a log: bytes that are no UTF-8 and control characters stand as \\xff and \\n."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines of a list of names, without blanks around them; empty ones are left out.
+
+    Raises:
+        DataError: the file is no UTF-8 text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"this list is no UTF-8 text ({error}).", "Save it as plain text, a name a line.") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def by_key(pairs: Iterable[tuple[object, Path]]) -> dict[object, Path]:

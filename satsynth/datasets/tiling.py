@@ -93,6 +93,9 @@ def open_scene(scene: Scene, decoder: Labels, cfg: dict) -> Iterator[tuple[int, 
             yield height, width, Strips(read_image).rows, Strips(read_mask).rows
             return
         new = tuple(max(1, round(side * target / max(height, width))) for side in (width, height))
+        if new[0] * new[1] > cfg["max_pixels"]:
+            cause = f"resized to {new[0]} x {new[1]} pixels it is larger than max_pixels = {cfg['max_pixels']}."
+            raise DataError(scene.image, cause, "Give a smaller resize, or raise max_pixels.")
         whole_image = np.asarray(Image.fromarray(read_image(0, height)).resize(new, Image.Resampling.BICUBIC))
         whole_mask = np.asarray(Image.fromarray(read_mask(0, height)).resize(new, Image.Resampling.NEAREST))
         yield new[1], new[0], lambda top, bottom: whole_image[top:bottom], lambda top, bottom: whole_mask[top:bottom]

@@ -19,7 +19,7 @@ from satsynth.diffusion.stacks import COLOURS, Stacks, choose_codes
 from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
 from satsynth.randomness import derive, torch_stream
 from satsynth.runtime.errors import ConfigError
-from satsynth.weights import load_into
+from satsynth.weights import described, load_into
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +157,9 @@ def load_denoiser(weights: Path, card: dict, device: str | torch.device, *, kind
             message lists what did not fit.
     """
     check(weights, card, kind)
-    denoiser = load_into(build(card, card_codes(card), card["size"], conditional, device), weights)
+    with described(weights):
+        network = build(card, card_codes(card), card["size"], conditional, device)
+    denoiser = load_into(network, weights)
     return denoiser.to(memory_format=torch.channels_last)
 
 

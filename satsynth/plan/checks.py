@@ -1,5 +1,7 @@
 """The checks of a resolved config that a schema cannot make."""
 
+from pathlib import PurePosixPath
+
 from satsynth.plan.closure import declares, registered
 from satsynth.plan.generation import check_generator, check_parts, check_sampler, check_source
 from satsynth.plan.runs import method_of
@@ -67,10 +69,14 @@ def check(resolved: dict, config: dict) -> None:
 
 def _check_dataset(where: str, dataset: dict) -> None:
     for key, value in (dataset.get("split") or {}).items():
-        if isinstance(value, str) and key in ("train", "val") and value.startswith(("/", "..")):
-            raise ConfigError(
-                f"{where}.split.{key}", f"the list {value} lies outside the root.", "Put it below the root, so that a change of it counts."
-            )
+        if isinstance(value, str) and key in ("train", "val"):
+            _check_below(f"{where}.split.{key}", value)
+    for key in ("images", "labels"):
+        if key in dataset:
+            _check_below(f"{where}.{key}", dataset[key])
+            if "}{" in dataset[key]:
+                cause = f"two wildcards of {dataset[key]} have nothing between them, so a name could be cut in many ways."
+                raise ConfigError(f"{where}.{key}", cause, "Write something between them, or use one wildcard.")
     needed = {"demo": ["world"], "folder": ["root", "images", "labels", "classes"]}.get(dataset["format"], ["root"])
     for key in needed:
         if key not in dataset:
@@ -88,6 +94,15 @@ def _check_dataset(where: str, dataset: dict) -> None:
         if (dataset["background"] or 0) >= len(dataset["classes"]):
             cause = f"there is no class id {dataset['background']} among {len(dataset['classes'])} classes."
             raise ConfigError(f"{where}.background", cause, "Ids count from 0 in the order of `classes`.")
+
+
+def _check_below(where: str, value: str) -> None:
+    """That a relative path stays below the root that it is relative to."""
+    parts = PurePosixPath(value).parts
+    if value.startswith("/") or ".." in parts:
+        raise ConfigError(where, f"{value} lies outside the root.", "Put it below the root, so that a change of it counts.")
+    if any(len(part.encode()) > 255 for part in parts):
+        raise ConfigError(where, "a part of this path has more than 255 bytes, which no file's name can have.", "Shorten it.")
 
 
 def _check_experiment(name: str, resolved: dict, config: dict) -> None:

@@ -42,6 +42,8 @@ def resolve(config: dict, preset: dict) -> dict:
                 raise ConfigError(
                     f"{section}.{name}", "this name cannot be used.", "Use lower-case letters, digits and _, not real or fit."
                 )
+            if len(name) > names.LONGEST:
+                raise ConfigError(f"{section}.{name}", f"this name has {len(name)} characters.", f"Use {names.LONGEST} at most.")
         resolved[section] = {name: _stanza(section, name, stanzas, preset, resolved) for name in stanzas}
     check(resolved, config)
     return resolved

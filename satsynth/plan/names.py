@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from satsynth.runtime.errors import ConfigError
 
+SHARD_DIGITS = 4
 NAME = r"[a-z][a-z0-9_]*"
+MOST_UNITS = 10**SHARD_DIGITS // 16  # a unit has 16 shards at most
+LONGEST = 40  # characters of a name: five of them stand in the name of one log file
 SOURCE = rf"(?P<source>{NAME})-r(?P<ratio>[0-9]+)"
 BASES = ("real", "fit")
-SHARD_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ def parse_training_set(text: str, sources: dict) -> TrainingSet:
             raise ConfigError(text, f"'{source}' is no source of this config.", f"Configured sources: {known}.")
         if ratio < 1:
             raise ConfigError(text, "R is 0.", "Leave the source out for R = 0.")
+        if ratio > MOST_UNITS:
+            raise ConfigError(text, f"R is {ratio}, above {MOST_UNITS}.", "Use a smaller R.")
         parts.append((source, ratio))
     return TrainingSet(base, tuple(parts))
 

@@ -14,10 +14,9 @@ def load_preset(folder: Path, name: str) -> dict:
     Raises:
         ConfigError: there is none of this name.
     """
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-        raise ConfigError("preset", f"there is no preset '{name}'.", f"Presets: {known}.")
-    preset = yaml.safe_load(path.read_text(encoding="utf-8"))
+    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    if name not in known:  # a name, not a path: nothing outside of the folder is read
+        raise ConfigError("preset", f"there is no preset '{name}'.", f"Presets: {', '.join(known)}.")
+    preset = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
     base = preset.pop("extends", None)
     return merge(load_preset(folder, base), preset) if base else preset

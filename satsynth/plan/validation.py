@@ -1,12 +1,22 @@
 """Schema errors in words that help: the dotted key, what is wrong with it, and the nearest valid key."""
 
+import math
+import re
 from functools import reduce
 from operator import getitem
 
 from jsonschema import Draft202012Validator
+from jsonschema.validators import extend
 
 from satsynth.plan.stanzas import nearest
 from satsynth.runtime.errors import ConfigError
+
+LONGEST, DEEPEST, LARGEST = 1000, 12, 2**63
+# Neither may stand in a path, a title or a table: what controls a terminal, and what cannot be written as UTF-8.
+UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+# JSON schema takes 2.0 for an integer; what counts with it would not.
+_CHECKER = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool))
+_Validator = extend(Draft202012Validator, type_checker=_CHECKER)
 
 
 def validate(config: dict, schema: dict, what: str = "config") -> None:
@@ -15,9 +25,44 @@ def validate(config: dict, schema: dict, what: str = "config") -> None:
     Raises:
         ConfigError: the first error, outermost keys first.
     """
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: (len(error.absolute_path), str(error.path)))
+    _check_values(config, "", what, 0)
+    errors = sorted(_Validator(schema).iter_errors(config), key=lambda error: (len(error.absolute_path), str(error.path)))
     if errors:
         raise _in_words(_deepest(errors[0]), what, schema)
+
+
+def _check_values(value: object, where: str, what: str, depth: int) -> None:
+    """Refuse what YAML can write and no key can mean, before anything compares or prints it: no schema says these things."""
+    here = where or what
+    if depth > DEEPEST:
+        raise ConfigError(here, f"it is nested more than {DEEPEST} levels deep.", "Write it flat; no key needs so many levels.")
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            if not isinstance(key, str) and not where.endswith(".label_map"):
+                raise ConfigError(here, f"its key {key!r:.60} is no text.", "Put it in quotes, or mend the indentation.")
+            if isinstance(key, str):
+                _check_text(key, here, "a key in it", 100)
+            _check_values(entry, f"{where}.{key}".lstrip("."), what, depth + 1)
+    elif isinstance(value, list):
+        for number, entry in enumerate(value):
+            _check_values(entry, f"{where}[{number}]", what, depth + 1)
+    elif isinstance(value, str):
+        _check_text(value, here, "it", LONGEST)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(here, f"{value} is no number to count with.", "Write a finite number, or null where the key takes it.")
+    elif isinstance(value, int) and abs(value) >= LARGEST:
+        raise ConfigError(here, "the number has more than 63 bits.", "Write a smaller one.")
+
+
+def _check_text(text: str, where: str, what: str, longest: int) -> None:
+    if len(text) > longest:
+        raise ConfigError(where, f"{what} has {len(text)} characters; {longest} are the most.", "Shorten it.")
+    if found := UNWRITABLE.search(text):
+        raise ConfigError(where, f"{what} holds the character {found[0]!r}, which cannot be written or printed.", "Take it out.")
+
+
+def _short(text: str, longest: int = 240) -> str:
+    return text if len(text) <= longest else f"{text[: longest // 2]} ... {text[-longest // 3 :]}"
 
 
 def _deepest(error):
@@ -30,7 +75,7 @@ def _in_words(error, what: str, schema: dict) -> ConfigError:
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
-        extra = sorted(key for key in error.instance if key not in known)[0]
+        extra = sorted((key for key in error.instance if key not in known), key=str)[0]
         key = f"{where}.{extra}" if where else extra
         deeper = _below(extra, error.schema, schema)
         return ConfigError(key, "this key is not known.", f"It stands deeper: {' or '.join(deeper)}." if deeper else nearest(extra, known))
@@ -38,14 +83,14 @@ def _in_words(error, what: str, schema: dict) -> ConfigError:
         missing = sorted(key for key in error.validator_value if key not in error.instance)[0]
         return ConfigError(f"{where}.{missing}".lstrip("."), "this key is missing.", error.schema["properties"][missing]["description"])
     if error.validator == "enum" and isinstance(error.instance, str):
-        return ConfigError(where, f"'{error.instance}' is not known.", nearest(error.instance, error.validator_value))
+        return ConfigError(where, f"'{_short(error.instance)}' is not known.", nearest(error.instance, error.validator_value))
     if error.validator == "type" and "number" in error.validator_value and isinstance(error.instance, str) and _is_number(error.instance):
         cause = f"'{error.instance}' is text: YAML reads a number with an exponent only with a point and a sign."
         return ConfigError(where, cause, f"Write {float(error.instance):.1e}.")
-    if error.validator == "minimum":
-        cause = f"{error.instance} is below {error.validator_value}."
+    if error.validator in ("minimum", "maximum"):
+        cause = f"{error.instance} is {'below' if error.validator == 'minimum' else 'above'} {error.validator_value}."
     else:
-        cause = error.message.rstrip(".") + "."
+        cause = _short(error.message.rstrip(".")) + "."
     return ConfigError(where or what, cause, error.schema.get("description", "See rules/schemas/config.schema.yaml."))
 
 

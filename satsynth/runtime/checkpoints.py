@@ -1,8 +1,12 @@
-"""Training checkpoints: one safetensors file, replaced atomically, so the newest good state is always whole."""
+"""Training checkpoints: one safetensors file, replaced atomically, so the newest good state is always whole.
+
+A checksum of all tensors and facts goes with them: a byte that changed on the disk starts the training anew, rather than going on wrong.
+"""
 
 import json
 import logging
 import os
+import zlib
 from pathlib import Path
 
 import safetensors
@@ -22,9 +26,19 @@ def seconds() -> float:
 
 def save(folder: Path, tensors: dict[str, torch.Tensor], facts: dict, name: str = NAME) -> None:
     """Replace the checkpoint `name` of `folder` by these tensors and JSON facts."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    text = json.dumps(facts, sort_keys=True)
     with replacing(folder / name) as partial:
-        save_file(plain, partial, metadata={"facts": json.dumps(facts, sort_keys=True)})
+        save_file(plain, partial, metadata={"facts": text, "crc32": _checksum(plain, text)})
+
+
+def _checksum(tensors: dict[str, torch.Tensor], facts: str) -> str:
+    """CRC-32 of the facts and of every tensor's name, type, shape and bytes: what a disk does by accident shows."""
+    value = zlib.crc32(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        value = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), value)
+        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), value)
+    return f"{value:08x}"
 
 
 def load(folder: Path, name: str = NAME) -> tuple[dict[str, torch.Tensor], dict] | None:
@@ -34,9 +48,12 @@ def load(folder: Path, name: str = NAME) -> tuple[dict[str, torch.Tensor], dict]
         return None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+            known = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        if _checksum(tensors, known["facts"]) != known["crc32"]:
+            raise ValueError("its checksum is another")
+        return tensors, json.loads(known["facts"])
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         log.warning("%s: the checkpoint is damaged (%s) and is not used.", path, error)
         return None
 

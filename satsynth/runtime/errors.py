@@ -23,6 +23,10 @@ class DataError(SatsynthError):
     """Raw imagery or labels that cannot be read or do not fit together."""
 
 
+class CardError(SatsynthError, ValueError):
+    """A JSON file of a finished job that cannot be read, whatever it is the card of."""
+
+
 class StoreError(SatsynthError):
     """A pair store that is half-written, damaged or of another shape than expected."""
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from satsynth.runtime.errors import DiskError
+from satsynth.runtime.errors import CardError, DiskError
 
 BLOCK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+AGAIN = "Delete it and run again; finished work comes back from results/state."
 UMASK = os.umask(0)
 os.umask(UMASK)
 
@@ -72,8 +73,29 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file that holds a map, as every card does.
+
+    Raises:
+        CardError: the file holds no JSON (NaN is none), or no map.
+        OSError: it cannot be read.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise CardError(path, f"the file is no JSON ({error}).", AGAIN) from error
+    if not isinstance(value, dict):
+        raise CardError(path, "the file holds a single value or a list, not a map.", AGAIN)
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}")
+
+
+def leads_back(path: str | Path) -> bool:
+    """Whether a path is a link to a folder that the path itself goes through: who follows such links never comes to an end."""
+    path = Path(path)
+    return path.is_symlink() and any(os.path.samefile(path, above) for above in path.absolute().parents if path.exists())  # noqa: PTH121
 
 
 def sha256(path: str | Path) -> str:

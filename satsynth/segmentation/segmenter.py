@@ -140,7 +140,7 @@ def _module(network: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:
+        if error.name != name and str(network).isidentifier():
             raise
         raise ConfigError("network", f"there is no network '{network}'.", "Name a module of satsynth/segmentation/networks.") from error
 
@@ -164,7 +164,7 @@ def load(weights: str | Path, card: str | Path, device: str | torch.device, infe
         _check_inference(facts["segmenter"]["network"], given)
         segmenter = build({**facts["segmenter"], **given}, facts["classes"], facts["precision"])
         check(weights, facts)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
         raise WeightsError(weights, f"their card {card} cannot be read ({error}).", AGAIN) from error
     load_into(segmenter.network, weights)
     return segmenter.to(device).eval(), facts
