@@ -131,7 +131,7 @@ class OneMachineSlurm:
                 subprocess.run(["mknod", self.folder / f"devices/{node}-{index}", "c", "1", "3"], check=True)
         host = os.uname().nodename.split(".")[0]
         nodes = [
-            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={FIRST_PORT + place} CPUs=8 RealMemory=64000 Gres=gpu:{GPUS}"
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={FIRST_PORT + place} CPUs=8 RealMemory=500000 Gres=gpu:{GPUS}"
             for place, node in enumerate(NODES, start=1)
         ]
         names = ",".join(NODES)
