@@ -23,6 +23,7 @@ GPUS = 4
 FIRST_PORT = 16817  # the controller's; the nodes' follow
 # The executor's job step clears every SLURM variable before it calls srun, SLURM_CONF too: the clients must find the file here.
 SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
+MUNGE = {"socket": "socket", "key-file": "key", "log-file": "log", "seed-file": "seed", "pid-file": "pid"}
 MARK = "# written by one_machine_slurm.py"
 
 CONF = """{mark}
@@ -86,7 +87,9 @@ def install() -> None:
         sys.exit(f"{', '.join(absent)} absent: installing SLURM needs root and apt-get.")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "update", "-qq"], check=True, env=quiet)
-    subprocess.run(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *PACKAGES], check=True, env=quiet, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *PACKAGES], check=True, env=quiet, stdout=subprocess.DEVNULL
+    )
 
 
 def wait_for(what: str, condition, seconds: float = 60) -> None:
@@ -179,8 +182,8 @@ class OneMachineSlurm:
         try:
             self.write()
             munge = self.folder / "munge"
-            own = {f"--{name}": munge / name for name in ("socket", "key-file", "log-file", "seed-file", "pid-file")} | {"--key-file": munge / "key"}
-            self._launch("munged", "munged", "--foreground", *(f"{option}={path}" for option, path in own.items()), user="munge")
+            own = [f"--{option}={munge}/{file}" for option, file in MUNGE.items()]
+            self._launch("munged", "munged", "--foreground", *own, user="munge")
             wait_for("munged answers", lambda: _succeeds("munge", "-n", f"--socket={munge}/socket"))
             self.start_controller()
             for node in NODES:
@@ -198,7 +201,7 @@ class OneMachineSlurm:
                 wait_for("the queue is empty", lambda: not self.jobs(), 30)
         for name in reversed(list(self.daemons)):
             self.end(name, signal.SIGKILL)
-        if SYSTEM_CONF.is_symlink() and Path(os.readlink(SYSTEM_CONF)).parent == self.folder:
+        if SYSTEM_CONF.is_symlink() and SYSTEM_CONF.readlink().parent == self.folder:
             SYSTEM_CONF.unlink()
 
     # Asking --------------------------------------------------------------------------------------------------------------------

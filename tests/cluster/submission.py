@@ -15,7 +15,7 @@ PRETEND = Path(__file__).resolve().parent / "pretend"
 OVERLAY = {
     "devices": {"threads": 1, "cpu_threads": 1},
     "run": ["gain", "one", "two", "class_distribution"],
-    "segmenters": {"any": {"training": {"steps": 24}}},
+    "segmenters": {"fpn": {"training": {"steps": 24}}},
     "experiments": {
         "one": {"view": "gain", "size": 64, "grid": [{"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0]}]},
         "two": {

@@ -17,7 +17,7 @@ def road(slurm, tmp_path_factory):
 
 
 def test_tables_and_weights_equal_those_of_a_local_run(road, undisturbed):
-    checkout, log = road
+    checkout, _ = road
     names = ("gain", "one", "two")
     assert tables(checkout, *names) == tables(undisturbed, *names) and len(tables(checkout, *names)) == 9
     weights = sorted(path.relative_to(undisturbed.folder) for path in undisturbed.folder.glob("results/demo/**/weights.safetensors"))
