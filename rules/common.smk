@@ -42,14 +42,19 @@ AUGMENTED = [name for name, source in SOURCES.items() if "augment" in source]
 # Segmenters that are trained around a generator and the evaluator.
 ENCODERS = [name for name, segmenter in CONFIG["segmenters"].items() if takes_parts(segmenter)]
 LAYOUT = layout.Layout(config, CONFIG)
-# Two trainings at once on the same cores are many times slower than one after the other, but small networks use one core better than two:
-# where a preset says so, segmenters train and shards are sampled side by side, each on cores of its own, and generators share the cores.
-ALL_CORES = workflow.cores or 8
+# Under an executor (--jobs) each job has cores and devices of its own, on a machine that this one knows nothing of; there the job reads these
+# lines again and must come to the same numbers. Here, two trainings at once on the same cores are many times slower than one after the other,
+# but small networks use one core better than two: where a preset says so, segmenters train and shards are sampled side by side, each on cores
+# of its own, and generators share the cores.
+ELSEWHERE = workflow.remote_exec or workflow.resource_settings.nodes is not None
 TRAINING_THREADS = CONFIG["devices"]["threads"] or 8
-SMALL_THREADS = TRAINING_THREADS if has_accelerator() else min(CONFIG["devices"]["cpu_threads"] or ALL_CORES, ALL_CORES)
-GENERATOR_THREADS = TRAINING_THREADS if has_accelerator() else max(SMALL_THREADS, ALL_CORES // max(1, len(CONFIG["generators"])))
-# Scoring is short, and much of it is starting up: several at once are faster.
-SCORING_THREADS = TRAINING_THREADS if has_accelerator() else max(1, ALL_CORES // 4)
+if ELSEWHERE or has_accelerator():
+    GENERATOR_THREADS = SMALL_THREADS = SCORING_THREADS = TRAINING_THREADS
+else:
+    SMALL_THREADS = min(CONFIG["devices"]["cpu_threads"] or workflow.cores, workflow.cores)
+    GENERATOR_THREADS = max(SMALL_THREADS, workflow.cores // max(1, len(CONFIG["generators"])))
+    # Scoring is short, and much of it is starting up: several at once are faster.
+    SCORING_THREADS = max(1, workflow.cores // 4)
 
 
 wildcard_constraints:

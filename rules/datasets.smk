@@ -42,8 +42,9 @@ for dataset in DATASETS:
             cfg=lambda wildcards, dataset=dataset: slices.tiles(DATASETS[dataset], wildcards.split),
             code=code("tile_patches", module_of(DATASETS[dataset]["format"], FORMATS)),
             raw=lambda wildcards, dataset=dataset: raw_digest(dataset),
-            # A Path is not tracked: where the raw files lie is no part of what the patches depend on.
-            root=lambda wildcards, dataset=dataset: raw_root(dataset),
+            # A Path is not tracked: where the raw files lie is no part of what the patches depend on. Scenes that a rule makes lie where its
+            # output is brought to, which with remote storage is a folder of Snakemake's.
+            root=lambda wildcards, input, dataset=dataset: Path(input.card).parent if input else raw_root(dataset),
         script:
             "../workflow_scripts/tile_patches.py"
 

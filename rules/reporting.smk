@@ -44,9 +44,9 @@ rule draw_figure:
 
 rule write_report:
     input:
-        tables=expand(rules.tabulate_runs.output.csv, experiment=LAYOUT.experiments()),
-        printed=expand(rules.tabulate_runs.output.md, experiment=LAYOUT.experiments()),
-        figures=expand(rules.draw_figure.output.png, figure=LAYOUT.figures()),
+        tables=expand("results/tables/{experiment}.csv", experiment=LAYOUT.experiments()),
+        printed=expand("results/tables/{experiment}.md", experiment=LAYOUT.experiments()),
+        figures=expand("results/figures/{figure}.png", figure=LAYOUT.figures()),
         generators=LAYOUT.report_generators(),
         runs=[path for experiment in LAYOUT.experiments() for path in LAYOUT.run_files(experiment, "card.json")],
         evaluators=LAYOUT.report_evaluators(),

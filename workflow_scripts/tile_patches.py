@@ -15,4 +15,4 @@ def work(task: Task, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    perform(snakemake, functools.partial(work, root=Path(snakemake.params.root)))
+    perform(snakemake, functools.partial(work, root=Path(snakemake.params.root).absolute()))

@@ -53,8 +53,8 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
     """
     logs.setup(_log_file(job))
     try:
-        with _ending_on_sigterm(), ending_with_parent():
-            _perform(job, work)
+        with _ending_on_sigterm(), ending_with_parent(), _beside_results(job) as (inputs, declared, place):
+            _perform(job, work, inputs, declared, place)
     except SatsynthError as error:
         _fail(error)
     except OSError as error:
@@ -70,13 +70,12 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
         raise
 
 
-def _perform(job: Any, work: Callable[[Task], None]) -> None:
+def _perform(job: Any, work: Callable[[Task], None], inputs: Paths, declared: Paths, place: Path) -> None:
     begun, started = time.monotonic(), telemetry.now()
-    wildcards, inputs, declared = dict(job.wildcards.items()), _named(job.input), _named(job.output)
-    params = dict(job.params.items())
+    wildcards, params = dict(job.wildcards.items()), dict(job.params.items())
     made_of = {name: params.get(name) for name in ("cfg", "code", "raw")}
     name = state.key(job.rule, wildcards, **made_of, inputs=_flat(inputs))
-    entry = state.State(os.environ.get("SATSYNTH_STATE", "results/state"), job.rule, name)
+    entry = state.State(place, job.rule, name)
     outputs = _flat(declared)
     log.info("%s", " ".join([job.rule, *(f"{wildcard}={value}" for wildcard, value in wildcards.items())]))
     with entry.locked():
@@ -140,6 +139,29 @@ def wall_seconds(runtime: object, spent: float = 0.0) -> float | None:
 
 def _each(value: Path | list[Path], function: Callable[[Path], Path]) -> Path | list[Path]:
     return [function(path) for path in value] if isinstance(value, list) else function(value)
+
+
+@contextlib.contextmanager
+def _beside_results(job: Any) -> Iterator[tuple[Paths, Paths, Path]]:
+    """Inputs, outputs and the folder of state, seen from where the job works.
+
+    Files of remote storage (`--default-storage-provider`) are copied by Snakemake to `.snakemake/storage/.../results/...`. A job with such
+    files works in the folder above their `results`, so that all paths are as the plan has them, and its state has the same key.
+    """
+    inputs, declared = _named(job.input), _named(job.output)
+    place = Path(os.environ.get("SATSYNTH_STATE", "results/state"))
+    parts = [path.parts for path in (*_flat(inputs), *_flat(declared))]
+    ends = [len(names) - 1 - names[::-1].index("results") if "results" in names else 0 for names in parts]
+    roots = {Path(*names[:end]) for names, end in zip(parts, ends, strict=True)}
+    if len(roots) != 1 or (root := roots.pop()) == Path():
+        yield inputs, declared, place
+        return
+    place = place.absolute()
+    inputs, declared = (
+        {name: _each(value, lambda path: path.relative_to(root)) for name, value in group.items()} for group in (inputs, declared)
+    )
+    with contextlib.chdir(root):
+        yield inputs, declared, place
 
 
 def _named(group: Any) -> Paths:

@@ -1,0 +1,84 @@
+"""What befalls a cluster: time limits, cancelled jobs, nodes and controllers that die, a workflow that is killed."""
+
+import subprocess
+import time
+
+from checkout import kill
+from one_machine_slurm import NODES
+from submission import ONE, TWO, release, tables, until
+
+RUN = "results/demo/64px/segmentation/real/{}/seed-0/weights.safetensors"
+RESUMED = "segmenter: resumed at step"
+
+
+def check_like(checkout, undisturbed, *names):
+    found = tables(checkout, *names)
+    assert found == tables(undisturbed, *names) and len(found) == 3 * len(names)
+
+
+def test_trainings_that_meet_their_time_limit_resume_and_end_with_the_same_weights(slurm, untrained, undisturbed):
+    """One sees its budget end and leaves by itself; one hangs, and SLURM kills it."""
+    # set-resources of the profile as a whole give way to it
+    run = untrained.start(*TWO, "--set-resources", "train_segmenter:runtime=1 if attempt == 1 else 60")
+    held = untrained.hold(2, run)
+    # The budget of a job of one minute is half a minute from its start.
+    until(lambda: time.time() - max(process.create_time() for process in held) > 31, run)
+    release(held[:1])
+    log = untrained.finish(run)
+    assert "SLURM status is: 'FAILED'" in log and "SLURM status is: 'TIMEOUT'" in log
+    assert untrained.texts("train_segmenter").count(RESUMED) == 2
+    for name in ("fpn", "fpn_exposures"):
+        path = RUN.format(name)
+        assert (untrained.folder / path).read_bytes() == (undisturbed.folder / path).read_bytes()
+    check_like(untrained, undisturbed, "two")
+
+
+def test_a_cancelled_job_is_noticed_and_the_next_run_completes(slurm, untrained, undisturbed):
+    run = untrained.start(*ONE, "--retries", "0")
+    until(untrained.checkpoints, run)
+    (job, *_), *others = slurm.jobs()
+    assert not others
+    subprocess.run(["scancel", job], check=True)
+    assert run.wait() == 1, "a cancelled job was not noticed"
+    assert "SLURM status is: 'CANCELLED'" in untrained.log.read_text()
+    untrained.run(*ONE)
+    assert RESUMED in untrained.texts("train_segmenter")
+    check_like(untrained, undisturbed, "one")
+
+
+def test_a_training_outlives_the_daemon_of_its_node(slurm, untrained, undisturbed):
+    run = untrained.start(*ONE)
+    held = untrained.hold(1, run)
+    for node in NODES:
+        slurm.end(node, 9)
+        slurm.start_node(node)
+    release(held)
+    untrained.finish(run)
+    check_like(untrained, undisturbed, "one")
+
+
+def test_a_restarted_controller_loses_no_job(slurm, untrained, undisturbed):
+    run = untrained.start(*ONE)
+    held = untrained.hold(1, run)
+    before = slurm.jobs()
+    slurm.end("slurmctld")
+    slurm.start_controller()
+    release(held)
+    assert slurm.jobs() == before
+    untrained.finish(run)
+    assert RESUMED not in untrained.texts("train_segmenter")
+    check_like(untrained, undisturbed, "one")
+
+
+def test_a_killed_workflow_goes_on_where_it_was(slurm, untrained, undisturbed):
+    run = untrained.start(*ONE)
+    held = untrained.hold(1, run)
+    kill(run)
+    # The job runs on without its workflow. The next workflow's job waits for it, and finds the work done.
+    untrained.run("--unlock")
+    again = untrained.start(*ONE)
+    until(lambda: "Another process does this very work" in untrained.texts("train_segmenter"), again)
+    release(held)
+    untrained.finish(again)
+    assert "restored from" in untrained.texts("train_segmenter")
+    check_like(untrained, undisturbed, "one")
