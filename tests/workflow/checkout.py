@@ -67,13 +67,17 @@ class Checkout:
 
     def planned(self, *arguments: str, configs=(TINY,)) -> dict[str, int]:
         """{rule: jobs} of a dry run, without `all`."""
-        text = self.run("-n", *arguments, configs=configs)
-        if "Nothing to be done" in text:
-            return {}
-        table = text.split("Job stats:", 1)[1].split("total", 1)[0]
-        found = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
-        found.pop("all", None)
-        return found
+        return count_jobs(self.run("-n", *arguments, configs=configs))
+
+
+def count_jobs(text: str) -> dict[str, int]:
+    """{rule: jobs} of what a dry run says, without `all`."""
+    if "Nothing to be done" in text:
+        return {}
+    table = text.split("Job stats:", 1)[1].split("total", 1)[0]
+    found = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)\s*$", table, re.MULTILINE)}
+    found.pop("all", None)
+    return found
 
 
 def kill(process: subprocess.Popen) -> None:

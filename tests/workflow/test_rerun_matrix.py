@@ -1,10 +1,10 @@
 """The rerun matrix: every leaf of the config, and by hand the rules that a change of it runs. A leaf without a row fails."""
 
 import fnmatch
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from checkout import TINY, Checkout
+from dry_runs import plan_all
 from presets import preset, read
 
 from satsynth.plan.config import merge, resolve
@@ -368,14 +368,10 @@ def test_every_leaf_runs_exactly_its_rules(checkout):
     cases = [(path, *changed(path, value, row)) for path, value in LEAVES.items() if (row := row_of(path))[2] != "elsewhere"]
     assert len(cases) > 150
 
-    def plan(case):
-        path, overlay, rules = case
-        name = checkout.overlay(f"leaf-{'.'.join(path)}.yaml", overlay)
-        return path, rules, set(checkout.planned("--nolock", configs=(TINY, "matrix.yaml", name)))
-
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(plan, cases))
-    wrong = {".".join(path): {"runs": sorted(ran), "row": sorted(rules)} for path, rules, ran in found if ran != rules}
+    names = [checkout.overlay(f"leaf-{'.'.join(path)}.yaml", overlay) for path, overlay, _ in cases]
+    found = plan_all(checkout, [(TINY, "matrix.yaml", name) for name in names])
+    ran = {".".join(path): (set(jobs), rules) for (path, _, rules), jobs in zip(cases, found, strict=True)}
+    wrong = {leaf: {"runs": sorted(jobs), "row": sorted(rules)} for leaf, (jobs, rules) in ran.items() if jobs != rules}
     assert not wrong
 
 
