@@ -8,7 +8,7 @@ from tests.workflow.checkout import TINY, Checkout
 
 LONGER = {
     "run": ["gain", "classes", "data", "class_distribution", "pairs", "upscaling", "ratio_curve", "confusion", "training_curves"],
-    "datasets": {"demo": {"world": {"scenes": 10, "size": 512}, "patches": {"stride": 64}}},
+    "datasets": {"demo": {"world": {"scenes": 10, "size": 512}}},
     "generators": {
         "satsynth": {"training": {"steps": 60, "log_every": 5}},
         "upscaler": {"training": {"steps": 40, "log_every": 5}},
