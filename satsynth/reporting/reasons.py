@@ -122,7 +122,8 @@ def _kept(job: Planned, cards: Mapping[str, str | None], lineage: Lineage) -> Re
     """The finished work of the very key that the job has now."""
     if None in cards.values():
         return None
-    named = [[state.relative(path).as_posix(), sha256] for path, sha256 in cards.items()]
+    # In order, and as often as a path is an input: so the key has it.
+    named = [[state.relative(path).as_posix(), cards[path]] for path in job.inputs if path in cards]
     key = state.key_of(job.rule, dict(job.wildcards), job.cfg, job.code, job.raw, named)
     found = [record for record in lineage.all(job.outputs[0]) if record.folder.name == key]
     names = {state.relative(path).as_posix() for path in job.outputs}

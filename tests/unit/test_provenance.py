@@ -218,6 +218,12 @@ def test_a_job_that_is_started_for_nothing_comes_back_from_state(road):
     assert (fate, found) == ("restored", []) and "come back from state" in words and "Forced execution" in words
 
 
+def test_an_input_of_two_roles_counts_twice_as_in_the_key_of_state(road):
+    finish("twice", "results/t.csv", "1", [STORE, "results/run-0.json", STORE])
+    job = Planned("twice", {}, None, None, None, (STORE, "results/run-0.json", STORE), ("results/t.csv",), True)
+    assert judge([*planned(road), job], Lineage(STATE), {})["results/t.csv"].fate == "restored"
+
+
 def test_another_content_of_an_input_is_told(road):
     Path("results/run-1.json").unlink()
     Path("results/run-1.json").write_text("by hand")
