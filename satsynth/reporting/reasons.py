@@ -200,7 +200,6 @@ def config_key(key: str, now: object, wildcards: Mapping[str, str], resolved: Ma
             places[f"{section}.{wildcards[wildcard]}"] = resolved.get(section, {}).get(wildcards[wildcard])
     for place, stanza in places.items():
         fitting = [name for name, value in leaves(stanza).items() if f".{name}".endswith(f".{key}") and value == now]
-        shortest = [name for name in fitting if len(name) == min(map(len, fitting))]
-        if len(shortest) == 1:
-            return f"{place}.{shortest[0]}"
+        if key in fitting or len(fitting) == 1:
+            return f"{place}.{key if key in fitting else fitting[0]}"
     return key

@@ -152,7 +152,7 @@ def test_a_gpu_that_tells_no_energy_makes_the_sum_a_lower_bound(road):
 def test_a_job_that_was_never_measured_counts_by_its_time():
     folder = finish("train", "results/w.json", "w", devices=["0", "1"])
     (record,) = Lineage(STATE).all("results/w.json")
-    assert record.folder == folder and used(record) == Used(10.0, None, 10.0, lacking=True, bounded=True)
+    assert record.folder == folder and used(record) == Used(10.0, None, 10.0, lacking=True, bounded=True) and total([record]).joules is None
 
 
 def test_times_hosts_and_cost_stand_in_one_part_of_the_page(road):
@@ -270,7 +270,7 @@ def test_lists_of_maps_that_grow_are_told_as_a_whole(road):
 
 def test_keys_are_told_as_the_config_has_them_where_that_is_beyond_doubt():
     resolved = {
-        "segmenters": {"fpn": {"training": {"rate": 1, "steps": 5}, "loss": {"steps": 5}}},
+        "segmenters": {"fpn": {"training": {"rate": 1, "steps": 5}, "loss": {"steps": 5}, "size": 8, "encoder": {"size": 8}}},
         "sources": {"cascade": {"sampler": {"steps": 2}, "then_sampler": {"steps": 2}}},
         "measures": {"pixels": 9},
     }
@@ -279,7 +279,8 @@ def test_keys_are_told_as_the_config_has_them_where_that_is_beyond_doubt():
         ("training.rate", 1, fpn, "segmenters.fpn.training.rate"),
         ("rate", 1, fpn, "segmenters.fpn.training.rate"),
         ("rate", 2, fpn, "rate"),  # another value: it comes from somewhere else
-        ("steps", 5, {}, "steps"),
+        ("steps", 5, fpn, "steps"),  # of the training or of the loss
+        ("size", 8, fpn, "segmenters.fpn.size"),  # not that of the encoder
         ("samplers[1].steps", 2, cascade, "sources.cascade.then_sampler.steps"),
         ("pixels", 9, {}, "measures.pixels"),
     ):
