@@ -259,6 +259,12 @@ def test_what_was_never_made_is_one_paragraph_a_rule(road):
     assert words.split("where it begins:\n")[1].count("nothing of what it makes is there") == 1
 
 
+def test_many_files_of_one_fate_are_folded(road):
+    code = {"table.py": "c", **{f"new_{place}.py": "d" for place in range(5)}}
+    _, found, words = told(road, planned(road, runs=True, code=code))
+    assert len(found) == 5 and words.count("is new among its code") == 3 and "likewise 2 files more" in words
+
+
 def test_lists_of_maps_that_grow_are_told_as_a_whole(road):
     finish("list", "results/l.csv", "1", cfg={"runs": [{"seed": 0}, {"seed": 1}]})
     for runs, what in (([{"seed": 0}, {"seed": 2}], "runs[1].seed"), ([{"seed": 0}], "runs")):
