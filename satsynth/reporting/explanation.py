@@ -172,7 +172,7 @@ def _changes(judged: Judged) -> list[str]:
     """A line a change; of many files with one fate the first few and how many more."""
     alike: dict[tuple[str, bool, bool], list[Change]] = {}
     for place, change in enumerate(judged.changes):
-        kind = change.kind if change.kind in ("input", "code") else f"{change.kind} {place}"
+        kind = change.kind if change.kind in ("input", "code", "output") else f"{change.kind} {place}"
         alike.setdefault((kind, change.before is ABSENT, change.now is ABSENT), []).append(change)
     told = []
     for members in alike.values():

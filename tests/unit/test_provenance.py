@@ -259,6 +259,14 @@ def test_what_was_never_made_is_one_paragraph_a_rule(road):
     assert words.split("where it begins:\n")[1].count("nothing of what it makes is there") == 1
 
 
+def test_rules_of_one_dataset_tell_its_keys():
+    finish("tile_patches_town", "results/t.csv", "1", cfg={"size": 64}, code={})
+    job = Planned("tile_patches_town", {"split": "val"}, {"size": 32}, {}, None, (), ("results/t.csv",), True)
+    resolved = {"datasets": {"town": {"patches": {"size": 32}}, "patches_town": {"size": 32}}}
+    changes = judge([job], Lineage(STATE), resolved)["results/t.csv"].changes
+    assert [change.what for change in changes if change.kind == "config"] == ["datasets.town.patches.size"]
+
+
 def test_many_files_of_one_fate_are_folded(road):
     code = {"table.py": "c", **{f"new_{place}.py": "d" for place in range(5)}}
     _, found, words = told(road, planned(road, runs=True, code=code))
