@@ -148,9 +148,10 @@ def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None,
     if (last.rule, last.wildcards) != (job.rule, dict(job.wildcards)):
         changes.append(Change("rule", job.outputs[0], last.rule, job.rule))
     # Some rules are one a dataset, and bear its name.
-    own = {"dataset": name for name in resolved.get("datasets", {}) if job.rule in (f"generate_scenes_{name}", f"tile_patches_{name}")}
+    names = (name for name in resolved.get("datasets", {}) if job.rule in (f"generate_scenes_{name}", f"tile_patches_{name}"))
+    wildcards = next(({"dataset": name} for name in names), {}) | dict(job.wildcards)
     for key, before, now in _differing(facts.get("cfg"), job.cfg):
-        changes.append(Change("config", config_key(key, now, {**job.wildcards, **own}, resolved), before, now))
+        changes.append(Change("config", config_key(key, now, wildcards, resolved), before, now))
     changes += [Change("code", file, before, now) for file, before, now in _differing(facts.get("code") or {}, job.code or {})]
     if facts.get("raw") != job.raw:
         changes.append(Change("raw", job.rule, facts.get("raw"), job.raw))
