@@ -8,6 +8,7 @@ The state of finished jobs says the first; the second needs the rules, which Sna
 
 import argparse
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path in paths:
         print(f"{path}\n\nWhat made this file?")
         _say(made(path, lineage, deep=chosen.deep))
-        configs = " with ".join(["config.yaml", *map(str, chosen.configfile)])
+        configs = ", ".join(["config.yaml", *map(str, chosen.configfile)])
         print(f"\nWhy would this run again? (rules, code and {configs}, as they are now)")
         try:
             jobs, resolved = planned([path], chosen.configfile)
@@ -81,4 +82,5 @@ def _say(told: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word
     raise SystemExit(main())

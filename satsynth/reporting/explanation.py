@@ -10,7 +10,7 @@ from satsynth.reporting.reasons import ABSENT, Change, Judged, Planned
 from satsynth.runtime.logs import duration
 
 SHOWN = 80  # letters of a value
-ONE_BY_ONE = 3  # jobs of one rule with one reason that are listed by name
+ONE_BY_ONE = 3  # jobs of one rule with one reason, or files of one fate, that are listed by name
 
 
 # What made this file? -----------------------------------------------------------------------------------------------------------
@@ -169,7 +169,16 @@ def _grouped(roots: list[Judged]) -> list[str]:
 
 
 def _changes(judged: Judged) -> list[str]:
-    return [f"  {_change(change, judged.record)}" for change in judged.changes]
+    """A line a change; of many files with one fate the first few and how many more."""
+    alike: dict[tuple[str, bool, bool], list[Change]] = {}
+    for place, change in enumerate(judged.changes):
+        kind = change.kind if change.kind in ("input", "code", "output") else f"{change.kind} {place}"
+        alike.setdefault((kind, change.before is ABSENT, change.now is ABSENT), []).append(change)
+    told = []
+    for members in alike.values():
+        told += [f"  {_change(change, judged.record)}" for change in members[:ONE_BY_ONE]]
+        told += [f"  likewise {_count(len(members) - ONE_BY_ONE, 'file')} more"] if len(members) > ONE_BY_ONE else []
+    return told
 
 
 def _change(change: Change, record: Record | None) -> str:

@@ -122,7 +122,8 @@ def _kept(job: Planned, cards: Mapping[str, str | None], lineage: Lineage) -> Re
     """The finished work of the very key that the job has now."""
     if None in cards.values():
         return None
-    named = [[state.relative(path).as_posix(), sha256] for path, sha256 in cards.items()]
+    # In order, and as often as a path is an input: so the key has it.
+    named = [[state.relative(path).as_posix(), cards[path]] for path in job.inputs if path in cards]
     key = state.key_of(job.rule, dict(job.wildcards), job.cfg, job.code, job.raw, named)
     found = [record for record in lineage.all(job.outputs[0]) if record.folder.name == key]
     names = {state.relative(path).as_posix() for path in job.outputs}
@@ -146,10 +147,11 @@ def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None,
     facts, changes = last.facts, list(missing)
     if (last.rule, last.wildcards) != (job.rule, dict(job.wildcards)):
         changes.append(Change("rule", job.outputs[0], last.rule, job.rule))
-    changes += [
-        Change("config", config_key(key, now, job.wildcards, resolved), before, now)
-        for key, before, now in _differing(facts.get("cfg"), job.cfg)
-    ]
+    # Some rules are one a dataset, and bear its name.
+    names = (name for name in resolved.get("datasets", {}) if job.rule in (f"generate_scenes_{name}", f"tile_patches_{name}"))
+    wildcards = next(({"dataset": name} for name in names), {}) | dict(job.wildcards)
+    for key, before, now in _differing(facts.get("cfg"), job.cfg):
+        changes.append(Change("config", config_key(key, now, wildcards, resolved), before, now))
     changes += [Change("code", file, before, now) for file, before, now in _differing(facts.get("code") or {}, job.code or {})]
     if facts.get("raw") != job.raw:
         changes.append(Change("raw", job.rule, facts.get("raw"), job.raw))
@@ -199,7 +201,6 @@ def config_key(key: str, now: object, wildcards: Mapping[str, str], resolved: Ma
             places[f"{section}.{wildcards[wildcard]}"] = resolved.get(section, {}).get(wildcards[wildcard])
     for place, stanza in places.items():
         fitting = [name for name, value in leaves(stanza).items() if f".{name}".endswith(f".{key}") and value == now]
-        shortest = [name for name in fitting if len(name) == min(map(len, fitting))]
-        if len(shortest) == 1:
-            return f"{place}.{shortest[0]}"
+        if key in fitting or len(fitting) == 1:
+            return f"{place}.{key if key in fitting else fitting[0]}"
     return key

@@ -152,7 +152,7 @@ def test_a_gpu_that_tells_no_energy_makes_the_sum_a_lower_bound(road):
 def test_a_job_that_was_never_measured_counts_by_its_time():
     folder = finish("train", "results/w.json", "w", devices=["0", "1"])
     (record,) = Lineage(STATE).all("results/w.json")
-    assert record.folder == folder and used(record) == Used(10.0, None, 10.0, lacking=True, bounded=True)
+    assert record.folder == folder and used(record) == Used(10.0, None, 10.0, lacking=True, bounded=True) and total([record]).joules is None
 
 
 def test_times_hosts_and_cost_stand_in_one_part_of_the_page(road):
@@ -218,6 +218,12 @@ def test_a_job_that_is_started_for_nothing_comes_back_from_state(road):
     assert (fate, found) == ("restored", []) and "come back from state" in words and "Forced execution" in words
 
 
+def test_an_input_of_two_roles_counts_twice_as_in_the_key_of_state(road):
+    finish("twice", "results/t.csv", "1", [STORE, "results/run-0.json", STORE])
+    job = Planned("twice", {}, None, None, None, (STORE, "results/run-0.json", STORE), ("results/t.csv",), True)
+    assert judge([*planned(road), job], Lineage(STATE), {})["results/t.csv"].fate == "restored"
+
+
 def test_another_content_of_an_input_is_told(road):
     Path("results/run-1.json").unlink()
     Path("results/run-1.json").write_text("by hand")
@@ -253,6 +259,20 @@ def test_what_was_never_made_is_one_paragraph_a_rule(road):
     assert words.split("where it begins:\n")[1].count("nothing of what it makes is there") == 1
 
 
+def test_rules_of_one_dataset_tell_its_keys():
+    finish("tile_patches_town", "results/t.csv", "1", cfg={"size": 64}, code={})
+    job = Planned("tile_patches_town", {"split": "val"}, {"size": 32}, {}, None, (), ("results/t.csv",), True)
+    resolved = {"datasets": {"town": {"patches": {"size": 32}}, "patches_town": {"size": 32}}}
+    changes = judge([job], Lineage(STATE), resolved)["results/t.csv"].changes
+    assert [change.what for change in changes if change.kind == "config"] == ["datasets.town.patches.size"]
+
+
+def test_many_files_of_one_fate_are_folded(road):
+    code = {"table.py": "c", **{f"new_{place}.py": "d" for place in range(5)}}
+    _, found, words = told(road, planned(road, runs=True, code=code))
+    assert len(found) == 5 and words.count("is new among its code") == 3 and "likewise 2 files more" in words
+
+
 def test_lists_of_maps_that_grow_are_told_as_a_whole(road):
     finish("list", "results/l.csv", "1", cfg={"runs": [{"seed": 0}, {"seed": 1}]})
     for runs, what in (([{"seed": 0}, {"seed": 2}], "runs[1].seed"), ([{"seed": 0}], "runs")):
@@ -264,7 +284,7 @@ def test_lists_of_maps_that_grow_are_told_as_a_whole(road):
 
 def test_keys_are_told_as_the_config_has_them_where_that_is_beyond_doubt():
     resolved = {
-        "segmenters": {"fpn": {"training": {"rate": 1, "steps": 5}, "loss": {"steps": 5}}},
+        "segmenters": {"fpn": {"training": {"rate": 1, "steps": 5}, "loss": {"steps": 5}, "size": 8, "encoder": {"size": 8}}},
         "sources": {"cascade": {"sampler": {"steps": 2}, "then_sampler": {"steps": 2}}},
         "measures": {"pixels": 9},
     }
@@ -273,7 +293,8 @@ def test_keys_are_told_as_the_config_has_them_where_that_is_beyond_doubt():
         ("training.rate", 1, fpn, "segmenters.fpn.training.rate"),
         ("rate", 1, fpn, "segmenters.fpn.training.rate"),
         ("rate", 2, fpn, "rate"),  # another value: it comes from somewhere else
-        ("steps", 5, {}, "steps"),
+        ("steps", 5, fpn, "steps"),  # of the training or of the loss
+        ("size", 8, fpn, "segmenters.fpn.size"),  # not that of the encoder
         ("samplers[1].steps", 2, cascade, "sources.cascade.then_sampler.steps"),
         ("pixels", 9, {}, "measures.pixels"),
     ):

@@ -114,7 +114,7 @@ def test_a_counter_that_began_anew_is_not_believed(here):
 
 
 def test_of_a_slice_only_its_memory_is_told(here):
-    row = measure(here, NVML(), "0", "MIG-c3")
+    row = measure(here, NVML(), "0", "MIG-c")
     whole, part = row["gpus"]
     assert part["device"] == "MIG-c3" and part["memory_peak_bytes"] == 3 << 30
     assert {part[name] for name in part if name.split("_")[0] in ("utilisation", "power", "energy")} == {None}
