@@ -151,7 +151,9 @@ def _check_size(path: Path, source: rasterio.DatasetReader, max_pixels: int) -> 
     together = source.count if source.profile.get("interleave") == "pixel" else 1
     size = rows * columns * together * max(1, np.dtype(source.dtypes[0]).itemsize)
     if size > 4 * max(max_pixels, 1 << 20):
-        cause = f"one part of it ({columns} x {rows} pixels, {together} bands) takes {size} bytes, more than max_pixels = {max_pixels} allows."
+        cause = (
+            f"one part of it ({columns} x {rows} pixels, {together} bands) takes {size} bytes, more than max_pixels = {max_pixels} allows."
+        )
         raise DataError(path, cause, "Save it with smaller strips or tiles, or raise max_pixels if it is meant to be that large.")
 
 

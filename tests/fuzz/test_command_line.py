@@ -48,8 +48,6 @@ def test_hostile_names_are_planned_tiled_and_shown_and_nothing_is_run(checkout):
     overlay = checkout.overlay("-own $(touch pwned).yaml", own(ROOTED))
     configs = ("configs/tiny.yaml", f"./{overlay}")
     given = {"SATSYNTH_DATA": str(checkout.folder.parent / "data")}
-    checkout.run("-n", configs=configs, **given)
-    assert not pwned(checkout) and not (checkout.folder / "results").exists()
     checkout.run(configs=configs, **given)
     assert snapshot(root) == before and not pwned(checkout)
     results = checkout.folder / "results"
@@ -72,9 +70,6 @@ def test_a_hostile_place_on_the_command_line_is_not_run(checkout):
 REFUSED = {
     "datasets.$(touch pwned)": {"datasets": {"$(touch pwned)": {"root": "x"}}},
     "experiments.gain.title": {"experiments": {"gain": {"title": "\x1b[2J"}}},
-    "experiments.gain.grid[0].ratios[1]": {
-        "experiments": {"gain": {"grid": [{"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0, 10**12]}]}}
-    },
 }
 
 
@@ -113,7 +108,7 @@ def test_snakemake_itself_takes_and_refuses_what_the_fuzz_test_says(checkout, mo
         (checkout.folder / "config.yaml").write_text(text)
         said = checkout.run("-n", configs=(), check=False)
         assert ("Job stats" in said) == taken, said
-        assert taken or cause.split(": ")[0] in said and "Traceback" not in said, said
+        assert taken or (cause.split(": ")[0] in said and "Traceback" not in said), said
         agreed[taken] += 1
     assert agreed == {True: 1, False: 1}
 
