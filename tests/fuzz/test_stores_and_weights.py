@@ -145,6 +145,7 @@ def test_damaged_stores_without_a_look_at_the_hashes(tmp_path, sound, kind):
         images, masks = view.gather(range(len(view)))
         assert images.shape == (2 * PAIRS, SIZE, SIZE, 3) and masks.shape == (2 * PAIRS, SIZE, SIZE)
         assert images.dtype == masks.dtype == np.uint8
+        assert view.stores[1].index["pair"].tolist() == list(range(PAIRS))
 
     survey(kind, UNVERIFIED[kind], case, lambda number: str(tmp_path / "store"))
 
