@@ -138,7 +138,8 @@ def _read_card(path: Path) -> dict:
 def _mapped(path: Path) -> np.ndarray:
     """A .npy file as a read-only memory map: no memory is taken for what its header claims, nothing is unpickled or unpacked."""
     try:
-        return np.lib.format.open_memmap(path, mode="r")
+        with np.errstate(over="ignore"):  # of a claimed size; numpy finds that the file is too short for it
+            return np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # a damaged header surfaces as anything from TokenError to OverflowError
         cause = f"the array cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:200]})."
         raise StoreError(path, cause, AGAIN) from error

@@ -130,6 +130,4 @@ def damage(content: bytes, rng: random.Random, head: int | None = None) -> bytes
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     """Size and modification time of everything below a folder, by relative path."""
-    return {
-        path.relative_to(folder).as_posix(): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in sorted(folder.rglob("*"))
-    }
+    return {path.relative_to(folder).as_posix(): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in sorted(folder.rglob("*"))}

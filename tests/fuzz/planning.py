@@ -5,6 +5,7 @@ Each block stands for the lines of the rule files that it names; `test_config_va
 
 import json
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from presets import ROOT, preset, read
@@ -36,9 +37,9 @@ def planned(resolved: dict, plan: Layout) -> tuple[list[str], list[object]]:
     for name in plan.experiments():
         paths += plan.ground(name) + plan.scene_indices(name) + plan.run_files(name, "card.json", "metrics.json", "confusion.npy")
         if name in measures.tables(resolved):
-            paths += sum(measures.table_files(plan, name).values(), [])
+            paths += chain(*measures.table_files(plan, name).values())
             params.append(measures.table(plan, name))
-            module_of(resolved["measures"]["evaluator"] and resolved["segmenters"][resolved["measures"]["evaluator"]]["network"], NETWORKS)
+            module_of(resolved["segmenters"][resolved["measures"]["evaluator"]]["network"], NETWORKS)
         else:
             params.append(slices.table(resolved, name, plan.runs(name)))
         for run in plan.runs(name):
@@ -105,7 +106,7 @@ def _made(source: str, dataset: str, resolved: dict, plan: Layout, paths: list, 
 
 def _drawn(name: str, resolved: dict, plan: Layout, paths: list, params: list) -> None:
     files, stores = plan.figure_inputs(name)
-    paths += sum(files.values(), []) + sum(stores.values(), [])
+    paths += chain(*files.values(), *stores.values())
     systems, figure = plan.systems(name), resolved["figures"][name]
     params.append(slices.figure(resolved, name, systems))
     if figure["view"] == "denoising":

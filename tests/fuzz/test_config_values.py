@@ -45,20 +45,22 @@ OWN = {
     "report": {"title": "My town"},
 }
 HOSTILE = [
-    "$(touch pwned)", "`touch pwned`", "; touch pwned", "| touch pwned", "a b", "a\tb", "a\nb", "a\rb", "'", '"', "''\"\"", "\\", "\0", "a\0b",
-    "../../etc/passwd", "..", ".", "/", "//", "/etc/passwd", "~", "~/x", "-rf", "--config", "-", "*", "?", "[a-z]", "{", "}", "{}", "{dataset}",
-    "{a}{b}", "{a}{a}", "{a}{b}{c}{d}{e}{f}{g}{h}", "{0}", "{a!r}", "{a.__class__}", "%s", "%n%n", "$HOME", "${PATH}", "é", "漢字", "😀", "\u202e",
-    "\ud800", "\ufeff", "\x1b[31m", "a" * 41, "a" * 300, "a/" * 3000, "x" * 100_000, "", " ", "null", "None", "true", "nan", "1e5", "1e-4", "0x10",
-    "real", "fit", "ignore", "error", "demo", "results", "results/demo", "#GGGGGG", "#ffffff", "<script>", "$x$", r"$\frac$", "CON", "con.txt",
+    "$(touch pwned)", "`touch pwned`", "; touch pwned", "| touch pwned", "a b", "a\tb", "a\nb", "a\rb", "'", '"', "''\"\"", "\\", "\0",
+    "a\0b", "../../etc/passwd", "..", ".", "/", "//", "/etc/passwd", "~", "~/x", "-rf", "--config", "-", "*", "?", "[a-z]", "{", "}",
+    "{}", "{dataset}", "{a}{b}", "{a}{a}", "{a}{b}{c}{d}{e}{f}{g}{h}", "{0}", "{a!r}", "{a.__class__}", "%s", "%n%n", "$HOME",
+    "${PATH}", "é", "漢字", "😀", "\u202e", "\ud800", "\ufeff", "\x1b[31m", "a" * 41, "a" * 300, "a/" * 3000, "x" * 100_000, "", " ",
+    "null", "None", "true", "nan", "1e5", "1e-4", "0x10", "real", "fit", "ignore", "error", "demo", "results", "results/demo",
+    "#GGGGGG", "#ffffff", "<script>", "$x$", r"$\frac$", "CON", "con.txt",
 ]  # fmt: skip
 NUMBERS = [
-    0, -1, 1, 2, 3, 7, 9, 255, 256, 65536, 2**31, 2**31 - 1, 2**32, 2**53 + 1, 2**63, 2**64, -(2**63), -(2**64), 10**12, 10**18, 10**30, 10**400,
-    0.5, 1.5, -0.5, 1e-300, 1e308, -1e308, float("nan"), float("inf"), float("-inf"), True, False,
+    0, -1, 1, 2, 3, 7, 9, 255, 256, 65536, 2**31, 2**31 - 1, 2**32, 2**53 + 1, 2**63, 2**64, -(2**63), -(2**64), 10**12, 10**18, 10**30,
+    10**400, 0.5, 1.5, -0.5, 1e-300, 1e308, -1e308, float("nan"), float("inf"), float("-inf"), True, False,
 ]  # fmt: skip
 FREE = ("title", "licence", "root", "images", "labels", "data_root", "name", "encoder_weights", "encoder")
 SHAPES = [
-    None, [], {}, [None], [[]], [[[]]], {"a": 1}, {"": ""}, {1: 2}, {None: None}, {True: False}, [1, "a", None], ["a", "a"], [1] * 1000, "deep",
-    "circle", b"bytes", {"a", "b"}, ["fpn", ["cascade"]], {"extends": "fpn"}, {"view": "gain"}, ["cascade", ["cascade", "base"]],
+    None, [], {}, [None], [[]], [[[]]], {"a": 1}, {"": ""}, {1: 2}, {None: None}, {True: False}, [1, "a", None], ["a", "a"], [1] * 1000,
+    "deep", "circle", b"bytes", {"a", "b"}, ["fpn", ["cascade"]], {"extends": "fpn"}, {"view": "gain"},
+    ["cascade", ["cascade", "base"]],
 ]  # fmt: skip
 
 

@@ -33,7 +33,15 @@ CFG = {
     **{"split": {"by": "scene", "val": 0.5, "seed": 0}, "size": 16, "stride": 16, "remainder": "pad", "max_ignore": 1.0, "resize": None},
     **{"max_pixels": 1_000_000, "bands": None, "scale": None},
 }
-LOOSE = [{}, {"unknown": "ignore"}, {"scale": "auto"}, {"scale": [0, 1000]}, {"resize": 64}, {"bands": [3, 1, 2]}, {"label_map": {"#000000": 0}}]
+LOOSE = [
+    {},
+    {"unknown": "ignore"},
+    {"scale": "auto"},
+    {"scale": [0, 1000]},
+    {"resize": 64},
+    {"bands": [3, 1, 2]},
+    {"label_map": {"#000000": 0}},
+]
 
 
 def picture() -> np.ndarray:
@@ -95,7 +103,9 @@ def forged_png(rng: random.Random) -> bytes:
     depth, colour = rng.choice([1, 2, 4, 8, 16, 3, 0, 255]), rng.choice([0, 2, 3, 4, 6, 1, 7])
     header = struct.pack(">IIBBBBB", side, other, depth, colour, rng.choice([0, 0, 1]), rng.choice([0, 0, 9]), rng.choice([0, 1, 2]))
     data = zlib.compress(rng.choice([bytes(5000), rng.randbytes(5000), b"", bytes([7]) * 100_000]))
-    extra = rng.choice([b"", b"", chunk(b"PLTE", bytes(rng.choice([3, 768, 4, 0]))), chunk(b"tEXt", b"a\0" + bytes(9999)), chunk(b"zTXt", b"a\0\0" + data)])
+    extra = rng.choice(
+        [b"", b"", chunk(b"PLTE", bytes(rng.choice([3, 768, 4, 0]))), chunk(b"tEXt", b"a\0" + bytes(9999)), chunk(b"zTXt", b"a\0\0" + data)]
+    )
     end = rng.choice([chunk(b"IEND", b""), b""])
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", data[: rng.choice([len(data), 9, 0])]) + end
 
@@ -179,7 +189,7 @@ def test_damaged_images_and_masks(tmp_path, kind):
         content = FORGERS[form](rng) if number % 2 else damage(content, rng, head=64)
         root = lay(tmp_path / "root", **{**good, role: (suffix, content)})
         before, cfg = snapshot(root), {**CFG, **rng.choice(LOOSE)}
-        if "label_map" in cfg and cfg["label_map"]:
+        if cfg.get("label_map"):
             cfg = {**cfg, "unknown": "ignore"}
         for image, mask in tiled(root, cfg):
             assert image.shape == (16, 16, 3) and mask.shape == (16, 16) and image.dtype == mask.dtype == np.uint8
@@ -243,7 +253,11 @@ def huge(kind: str) -> bytes:
     big = kind == "tiff tile"
     tags = [(256, 4, 1, 64 if big else 60_000), (257, 4, 1, 64 if big else 60_000), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1)]
     tags += [(277, 3, 1, 60_000 if kind == "tiff bands" else 1)]
-    tags += [(322, 4, 1, 65_520), (323, 4, 1, 65_520), (324, 4, 1, 8), (325, 4, 1, 100)] if big else [(273, 4, 1, 8), (278, 4, 1, 60_000), (279, 4, 1, 100)]
+    tags += (
+        [(322, 4, 1, 65_520), (323, 4, 1, 65_520), (324, 4, 1, 8), (325, 4, 1, 100)]
+        if big
+        else [(273, 4, 1, 8), (278, 4, 1, 60_000), (279, 4, 1, 100)]
+    )
     if kind == "tiff bands":
         tags[0], tags[1] = (256, 4, 1, 64), (257, 4, 1, 64)
     data = zlib.compress(bytes(100_000))
@@ -289,8 +303,9 @@ def test_no_scene_is_resized_to_the_size_of_a_bomb(tmp_path):
 # Names ------------------------------------------------------------------------------------------------------------------------
 
 NAMES = [
-    "a b", "'", '"', "$(touch pwned)", "`touch pwned`", "; touch pwned", "-rf", "--help", "é", "漢字 😀", "a,b", "nan", "007",
-    "1e5", "[0]", "a[page=1]", "{id}", "%s", "#a?b&c", "a!b", "zip+file:a", "http:a", "GTIFF_DIR:1:a", "a\\b", "*", "~", "1²3", "٣", "x" * 200, "=1+1",
+    "a b", "'", '"', "$(touch pwned)", "`touch pwned`", "; touch pwned", "-rf", "--help", "é", "漢字 😀", "a,b", "nan", "007", "1e5",
+    "[0]", "a[page=1]", "{id}", "%s", "#a?b&c", "a!b", "zip+file:a", "http:a", "GTIFF_DIR:1:a", "a\\b", "*", "~", "1²3", "٣", "x" * 200,
+    "=1+1",
 ]  # fmt: skip
 
 

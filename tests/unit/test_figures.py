@@ -6,7 +6,7 @@ import pytest
 from figure_checks import check_legible, check_repeatable, compose, pixels, places_of
 from reporting_fixtures import SPACE, write_classes, write_demo, write_pairs
 
-from satsynth.pairs import Store, StoreWriter
+from satsynth.pairs import LabelSpace, Store, StoreWriter
 from satsynth.reporting import figures, tables
 from satsynth.reporting.figures import class_distribution, ratio_curve, training_curves, upscaling
 from satsynth.runtime.errors import ConfigError, DataError, StoreError
@@ -195,3 +195,12 @@ def test_bad_input_is_named(world, tmp_path):
     with pytest.raises(StoreError, match="names 2"):
         class_distribution.compose(cfg, inputs | {"classes": [other]})
     assert not out[0].exists()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_dollars_in_titles_and_class_names_are_no_mathematics(world, tmp_path, view):
+    cfg, inputs = world[view]
+    space = LabelSpace((r"$\frac$", "a $x^{$ b", "_$(c)"), ((1, 2, 3), (4, 5, 6), (7, 8, 9)))
+    hostile = {**inputs, "classes": [write_classes(tmp_path, space)]} if "classes" in inputs else inputs
+    figures.draw(view, {**cfg, "title": r"$\frac$ and $y_$"}, hostile, tmp_path / "a.png", tmp_path / "a.pdf")
+    assert (tmp_path / "a.png").stat().st_size > 10_000

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 
 import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError
@@ -70,6 +72,14 @@ def draw(view: str, cfg: dict, inputs: dict[str, list[str | Path]], out_png: str
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         figure = importlib.import_module(module).compose(cfg, {name: [Path(path) for path in paths] for name, paths in inputs.items()})
+        _literal(figure)
         for path, kind, metadata in ((out_png, "png", {"Software": None}), (out_pdf, "pdf", {"CreationDate": None})):
             with files.replacing(path) as partial:
                 figure.savefig(partial, format=kind, dpi=DPI, metadata=metadata)
+
+
+def _literal(figure: Figure) -> None:
+    """Dollars in titles and names of classes are dollars; only matplotlib's own labels of logarithmic axes are mathematics."""
+    for text in figure.findobj(Text):
+        if "$" in text.get_text() and not text.get_text().startswith(r"$\mathdefault"):
+            text.set_parse_math(False)

@@ -27,7 +27,8 @@ def text_width(text: str, points: float = 9, weight: str = "normal") -> int:
     """Pixels that the longest line of `text` takes in DejaVu Sans of `points`."""
     font = FontProperties(family="DejaVu Sans", size=points, weight=weight)
     # A path ends where the ink of its last letter does; whole-pixel letters are a little wider than their outlines.
-    ends = [TextPath((0, 0), line, prop=font).get_extents().x1 for line in text.split("\n") if line.strip()]
+    lines = text.replace("$", r"\$").split("\n")  # a dollar is a dollar, see `figures.draw`
+    ends = [TextPath((0, 0), line, prop=font).get_extents().x1 for line in lines if line.strip()]
     return math.ceil(1.03 * max(ends, default=0) * DPI / 72)
 
 
