@@ -8,7 +8,8 @@ def work(task: Task) -> None:
     from satsynth.segmentation.prediction import evaluate
 
     store = task.input["store"].parent
-    evaluate(task.input["weights"], task.input["card"], store, **task.output, **task.cfg, device=task.device)
+    kept = {"work": task.work, "wall_seconds": task.wall_seconds}
+    evaluate(task.input["weights"], task.input["card"], store, **task.output, **task.cfg, device=task.device, **kept)
 
 
 if __name__ == "__main__":

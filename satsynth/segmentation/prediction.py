@@ -1,6 +1,7 @@
 """Prediction and evaluation of a trained segmenter."""
 
 import logging
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import torch
 from satsynth.metrics.confusion import scores
 from satsynth.pairs import IGNORE, Store
 from satsynth.randomness import numpy_stream
-from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
+from satsynth.runtime import checkpoints, files
+from satsynth.runtime.errors import BudgetError, ConfigError, StoreError, WeightsError
 from satsynth.runtime.logs import Progress
 from satsynth.segmentation.scenes import find_covered, locate, predict_scenes, scenes_of
 from satsynth.segmentation.segmenter import Segmenter, load, most_probable
@@ -63,13 +64,54 @@ class Tally:
         # Unlike bincount, which must read the largest value back to size its output, this never waits for the device.
         self.counts.view(-1).scatter_add_(0, cell.view(-1), torch.ones_like(cell).view(-1))
 
+    def resume(self, work: Path | None) -> int:
+        """Take up the counts that a killed evaluation kept in `work`; how many steps of its walk through the store they hold."""
+        found = checkpoints.load(work) if work is not None else None
+        if found is None:
+            return 0
+        tensors, facts = found
+        self.counts.copy_(tensors["counts"])
+        log.info("evaluation: resumed behind step %d", facts["done"])
+        return facts["done"]
+
+    def keep(self, work: Path, done: int) -> None:
+        """Keep the counts of the first `done` steps."""
+        checkpoints.save(work, {"counts": self.counts}, {"done": done})
+
     def matrices(self) -> np.ndarray:
         """What was counted, (N,K,K) int64 in the order of the store."""
         return self.counts[:, : self.cells].cpu().numpy().reshape(-1, self.store.classes, self.store.classes)
 
 
+class _Keeper:
+    """Keeps a tally when a checkpoint is due, and ends the walk when the time is over."""
+
+    def __init__(self, tally: Tally, work: Path | None, wall_seconds: float | None):
+        self._tally, self._work, self._wall = tally, work, wall_seconds
+        self._begun = self._saved = time.monotonic()
+
+    def step(self, done: int, last: int) -> None:
+        now = time.monotonic()
+        spent = self._wall is not None and now - self._begun > self._wall
+        if self._work is not None and done < last and (spent or now - self._saved > checkpoints.seconds()):
+            self._tally.keep(self._work, done)
+            self._saved = now
+        if spent and done < last:
+            cause = f"the time budget of {self._wall:.0f} s ended at step {done} of {last}."
+            raise BudgetError("evaluation", cause, "Run again: what was counted is kept.")
+
+
 @torch.inference_mode()
-def count(segmenter: Segmenter, store: Store, *, batch: int, mode: str, overlap: float | None) -> np.ndarray:
+def count(
+    segmenter: Segmenter,
+    store: Store,
+    *,
+    batch: int,
+    mode: str,
+    overlap: float | None,
+    work: Path | None = None,
+    wall_seconds: float | None = None,
+) -> np.ndarray:
     """One confusion matrix an image (rows: truth), (N,K,K) int64 in the order of the store; no pixel of a scene counts twice.
 
     Args:
@@ -79,30 +121,38 @@ def count(segmenter: Segmenter, store: Store, *, batch: int, mode: str, overlap:
         mode: "patches": every patch is predicted by itself. "scenes": whole scenes are predicted by a sliding window, and the result cut
             back to the patches.
         overlap: of windows, see `predict_scenes`; unused where patches are predicted.
+        work: folder of what a killed call of these arguments has counted; None keeps nothing.
+        wall_seconds: stop in time when this budget is spent; None for no limit.
 
     Raises:
+        BudgetError: the time budget is spent; what was counted is kept.
         StoreError: mode is "scenes" and the store does not say where its patches lie.
     """
     places = locate(store)
-    tally = Tally(store, places, segmenter.scale.device)
-    progress = Progress("evaluation", len(store), "images")
+    tally, progress = Tally(store, places, segmenter.scale.device), Progress("evaluation", len(store), "images")
+    keeper = _Keeper(tally, work, wall_seconds)
     if mode == "patches":
-        for first in range(0, len(store), batch):
-            rows = np.arange(first, min(first + batch, len(store)))
-            images = torch.from_numpy(np.array(store.images[first : first + batch])).to(segmenter.scale.device)
+        firsts = range(0, len(store), batch)
+        for step in range(tally.resume(work), len(firsts)):
+            rows = np.arange(firsts[step], min(firsts[step] + batch, len(store)))
+            images = torch.from_numpy(np.array(store.images[rows[0] : rows[-1] + 1])).to(segmenter.scale.device)
             tally.add(rows, most_probable(segmenter(images)))
             progress.update(int(rows[-1]) + 1)
+            keeper.step(step + 1, len(firsts))
         return tally.matrices()
     if places is None:
         cause = "it does not say where the pairs lie in scenes (scene, row and column; patch in the card)."
         raise StoreError(store.folder / "index.csv", cause, "Evaluate in mode patches, or on a store that was tiled from scenes.")
-    done = 0
-    for scene, mask in predict_scenes(segmenter, scenes_of(store, places), batch=batch, overlap=overlap):
+    scenes = scenes_of(store, places)
+    before = tally.resume(work)
+    done = sum(len(scene.rows) for scene in scenes[:before])
+    for step, (scene, mask) in enumerate(predict_scenes(segmenter, scenes[before:], batch=batch, overlap=overlap), before + 1):
         for first in range(0, len(scene.rows), batch):
             patches = slice(first, first + batch)
             tally.add(scene.rows[patches], scene.cut(mask, patches))
         done += len(scene.rows)
         progress.update(done)
+        keeper.step(step, len(scenes))
     return tally.matrices()
 
 
@@ -118,6 +168,8 @@ def evaluate(
     mode: str,
     overlap: float | None,
     inference: dict | None = None,
+    work: Path | None = None,
+    wall_seconds: float | None = None,
 ) -> dict:
     """Score a trained segmenter on a store; write the confusion matrix of every image, then the metrics.
 
@@ -137,11 +189,14 @@ def evaluate(
         mode: "patches" or "scenes", see `count`.
         overlap: share of a window's side that the next one covers again, 0 <= overlap < 1; unused in mode patches.
         inference: see `satsynth.segmentation.segmenter.load`.
+        work: see `count`.
+        wall_seconds: see `count`.
 
     Returns:
         What was written to `metrics`.
 
     Raises:
+        BudgetError: the time budget is spent; what was counted is kept in `work`.
         ConfigError: there is no such mode or overlap, or `inference` is not what the network needs.
         WeightsError: the weights cannot be read or are made for another number of classes.
         StoreError: no pixel of the store is labelled, so that no score is defined; or mode is "scenes" and its patches have no place in
@@ -154,7 +209,7 @@ def evaluate(
     segmenter, pairs, _ = _open(weights, card, store, device, inference)
     if not any(pairs.card["class_pixels"]):
         raise StoreError(store, "no pixel is labelled, so no score is defined.", "Evaluate on a split that has masks.")
-    counts = count(segmenter, pairs, batch=batch, mode=mode, overlap=overlap)
+    counts = count(segmenter, pairs, batch=batch, mode=mode, overlap=overlap, work=work, wall_seconds=wall_seconds)
     with files.replacing(confusion) as partial, open(partial, "wb") as file:
         np.save(file, counts)
     found = scores(counts)
