@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from satsynth.reporting.provenance import without_times
 from satsynth.runtime.files import read_json, sha256
 from tests.chaos.plan import Job
 from tests.workflow.checkout import TINY, Checkout
@@ -17,6 +18,8 @@ LONGER = {
     "segmenters": {name: {"training": {"steps": 30, "log_every": 5}} for name in ("fpn", "fpn_exposures")},
     "experiments": {name: {"replicates": 4000} for name in ("gain", "classes")},
 }
+# Outputs that hold times, and what is left of their text without them.
+TIMED = {"results/report/index.html": without_times}
 COUNTED = "results/logs", "results/benchmarks", "results/state"  # no outputs: they say how a run went
 DONE = " is done in "  # the last line of a job that computed its outputs
 
@@ -66,15 +69,20 @@ class Road:
         return {path.relative_to(self.folder).as_posix(): count for path, count in logs.items() if count > 1}
 
 
+def content(path: Path, name: str) -> str:
+    """What is compared of an output: its hash, or the text without times of one that holds some."""
+    return TIMED[name](path.read_text(encoding="utf-8")) if name in TIMED else sha256(path)
+
+
 def differences(clean: Road, other: Road) -> list[str]:
-    """Outputs that are not byte for byte those of the clean run, and everything else that a finished run must not leave behind."""
+    """Outputs that are not byte for byte those of the clean run (but for times), and everything else that a finished run must not leave behind."""
     outputs = clean.outputs()
     found = [f"{name}: declared by one of the runs only" for name in set(outputs) ^ set(other.outputs())]
     for name in outputs:
         one, two = clean.folder / name, other.folder / name
         if not two.is_file():
             found.append(f"{name}: missing")
-        elif sha256(one) != sha256(two):
+        elif content(one, name) != content(two, name):
             found.append(f"{name}: differs")
     found += [f"{name}: declared by no job" for name in other.strays(outputs)]
     found += [f"{name}: left unfinished" for name in other.unfinished()]
