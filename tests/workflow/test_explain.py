@@ -128,7 +128,8 @@ def test_the_report_holds_times_and_hosts_in_one_part_and_is_not_written_again_f
     made = before.split('id="made-gain"')[1].split("</details>")[0]
     assert "17 back to the raw data" in made and "train_segmenter 0" in made and "torch" in made
     (host,) = {read_json(path)["host"] for path in (copy.folder / "results/state").glob("*/*/provenance.json")}
-    assert host in before and host not in without_times(before) and "17</td>" in before
+    cell = f">{host}</td>"  # a short name may stand in the data of an image
+    assert cell in before and cell not in without_times(before) and "17</td>" in before
     for path in (copy.folder / "results/state").glob("*/*/provenance.json"):
         facts = read_json(path) | {"host": "elsewhere", "started": "2001-01-01T00:00:00+00:00"}
         path.write_text(json.dumps(facts | {"attempts": facts["attempts"] * 2}))
@@ -137,7 +138,7 @@ def test_the_report_holds_times_and_hosts_in_one_part_and_is_not_written_again_f
     page.unlink()
     copy.run("results/report/index.html")
     after = page.read_text()
-    assert "elsewhere" in after and "2001-01-01 00:00:00" in after and host not in after
+    assert "elsewhere" in after and "2001-01-01 00:00:00" in after and cell not in after
     assert without_times(after) == without_times(before)
 
 
