@@ -1,11 +1,12 @@
-# make run: the embedded demo from nothing to results/report/index.html.   make test: every test.   make lint: linters.
+# make run: the embedded demo from nothing to results/report/index.html.   make test: every test that needs no cluster.   make lint: linters.
+# make test-cluster: the tests of a cluster, on a SLURM of one machine that is installed and started for them (root, apt-get).
 # make bench: ratios to other ways of doing the same work (BENCH=--quick: two minutes).
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := satsynth workflow_scripts tests benchmarks
 CORES ?= all
 
-.PHONY: run test lint bench clean-state
+.PHONY: run test test-cluster lint bench clean-state
 
 run: .venv/run.lock
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=4
@@ -13,6 +14,11 @@ run: .venv/run.lock
 
 test: .venv/run.lock .venv/test.lock
 	$(BIN)/python -m pytest
+
+# Where SLURM cannot be had, the tests say so and are skipped. The daemons are children of the tests and end with them, however they end.
+test-cluster: .venv/run.lock .venv/test.lock
+	-$(BIN)/python tests/cluster/one_machine_slurm.py install
+	$(BIN)/python -m pytest tests/cluster
 
 lint: .venv/run.lock .venv/test.lock
 	$(BIN)/ruff check $(SOURCES)
