@@ -7,7 +7,7 @@ from checkout import kill
 from one_machine_slurm import NODES
 from submission import ONE, TWO, release, tables, until
 
-RUN = "results/demo/64px/segmentation/real/{}/seed-0/weights.safetensors"
+RUN = "results/demo/64px/segmentation/{}/fpn/seed-0/weights.safetensors"
 RESUMED = "segmenter: resumed at step"
 
 
@@ -27,7 +27,7 @@ def test_trainings_that_meet_their_time_limit_resume_and_end_with_the_same_weigh
     log = untrained.finish(run)
     assert "SLURM status is: 'FAILED'" in log and "SLURM status is: 'TIMEOUT'" in log
     assert untrained.texts("train_segmenter").count(RESUMED) == 2
-    for name in ("fpn", "fpn_exposures"):
+    for name in ("real", "real+cascade-r1"):
         path = RUN.format(name)
         assert (untrained.folder / path).read_bytes() == (undisturbed.folder / path).read_bytes()
     check_like(untrained, undisturbed, "two")
