@@ -208,6 +208,10 @@ class OneMachineSlurm:
         if SYSTEM_CONF.is_symlink() and SYSTEM_CONF.readlink().parent == self.folder:
             SYSTEM_CONF.unlink()
 
+    def grace(self, minutes: int) -> None:
+        """By how much jobs may overrun their time limit."""
+        subprocess.run(["scontrol", "update", "PartitionName=all", f"OverTimeLimit={minutes}"], check=True)
+
     # Asking --------------------------------------------------------------------------------------------------------------------
 
     def jobs(self, *options: str) -> list[tuple[str, str, str]]:

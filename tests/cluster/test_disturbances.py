@@ -3,6 +3,7 @@
 import subprocess
 import time
 
+import psutil
 from checkout import kill
 from one_machine_slurm import NODES
 from submission import ONE, TWO, release, tables, until
@@ -18,12 +19,16 @@ def check_like(checkout, undisturbed, *names):
 
 def test_trainings_that_meet_their_time_limit_resume_and_end_with_the_same_weights(slurm, untrained, undisturbed):
     """One sees its budget end and leaves by itself; one hangs, and SLURM kills it."""
-    # set-resources of the profile as a whole give way to it
+    slurm.grace(10)  # a busy machine may need the minute to start
     run = untrained.start(*TWO, "--set-resources", "train_segmenter:runtime=1 if attempt == 1 else 60")
-    held = untrained.hold(2, run)
-    # The budget of a job of one minute is half a minute from its start.
-    until(lambda: time.time() - max(process.create_time() for process in held) > 31, run)
-    release(held[:1])
+    early, _ = untrained.hold(2, run)
+    # Their budget is half a minute at most, and began before they were held.
+    spent = time.monotonic() + 31
+    until(lambda: time.monotonic() > spent, run)
+    release([early])
+    until(lambda: not early.is_running() or early.status() == psutil.STATUS_ZOMBIE, run)
+    assert "the time budget of" in untrained.texts("train_segmenter")
+    slurm.grace(0)
     log = untrained.finish(run)
     assert "SLURM status is: 'FAILED'" in log and "SLURM status is: 'TIMEOUT'" in log
     assert untrained.texts("train_segmenter").count(RESUMED) == 2
