@@ -3,7 +3,6 @@
 import subprocess
 import time
 
-import psutil
 from checkout import kill
 from one_machine_slurm import NODES
 from submission import ONE, TWO, release, tables, until
@@ -22,11 +21,12 @@ def test_trainings_that_meet_their_time_limit_resume_and_end_with_the_same_weigh
     slurm.grace(10)  # a busy machine may need the minute to start
     run = untrained.start(*TWO, "--set-resources", "train_segmenter:runtime=1 if attempt == 1 else 60")
     early, _ = untrained.hold(2, run)
+    job = early.environ()["SLURM_JOB_ID"]
     # Their budget is half a minute at most, and began before they were held.
     spent = time.monotonic() + 31
     until(lambda: time.monotonic() > spent, run)
     release([early])
-    until(lambda: not early.is_running() or early.status() == psutil.STATUS_ZOMBIE, run)
+    until(lambda: job not in [queued for queued, *_ in slurm.jobs()], run)
     assert "the time budget of" in untrained.texts("train_segmenter")
     slurm.grace(0)
     log = untrained.finish(run)
