@@ -40,10 +40,8 @@ def test_trainings_that_meet_their_time_limit_resume_and_end_with_the_same_weigh
 
 def test_a_cancelled_job_is_noticed_and_the_next_run_completes(slurm, untrained, undisturbed):
     run = untrained.start(*ONE, "--retries", "0")
-    until(untrained.checkpoints, run)
-    (job, *_), *others = slurm.jobs()
-    assert not others
-    subprocess.run(["scancel", job], check=True)
+    (held,) = untrained.hold(1, run)
+    subprocess.run(["scancel", held.environ()["SLURM_JOB_ID"]], check=True)
     assert run.wait() == 1, "a cancelled job was not noticed"
     assert "SLURM status is: 'CANCELLED'" in untrained.log.read_text()
     untrained.run(*ONE)
