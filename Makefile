@@ -1,4 +1,5 @@
-# make run: the embedded demo from nothing to results/report/index.html.   make test: every test.   make lint: linters.
+# make run: the embedded demo from nothing to results/report/index.html.   make test: every test that needs no cluster.   make lint: linters.
+# make test-cluster: the tests of a cluster, on a SLURM of one machine that is installed and started for them (root, apt-get).
 # make explain FILE=results/tables/gain.csv: what made a file, and why it would be made again (CONFIG="my.yaml": overlays; DEEP=1: all of it).
 # make chaos: jobs and workflow are killed at random and every output compared with a clean run's (KILLS=25 SEED=0; Linux).
 # make bench: ratios to other ways of doing the same work (BENCH=--quick: two minutes).
@@ -9,7 +10,7 @@ CORES ?= all
 KILLS ?= 25
 SEED ?= 0
 
-.PHONY: run test lint explain chaos bench clean-state
+.PHONY: run test test-cluster lint explain chaos bench clean-state
 
 run: .venv/run.lock
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=4
@@ -17,6 +18,11 @@ run: .venv/run.lock
 
 test: .venv/run.lock .venv/test.lock
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
+# Where SLURM cannot be had, the tests say so and are skipped. The daemons are children of the tests and end with them, however they end.
+test-cluster: .venv/run.lock .venv/test.lock
+	-$(BIN)/python tests/cluster/one_machine_slurm.py install
+	$(BIN)/python -m pytest tests/cluster
 
 lint: .venv/run.lock .venv/test.lock
 	$(BIN)/ruff check $(SOURCES)

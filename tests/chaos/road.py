@@ -75,7 +75,7 @@ def content(path: Path, name: str) -> str:
 
 
 def differences(clean: Road, other: Road) -> list[str]:
-    """Outputs that are not byte for byte those of the clean run (but for times), and everything else that a finished run must not leave behind."""
+    """Outputs that are not byte for byte those of the clean run, but for times; and what else a finished run must not leave behind."""
     outputs = clean.outputs()
     found = [f"{name}: declared by one of the runs only" for name in set(outputs) ^ set(other.outputs())]
     for name in outputs:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -68,13 +69,16 @@ echo "export SATSYNTH_LOCKS={folder}/locks-$SLURMD_NODENAME"
 
 
 def hindrance() -> str | None:
-    """Why SLURM cannot be started here, or None."""
+    """Why SLURM cannot be started here, or None. A link that a killed run left at /etc/slurm is no hindrance."""
     if os.geteuid() != 0:
         return "SLURM's daemons need root"
     if absent := [program for program in PROGRAMS if shutil.which(program) is None]:
         return f"not installed: {', '.join(absent)} (`make test-cluster` installs SLURM where there is apt-get)"
     if SYSTEM_CONF.exists() and MARK not in SYSTEM_CONF.read_text():
         return f"this machine has a SLURM already: {SYSTEM_CONF}"
+    with socket.socket() as knock:
+        if knock.connect_ex(("127.0.0.1", FIRST_PORT)) == 0:
+            return f"port {FIRST_PORT} is in use; do these tests run already?"
     return None
 
 
@@ -203,6 +207,10 @@ class OneMachineSlurm:
             self.end(name, signal.SIGKILL)
         if SYSTEM_CONF.is_symlink() and SYSTEM_CONF.readlink().parent == self.folder:
             SYSTEM_CONF.unlink()
+
+    def grace(self, minutes: int) -> None:
+        """By how much jobs may overrun their time limit."""
+        subprocess.run(["scontrol", "update", "PartitionName=all", f"OverTimeLimit={minutes}"], check=True)
 
     # Asking --------------------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """A checkout whose jobs run under the SLURM of the tests, and what disturbs them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,17 +13,14 @@ from checkout import TINY, Checkout, surroundings
 
 PRETEND = Path(__file__).resolve().parent / "pretend"
 # One thread a job everywhere, so that sums are added in the same order here and there; trainings long enough to be met in the middle.
+GRID = {"segmenters": ["fpn"], "sources": ["cascade"]}
 OVERLAY = {
     "devices": {"threads": 1, "cpu_threads": 1},
-    "run": ["gain", "one", "two", "class_distribution"],
+    "run": ["one", "two", "class_distribution"],
     "segmenters": {"fpn": {"training": {"steps": 24}}},
     "experiments": {
-        "one": {"view": "gain", "size": 64, "grid": [{"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0]}]},
-        "two": {
-            "view": "gain",
-            "size": 64,
-            "grid": [{"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0], "controls": ["fpn_exposures"]}],
-        },
+        "one": {"view": "gain", "size": 64, "grid": [{**GRID, "ratios": [0]}]},
+        "two": {"view": "gain", "size": 64, "grid": [{**GRID, "ratios": [0, 1]}]},
     },
 }
 CONFIGS = (TINY, "cluster.yaml")
@@ -70,28 +68,32 @@ class Submission(Checkout):
 
     # What happens in jobs ------------------------------------------------------------------------------------------------------
 
-    def trainings(self) -> list[psutil.Process]:
-        """The processes of this checkout that train a segmenter and have saved a checkpoint."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if any(".train_segmenter.py" in word for word in process.cmdline()[1:2]) and process.cwd() == str(self.folder):
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
-
     def checkpoints(self) -> list[Path]:
         return list(self.folder.glob("results/state/train_segmenter/*/work/checkpoint.safetensors"))
 
+    def saved(self) -> list[psutil.Process]:
+        """The processes of this checkout that train a segmenter and have saved a checkpoint: they hold the lock of its entry."""
+        locks = {str(path.parents[1] / "lock") for path in self.checkpoints()}
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                script = any(word.endswith(".train_segmenter.py") for word in process.cmdline()[1:2])
+                if script and locks.intersection(file.path for file in process.open_files()):
+                    found.append(process)
+        return found
+
     def hold(self, count: int, run: subprocess.Popen) -> list[psutil.Process]:
-        """Wait until `count` trainings have a checkpoint each, and stop them there; `release` lets them go on."""
-        until(lambda: len(self.checkpoints()) == count, run)
-        held = self.trainings()
-        assert len(held) == count, "a training ended before it could be met"
-        for process in held:
-            process.send_signal(signal.SIGSTOP)
-        return held
+        """Stop each of `count` trainings as soon as it has a checkpoint; `release` lets them go on."""
+        held: set[psutil.Process] = set()
+
+        def all_are_held() -> bool:
+            for process in set(self.saved()) - held:
+                process.send_signal(signal.SIGSTOP)
+                held.add(process)
+            return len(held) == count
+
+        until(all_are_held, run)
+        return list(held)
 
     def texts(self, rule: str) -> str:
         """The logs of all jobs of a rule."""

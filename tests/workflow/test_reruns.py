@@ -1,6 +1,7 @@
 """What runs again, and what does not: code, touched files, raw files, units of R."""
 
 import os
+import re
 import shutil
 import time
 
@@ -31,6 +32,18 @@ def test_touching_every_tracked_file_runs_nothing(copy):
         for path in [copy.folder / part, *(copy.folder / part).rglob("*")]:
             os.utime(path)
     assert copy.planned() == {}
+    assert copy.planned("--workflow-profile", "profiles/slurm") == {}
+
+
+def test_jobs_of_an_executor_have_the_same_threads_wherever_the_rules_are_read(finished):
+    """The rules are read by the head, which may have no accelerator, and again by every job on its node."""
+
+    def threads(*arguments, devices):
+        return re.findall(r"^ +threads: .*$", finished.run("-n", "--forceall", *arguments, CUDA_VISIBLE_DEVICES=devices), re.MULTILINE)
+
+    profile = ("--workflow-profile", "profiles/slurm")
+    assert threads(*profile, devices="") == threads(*profile, devices="0") != []
+    assert threads(devices="") != threads(devices="0")  # on one machine they follow what is there
 
 
 def test_a_touched_result_runs_nothing(copy):
