@@ -202,7 +202,7 @@ def fidelity_inputs(wildcards):
     return {
         "arrays": ancient(layout.files_of(features, *measures.FEATURES[:-1])),
         "features": layout.files_of(features, "card.json"),
-        "pairs": ancient(layout.files_of(stores, "masks.npy", "index.csv")),
+        "pairs": ancient(layout.files_of(stores, "images.npy", "masks.npy", "index.csv")),
         "stores": layout.files_of(stores, "card.json"),
     }
 
@@ -214,7 +214,7 @@ def compared_inputs(wildcards):
         for role, source in (("measured", wildcards.source), ("baseline", wildcards.baseline))
     }
     cards = {role: layout.files_of(folders, "card.json") for role, folders in units.items()}
-    return cards | {"pairs": ancient(layout.files_of(sum(units.values(), []), "masks.npy", "index.csv"))}
+    return cards | {"pairs": ancient(layout.files_of(sum(units.values(), []), "images.npy", "masks.npy", "index.csv"))}
 
 
 def fidelity_table_inputs(wildcards):
