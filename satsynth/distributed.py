@@ -15,9 +15,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from satsynth.runtime import ranks
+from satsynth.runtime.errors import ConfigError
 from satsynth.runtime.task import Task
 
 log = logging.getLogger(__name__)
+PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 # Others wait while rank 0 draws previews or writes a shard; a rank that died is noticed by other means (satsynth.runtime.ranks).
 PATIENCE = datetime.timedelta(hours=6)
 
@@ -35,17 +37,21 @@ def joined(task: Task) -> Iterator[None]:
     if task.gpus < 2:
         yield
         return
-    with ranks.started(task) as rank:
-        if task.device == "cuda":
-            torch.cuda.set_device(rank.number)
-        # Tensors of a device go through NCCL, flags through gloo, which waits for no device.
-        backend = "cpu:gloo,cuda:nccl" if task.device == "cuda" else "gloo"
-        where = {"init_method": rank.meeting.as_uri(), "rank": rank.number, "world_size": rank.count}
-        distributed.init_process_group(backend, **where, timeout=PATIENCE)
-        log.info("%d processes on %s, by %s", rank.count, task.device, backend)
-        try:
+    ended = False
+    try:
+        with ranks.started(task) as rank:
+            if task.device == "cuda":
+                torch.cuda.set_device(rank.number)
+            # Tensors of a device go through NCCL, flags through gloo, which waits for no device.
+            backend = "cpu:gloo,cuda:nccl" if task.device == "cuda" else "gloo"
+            where = {"init_method": rank.meeting.as_uri(), "rank": rank.number, "world_size": rank.count}
+            distributed.init_process_group(backend, **where, timeout=PATIENCE)
+            log.info("%d processes on %s, by %s", rank.count, task.device, backend)
             yield
-        finally:
+            ended = True
+    finally:
+        # After an error NCCL may wait for ever for what was under way; the process ends soon, and everything with it.
+        if distributed.is_initialized() and (ended or task.device == "cpu"):
             distributed.destroy_process_group()
 
 
@@ -64,13 +70,8 @@ def first() -> bool:
     return number() == 0
 
 
-def wait() -> None:
-    """Until all ranks are here."""
-    agreed(True)
-
-
 def agreed(*flags: bool) -> tuple[bool, ...]:
-    """Rank 0's flags, on every rank: what the clock says must be said once."""
+    """Rank 0's flags, on every rank: what the clock says must be said once. Rank 0 itself does not wait for the others."""
     if count() == 1:
         return flags
     told = torch.tensor(flags, dtype=torch.uint8)
@@ -78,13 +79,44 @@ def agreed(*flags: bool) -> tuple[bool, ...]:
     return tuple(bool(flag) for flag in told.tolist())
 
 
+def anywhere(flag: bool) -> bool:
+    """Whether a flag is set on any rank; every rank waits here until all have come."""
+    if count() == 1:
+        return flag
+    found = torch.tensor([flag], dtype=torch.uint8)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return bool(found.item())
+
+
 def mean(value: torch.Tensor) -> torch.Tensor:
-    """The ranks' mean of a tensor without a graph; on a device, without a wait."""
+    """The ranks' mean of a tensor without a graph; on a device, without a wait.
+
+    A sum over a part that is divided by the ranks' mean of what it is divided by alone has the whole batch's value for its own mean over
+    the ranks: so losses that divide by labelled pixels are those of one device, however the labels are spread.
+    """
     if count() == 1:
         return value
-    total = value.detach().clone()
+    total = value.detach().to(torch.float32, copy=True)
     distributed.all_reduce(total)
     return total / count()
+
+
+def largest(value: torch.Tensor) -> torch.Tensor:
+    """The largest of all ranks' values of a tensor without a graph, element by element."""
+    if count() == 1:
+        return value
+    found = value.detach().clone()
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return found
+
+
+def joint(values: torch.Tensor) -> torch.Tensor:
+    """The values (n,) of all ranks, one behind the other (n times ranks,), without a graph."""
+    if count() == 1:
+        return values
+    found = [torch.empty_like(values) for _ in range(count())]
+    distributed.all_gather(found, values.detach().contiguous())
+    return torch.cat(found)
 
 
 class _Loss(nn.Module):
@@ -137,14 +169,21 @@ def synchronise_statistics(model: nn.Module) -> nn.Module:
 
     Their names and buffers stay, so weights fit as before. On CPUs, for which PyTorch has none, `Synchronised` takes the place of
     `SyncBatchNorm`.
+
+    Raises:
+        ConfigError: the model has layers that do more than to normalise (as timm's with an activation in them).
     """
     if count() == 1:
         return model
+    found = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    other = sorted({type(module).__name__ for module in found if type(module) not in PLAIN})
+    if other:
+        cause = f"its encoder has layers ({', '.join(other)}) whose statistics several devices cannot share."
+        raise ConfigError("gpu", cause, "Use gpu: 1, or another encoder, such as resnet50.")
     if next(model.parameters()).device.type != "cpu":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    for module in model.modules():
-        if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
-            module.__class__ = Synchronised  # the same parameters and buffers under another forward pass
+    for module in found:
+        module.__class__ = Synchronised  # the same parameters and buffers under another forward pass
     return model
 
 

@@ -70,7 +70,7 @@ class Recipe:
         parts = self.accumulate * distributed.count()
         if self.batch % parts:
             cause = f"a batch of {self.batch} in {self.accumulate} parts cannot be shared equally by {distributed.count()} devices."
-            raise ConfigError("training.batch", cause, "Lower gpu, or change batch or accumulate.")
+            raise ConfigError("training.batch", cause, "Change gpu (or --resources gpu=N), batch or accumulate.")
         return parts
 
     @classmethod
@@ -119,6 +119,11 @@ def choose_precision(wanted: str, device: str | torch.device) -> str:
     else:
         native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return "bfloat16" if native else "float32"
+
+
+def left(wall_seconds: float | None, begun: float) -> float | None:
+    """What is left of a time budget that was counted from `begun` (monotonic seconds); None where there is no limit."""
+    return None if wall_seconds is None else max(0.0, wall_seconds - (time.monotonic() - begun))
 
 
 class Average(Protocol):

@@ -51,10 +51,13 @@ class Supply:
         else:
             log.info("pairs: %.1f GB stay memory-mapped (%.1f GB are free on %s)", needed / 1e9, free / 1e9, self.device)
 
-    def take(self, seed: int, first: int, count: int) -> list[Pairs]:
-        """Images (count,H,W,3) and masks (count,H,W), uint8 on the device, of the draws `first` to `first + count - 1`; a tuple a view."""
+    def take(self, seed: int, first: int, count: int, stride: int | None = None) -> list[Pairs]:
+        """Images (count,H,W,3) and masks (count,H,W), uint8 on the device, of the draws `first` to `first + count - 1`; a tuple a view.
+
+        `stride` foretells the next call: its first draw less this one's (`count` where nothing is said).
+        """
         if self.resident is None:
-            return self._ahead.take((seed, first, count), (seed, first + count, count))
+            return self._ahead.take((seed, first, count), (seed, first + (stride or count), count))
         return self.pairs(self._positions(seed, first, count))
 
     def pairs(self, positions: np.ndarray) -> list[Pairs]:

@@ -1,6 +1,7 @@
 """SemGAN as a generator of pairs (Li et al. 2021): training, weights, sampling; the functions of `satsynth.diffusion.ddpm`."""
 
 import logging
+import time
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from satsynth.codes import Codes
 from satsynth.diffusion.outputs import Outputs, check, open_stores, write_outputs
 from satsynth.diffusion.previews import Previews
 from satsynth.diffusion.stacks import Stacks
-from satsynth.fitting import Recipe, choose_precision, drive
+from satsynth.fitting import Recipe, choose_precision, drive, left
 from satsynth.randomness import torch_stream
 from satsynth.runtime.errors import ConfigError
 from satsynth.weights import described, load_into
@@ -59,7 +60,7 @@ def train(
         TrainingError, BudgetError: a loss or gradient is not finite, or the time budget is spent; the checkpoint is kept.
         StoreError, ConfigError: data or config that cannot be used.
     """
-    recipe = _check(cfg)
+    begun, recipe = time.monotonic(), _check(cfg)
     outputs = Outputs(weights, card, history, previews, Path(work))
     views = open_stores([stores[cfg["size"]]], [cfg["size"]])
     codes = Codes(CODES, views[0].classes)
@@ -86,7 +87,7 @@ def train(
         device=device,
         work=outputs.work,
         after_step=after_step,
-        wall_seconds=wall_seconds,
+        wall_seconds=left(wall_seconds, begun),
     )
     tensors = {**game.average.averages(), "mean_latent": game.generator.mean_latent}
     own = {

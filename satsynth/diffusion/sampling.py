@@ -18,6 +18,7 @@ from satsynth import distributed, kinds
 from satsynth.codes import Codes
 from satsynth.diffusion.outputs import card_codes
 from satsynth.diffusion.stacks import decode, settle
+from satsynth.fitting import left
 from satsynth.pairs import StoreWriter
 from satsynth.randomness import torch_stream
 from satsynth.runtime import checkpoints, files
@@ -71,6 +72,7 @@ def sample_shard(
             rest = {"device": device, "classes": classes, "compile": compile, "wall_seconds": wall_seconds}
             sample_shard(stages, folder=folder, seed=seed, block=block, first=first, last=last, work=Path(own), **rest)
         return
+    begun = time.monotonic()
     modules = [kinds.module(stage["card"]["kind"]) for stage in stages]
     denoisers = [module.load(stage["weights"], stage["card"], device) for module, stage in zip(modules, stages, strict=True)]
     if compile and torch.device(device).type == "cuda":
@@ -85,8 +87,10 @@ def sample_shard(
     }
     card = stages[-1]["card"]
     blocks = range(first // block, (last - 1) // block + 1)
-    _sample_blocks(blocks, modules, denoisers, stages, seed=seed, block=block, work=work, device=device, wall_seconds=wall_seconds)
-    distributed.wait()
+    common = {"seed": seed, "block": block, "work": work, "device": device, "wall_seconds": left(wall_seconds, begun)}
+    if distributed.anywhere(_sample_blocks(blocks, modules, denoisers, stages, **common)):
+        cause = f"the time budget of {wall_seconds:.0f} s is too short for what is left of blocks {blocks[0]} to {blocks[-1]}."
+        raise BudgetError("sampling", cause, "Run again: what was sampled is kept.")
     if not distributed.first():
         return
     codes = card_codes(card)
@@ -110,8 +114,8 @@ def _sample_blocks(
     work: Path,
     device: str,
     wall_seconds: float | None,
-) -> None:
-    """Sample the blocks that are this rank's and not there yet."""
+) -> bool:
+    """Sample the blocks that are this rank's and not there yet; whether the time budget ended before the last of them."""
     begun, slowest, sampled = time.monotonic(), 0.0, 0
     own = blocks[distributed.number() :: distributed.count()]
     missing = [number for number in own if checkpoints.load(work, _name(number)) is None]
@@ -122,8 +126,7 @@ def _sample_blocks(
     for number in missing:
         now = time.monotonic()
         if wall_seconds is not None and now - begun + slowest > wall_seconds:
-            cause = f"the time budget of {wall_seconds:.0f} s would end in block {number} of {blocks[0]} to {blocks[-1]}."
-            raise BudgetError("sampling", cause, "Run again: what was sampled is kept.")
+            return True
         stack = None
         for stage, (module, denoiser) in enumerate(zip(modules, denoisers, strict=True)):
             generator = torch_stream(seed, "sample", stage, number, device=device)
@@ -137,6 +140,7 @@ def _sample_blocks(
         progress.update((len(own) - len(missing)) * block + sampled)
     rate = evaluations * sampled / max(time.monotonic() - begun, 1e-9)
     log.info("sampling: %d network evaluations a pair, %.4g evaluations/s in blocks of %d", evaluations, rate, block)
+    return False
 
 
 def _name(number: int) -> str:

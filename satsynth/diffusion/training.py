@@ -1,6 +1,7 @@
 """What every kind of diffusion model shares: training, and loading what was trained."""
 
 import logging
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from satsynth.diffusion.levels import sigma_grid
 from satsynth.diffusion.outputs import Outputs, card_codes, check, open_stores, write_outputs
 from satsynth.diffusion.previews import Drawer, Previews
 from satsynth.diffusion.stacks import COLOURS, Stacks, choose_codes
-from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
+from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit, left
 from satsynth.randomness import derive, torch_stream
 from satsynth.runtime.errors import ConfigError
 from satsynth.weights import described, load_into
@@ -86,6 +87,7 @@ def train_generator(
         TrainingError, BudgetError: the loss is not finite, or the time budget is spent; the checkpoint is kept.
         StoreError, ConfigError: data or config that cannot be used.
     """
+    begun = time.monotonic()
     seed, training, recipe = cfg["seed"], cfg["training"], Recipe.of(cfg["training"])
     if recipe.steps < 1:
         raise ConfigError("training.steps", f"{recipe.steps} steps train nothing.", "Give at least 1.")
@@ -139,7 +141,7 @@ def train_generator(
         work=outputs.work,
         average=ema,
         after_step=after_step,
-        wall_seconds=wall_seconds,
+        wall_seconds=left(wall_seconds, begun),
     )
     if not distributed.first():
         return

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from satsynth.runtime import devices, files, logs, state, telemetry
+from satsynth.runtime import devices, files, logs, ranks, state, telemetry
 from satsynth.runtime.errors import DiskError, SatsynthError
 from satsynth.runtime.parent import ending_with_parent
 from satsynth.runtime.task import Paths
@@ -106,7 +106,7 @@ def _perform(job: Any, work: Callable[[Task], None], inputs: Paths, declared: Pa
                 device=lease.kind,
                 log=_log_file(job),
                 work=entry.work,
-                wall_seconds=wall_seconds(getattr(job.resources, "runtime", None), time.monotonic() - begun),
+                deadline=_deadline(getattr(job.resources, "runtime", None), begun),
             )
             work(task)
             facts = _provenance(task, lease, started, time.monotonic() - begun)
@@ -118,20 +118,20 @@ def _perform(job: Any, work: Callable[[Task], None], inputs: Paths, declared: Pa
         log.info("%s is done in %s.", job.rule, logs.duration(time.monotonic() - begun))
 
 
-def wall_seconds(runtime: object, spent: float = 0.0) -> float | None:
-    """Seconds that are left for the work of a job.
+def _deadline(runtime: object, begun: float) -> float | None:
+    """When a job that began at `begun` (monotonic seconds) should save and leave.
 
     Args:
         runtime: the resource `runtime` in minutes; anything but a number means no limit.
-        spent: seconds that the job has taken so far.
+        begun: see above.
 
     Returns:
-        The runtime less what is spent and a margin for saving and leaving (5 %, 30 s at least), never below 0; or None.
+        The runtime less a margin for starting, saving and leaving (5 %, 30 s at least) after `begun`; or None.
     """
     if isinstance(runtime, bool) or not isinstance(runtime, int | float):
         return None
     seconds = runtime * 60
-    return max(0.0, seconds - max(30.0, 0.05 * seconds) - spent)
+    return begun + seconds - max(30.0, 0.05 * seconds)
 
 
 # What Snakemake gives ---------------------------------------------------------------------------------------------------------
@@ -228,6 +228,8 @@ def _leased(job: Any) -> Iterator[devices.Lease]:
         with devices.hidden() as lease:
             yield lease
         return
+    if int(count) > 1:
+        ranks.refuse_many_hosts(int(count))
     wait = float(os.environ.get("SATSYNTH_DEVICE_WAIT", "86400"))
     with devices.lease(int(count), wait_seconds=wait, log=log) as lease:
         yield lease

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,21 +57,30 @@ def started(task: Task) -> Iterator[Rank]:
         task: the job's; its rule names the script that the other ranks run.
 
     Raises:
-        DeviceError: the job is spread over several hosts.
+        DeviceError: the devices are slices of GPUs.
     """
     rank = this()
     if rank is not None:
         yield rank
         return
-    refuse_many_hosts(task.gpus)
+    refuse_slices(task.gpus)
+    # Ranks of one host talk over its loopback device, whatever the host's name stands for.
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        os.environ.setdefault(name, "lo")
     with tempfile.TemporaryDirectory(prefix="satsynth-ranks-") as folder:
         meeting = Path(folder) / "meeting"
         others = [_start(task, number, meeting) for number in range(1, task.gpus)]
         ended = threading.Event()
-        threading.Thread(target=_watch, args=(others, ended), daemon=True).start()
+        threading.Thread(target=_watch, args=(others, ended, meeting.parent), daemon=True).start()
         try:
             yield Rank(0, task.gpus, meeting)
+            ended.set()
             _wait(others, SECONDS_TO_LEAVE)
+        except BaseException:
+            for number, process in enumerate(others, 1):
+                if process.poll() not in (None, 0):
+                    log.error("Rank %d of %d had ended with status %d before.", number, task.gpus, process.returncode)
+            raise
         finally:
             ended.set()
             _stop(others)
@@ -82,16 +92,27 @@ def refuse_many_hosts(count: int) -> None:
     Raises:
         DeviceError: see above.
     """
-    hosts = os.environ.get("SLURM_JOB_NUM_NODES", "1")
-    if hosts.isdigit() and int(hosts) > 1:
+    told = (os.environ.get(name, "1") for name in ("SLURM_JOB_NUM_NODES", "SLURM_NNODES", "SLURM_STEP_NUM_NODES"))
+    hosts = max((int(number) for number in told if number.isdigit()), default=1)
+    if hosts > 1:
         cause = f"the job was given {hosts} hosts, and all devices of a training must be on one."
         raise DeviceError(f"resources gpu={count}", cause, "Set nodes: 1 in the profile, and gpu to what one host has.")
 
 
+def refuse_slices(count: int) -> None:
+    """Refuse several slices of GPUs (MIG): CUDA shows a process one of them.
+
+    Raises:
+        DeviceError: see above.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "").count("MIG-") > 1:
+        cause = "the devices are slices of GPUs (MIG), of which one job can use only one."
+        raise DeviceError(f"resources gpu={count}", cause, "Set gpu: 1, or use whole GPUs.")
+
+
 def _start(task: Task, number: int, meeting: Path) -> subprocess.Popen:
-    # Ranks of one host talk over its loopback device, whatever the host's name stands for.
     environment = {
-        **{"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo", **os.environ},
+        **os.environ,
         **{RANK: f"{number}/{task.gpus}", MEETING: str(meeting)},
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
@@ -102,7 +123,7 @@ def _start(task: Task, number: int, meeting: Path) -> subprocess.Popen:
     return process
 
 
-def _watch(others: list[subprocess.Popen], ended: threading.Event) -> None:
+def _watch(others: list[subprocess.Popen], ended: threading.Event, folder: Path) -> None:
     """End this process when another rank has failed: rank 0 may wait for it in a call that no signal reaches."""
     while not ended.wait(0.2):
         failed = [number for number, process in enumerate(others, 1) if process.poll() not in (None, 0)]
@@ -110,6 +131,7 @@ def _watch(others: list[subprocess.Popen], ended: threading.Event) -> None:
             continue
         log.error("Rank %d of %d ended with status %d; so does this job.", failed[0], len(others) + 1, others[failed[0] - 1].returncode)
         _stop(others)
+        shutil.rmtree(folder, ignore_errors=True)
         logging.shutdown()
         os._exit(1)
 
@@ -120,7 +142,7 @@ def _wait(others: list[subprocess.Popen], seconds: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, end - time.monotonic()))
         if process.returncode != 0:
-            log.warning("Rank %d had nothing left to do and ended with %s.", number, process.returncode)
+            log.warning("Rank %d had nothing left to do and ended with status %s.", number, process.returncode)
 
 
 def _stop(others: list[subprocess.Popen]) -> None:
@@ -143,6 +165,7 @@ def _follow() -> None:
     """Leave when the stream from rank 0 ends."""
     while sys.stdin.read(1):
         pass
+    shutil.rmtree(Path(os.environ[MEETING]).parent, ignore_errors=True)  # rank 0 does it, unless it was killed
     os._exit(1)
 
 
@@ -157,11 +180,14 @@ def main(script: str) -> int:
     except SatsynthError as error:
         log.error("rank %s: %s", os.environ[RANK], error)
         return 1
+    except BaseException:
+        log.exception("rank %s failed unexpectedly", os.environ[RANK])
+        return 1
     return 0
 
 
 if __name__ == "__main__":
     status = main(sys.argv[1])
     logging.shutdown()
-    sys.stdout.flush()
-    os._exit(status)  # the thread that follows rank 0 holds standard input
+    sys.stderr.flush()
+    os._exit(status)  # neither collectives under way nor the thread that reads standard input may hold it

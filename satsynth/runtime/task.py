@@ -1,5 +1,6 @@
 """What one job is told, by whoever starts it."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ class Task:
         device: what torch shall use.
         log: the log file, or None.
         work: folder for checkpoints; it outlives a killed job and is empty for new work.
-        wall_seconds: time from now after which the work should save and give up, or None; see `wall_seconds`.
+        deadline: moment of the host's monotonic clock, in seconds, at which the work should save and give up, or None.
     """
 
     rule: str
@@ -39,7 +40,12 @@ class Task:
     device: Literal["cuda", "cpu"]
     log: Path | None
     work: Path
-    wall_seconds: float | None
+    deadline: float | None
+
+    @property
+    def wall_seconds(self) -> float | None:
+        """Seconds from now until the deadline, never below 0; None without one."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     @classmethod
     def from_json(cls, value: dict) -> "Task":

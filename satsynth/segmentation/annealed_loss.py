@@ -9,6 +9,7 @@ import math
 import torch
 from torch.nn import functional
 
+from satsynth import distributed
 from satsynth.pairs import IGNORE
 
 # What is left of plain cross-entropy after a share t of the annealing, from 1 at t = 0 to 0 at t = 1.
@@ -34,7 +35,7 @@ def annealed_cross_entropy(
     The weights never change the sum of the losses, only which pixels its gradient comes from. So the value is that of plain cross-entropy
     at every step: sum(l_i) / (V + B). V is the number of labelled pixels and B the number of images (the batch's size), which the original
     adds so that a batch without a label divides by something; at 256 px it makes the value 0.0015 % smaller. What is hard is told among the
-    pixels given: of a batch that is cut into parts, within each part.
+    pixels given, on all ranks: of a batch that is accumulated in parts, within each part.
 
     Args:
         logits: (N,K,H,W) float.
@@ -52,7 +53,7 @@ def annealed_cross_entropy(
     plain = SCHEDULES[schedule](min(step / annealing_steps, 1.0))
     focal = focal_weights(losses.detach(), gamma)
     weights = focal + plain * (1 - focal)
-    return (weights * losses).sum() / ((target != ignore).sum() + len(masks))
+    return (weights * losses).sum() / (distributed.mean((target != ignore).sum()) + len(masks))
 
 
 def focal_weights(losses: torch.Tensor, gamma: float) -> torch.Tensor:
@@ -69,5 +70,5 @@ def focal_weights(losses: torch.Tensor, gamma: float) -> torch.Tensor:
     hardness = -torch.expm1(-losses)
     # Normalised weights do not feel the scale of hardness. Relative to the hardest pixel no power of it underflows, and the sum below is at
     # least that pixel's loss.
-    modulation = (hardness / hardness.max().clamp(min=smallest)) ** gamma
-    return modulation * losses.sum() / (losses * modulation).sum().clamp(min=smallest)
+    modulation = (hardness / distributed.largest(hardness.max()).clamp(min=smallest)) ** gamma
+    return modulation * distributed.mean(losses.sum()) / distributed.mean((losses * modulation).sum()).clamp(min=smallest)

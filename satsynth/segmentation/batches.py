@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from satsynth import distributed
 from satsynth.pairs import View
 from satsynth.randomness import numpy_stream
 from satsynth.runtime.errors import ConfigError, StoreError
@@ -84,7 +85,10 @@ class Mixture:
         first = step * batch + part * count
         if self.supply is None:
             return _gather_turned(self.view, self.rows(seed, first, count), turns)
-        ((images, masks),) = self.supply.take(seed, first, count)
+        # A rank that has drawn the last of its own parts goes on with its first part of the next step.
+        own = parts // distributed.count()
+        stride = count if (part + 1) % own else batch - (own - 1) * count
+        ((images, masks),) = self.supply.take(seed, first, count, stride)
         return rearrange(images, masks, self._turns[sent(turns, self.device)])
 
 

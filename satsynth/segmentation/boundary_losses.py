@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from satsynth import distributed
 from satsynth.pairs import IGNORE
 
 
@@ -28,8 +29,10 @@ def ohem_cross_entropy(logits: torch.Tensor, masks: torch.Tensor, threshold: flo
     # on the host.
     chances = torch.exp(-losses.detach()).masked_fill(~labelled, 2.0)
     smallest = chances.flatten().topk(min(pixels, chances.numel()), largest=False, sorted=False).values
+    smallest = distributed.joint(smallest)  # the batch is that of all ranks
+    smallest = smallest.topk(min(pixels, len(smallest)), largest=False, sorted=False).values
     hard = labelled & (chances <= smallest.amax().clamp(min=threshold))
-    return (losses * hard).sum() / hard.sum().clamp(min=1)
+    return (losses * hard).sum() / distributed.mean(hard.sum()).clamp(min=1 / distributed.count())
 
 
 def edge_targets(masks: torch.Tensor, width: int, ignore: int = IGNORE) -> torch.Tensor:
@@ -71,8 +74,8 @@ def balanced_edge_loss(logits: torch.Tensor, masks: torch.Tensor, width: int, ig
     """
     labelled = masks != ignore
     edges = edge_targets(masks, width, ignore) & labelled
-    count = labelled.sum().clamp(min=1)
-    share = edges.sum() / count
+    count = distributed.mean(labelled.sum()).clamp(min=1 / distributed.count())
+    share = distributed.mean(edges.sum()) / count
     weights = torch.where(edges, 1 - share, share) * labelled
     targets = edges[:, None].expand_as(logits).to(torch.float32)
     losses = functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")

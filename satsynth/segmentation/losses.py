@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from satsynth import distributed
 from satsynth.pairs import IGNORE
 
 
@@ -14,8 +15,9 @@ def cross_entropy(logits: torch.Tensor, masks: torch.Tensor, ignore: int = IGNOR
         masks: (N,H,W) uint8 class ids, `ignore` where unlabelled.
 
     Returns:
-        A scalar in nats; 0, with a graph, where no pixel is labelled (the library's own mean would be 0 / 0).
+        A scalar in nats; 0, with a graph, where no pixel is labelled (the library's own mean would be 0 / 0). On several devices the
+        labelled pixels are counted on all of them (see `satsynth.distributed.mean`).
     """
     target = masks.long()
     total = functional.cross_entropy(logits.float(), target, ignore_index=ignore, reduction="sum")
-    return total / (target != ignore).sum().clamp(min=1)
+    return total / distributed.mean((target != ignore).sum()).clamp(min=1 / distributed.count())

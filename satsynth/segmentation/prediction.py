@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from satsynth.fitting import left
 from satsynth.metrics.confusion import scores
 from satsynth.pairs import IGNORE, Store
 from satsynth.randomness import numpy_stream
@@ -98,7 +99,8 @@ class _Keeper:
             self._saved = now
         if spent and done < last:
             cause = f"the time budget of {self._wall:.0f} s ended at step {done} of {last}."
-            raise BudgetError("evaluation", cause, "Run again: what was counted is kept.")
+            kept = "what was counted is kept" if self._work is not None else "it begins anew"
+            raise BudgetError("evaluation", cause, f"Run again: {kept}.")
 
 
 @torch.inference_mode()
@@ -206,10 +208,11 @@ def evaluate(
         raise ConfigError("evaluation.mode", f"'{mode}' is no mode of evaluation.", f"Write one of {', '.join(MODES)}.")
     if mode == "scenes" and not 0 <= overlap < 1:
         raise ConfigError("evaluation.overlap", f"windows cannot overlap by {overlap} of their side.", "Give at least 0 and less than 1.")
+    begun = time.monotonic()
     segmenter, pairs, _ = _open(weights, card, store, device, inference)
     if not any(pairs.card["class_pixels"]):
         raise StoreError(store, "no pixel is labelled, so no score is defined.", "Evaluate on a split that has masks.")
-    counts = count(segmenter, pairs, batch=batch, mode=mode, overlap=overlap, work=work, wall_seconds=wall_seconds)
+    counts = count(segmenter, pairs, batch=batch, mode=mode, overlap=overlap, work=work, wall_seconds=left(wall_seconds, begun))
     with files.replacing(confusion) as partial, open(partial, "wb") as file:
         np.save(file, counts)
     found = scores(counts)

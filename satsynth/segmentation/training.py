@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from satsynth import distributed
-from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit
+from satsynth.fitting import Recipe, build_optimizer, choose_precision, fit, left
 from satsynth.pairs import open_view
 from satsynth.randomness import derive
 from satsynth.runtime import files
@@ -64,6 +65,7 @@ def train(
         ConfigError, StoreError, WeightsError: what was given cannot be used.
         TrainingError, BudgetError: the loss is not finite, or the time budget is spent.
     """
+    begun = time.monotonic()
     views = [open_view(folders) if folders else None for folders in (real, synthetic)]
     mixture = Mixture(*views, device)
     training = {**cfg["training"], "steps": round(cfg["exposures"] * cfg["training"]["steps"])}
@@ -88,7 +90,7 @@ def train(
         seed=seed,
         work=work,
         average=average,
-        wall_seconds=wall_seconds,
+        wall_seconds=left(wall_seconds, begun),
     )
     if not distributed.first():
         return {}

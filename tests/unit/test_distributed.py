@@ -42,7 +42,8 @@ def task(folder: Path, rule: str, inputs: dict, outputs: dict, cfg: dict, gpus: 
     folder.mkdir(parents=True, exist_ok=True)
     output = {name: folder / file for name, file in outputs.items()}
     made = {"cfg": cfg, "code": {}, "raw": None, "threads": 1, "gpus": gpus, "device": "cpu", "log": None}
-    return Task(rule, wildcards, inputs, output, output, **made, work=folder / "work", wall_seconds=wall_seconds)
+    deadline = None if wall_seconds is None else time.monotonic() + wall_seconds
+    return Task(rule, wildcards, inputs, output, output, **made, work=folder / "work", deadline=deadline)
 
 
 def perform(given: Task) -> Path:
@@ -109,18 +110,22 @@ def test_batch_statistics_are_those_of_all_devices(tmp_path, monkeypatch):
 
 
 def test_devices_take_blocks_in_turn_and_make_the_same_shard(tmp_path):
+    """Of three ranks the last has most to do, and rank 0 must wait for it: a broadcast alone would not."""
     store = write_store(tmp_path / "real", 8)
     made = trained(tmp_path / "g", store, 0)
     card = files.read_json(made / "card.json")
     stage = {"weights": made / "weights.safetensors", "card": card, "sampler": config()["previews"]["sampler"]}
-    sample_shard([stage], folder=tmp_path / "one", seed=3, block=2, first=1, last=9, device="cpu", classes=5)
+    sample_shard([stage], folder=tmp_path / "whole", seed=3, block=2, first=0, last=10, device="cpu", classes=5)
     cfg = {"seed": 3, "block": 2, "shards": 1, "compile": False, "samplers": [stage["sampler"]]}
     inputs = {"weights": [stage["weights"]], "cards": [made / "card.json"], "real": store / "card.json"}
     outputs = {name.partition(".")[0]: name for name in ("images.npy", "masks.npy", "index.csv", "card.json")}
-    shared = perform(task(tmp_path / "two", "sample_pairs", inputs, outputs, cfg, 2, {"shard": "0000"}))
-    sample_shard([stage], folder=tmp_path / "whole", seed=3, block=2, first=0, last=10, device="cpu", classes=5)
+    given = task(tmp_path / "three", "sample_pairs", inputs, outputs, cfg, 3, {"shard": "0000"})
+    sample_shard([stage], folder=tmp_path / "some", seed=3, block=2, first=0, last=10, device="cpu", classes=5, work=given.work)
+    for number in (1, 2, 4):  # of blocks 0 to 4, rank 0 finds its own two: ranks 1 and 2 sample theirs
+        (given.work / f"block-{number:06d}.safetensors").unlink()
+    shared = perform(given)
     assert files.read_json(shared / "card.json") == files.read_json(tmp_path / "whole/card.json")
-    np.testing.assert_array_equal(Store.open(tmp_path / "one").images, Store.open(shared).images[1:9])
+    np.testing.assert_array_equal(Store.open(tmp_path / "whole").images, Store.open(shared).images)
 
 
 def test_a_killed_shard_goes_on_behind_its_last_block(tmp_path, monkeypatch):
@@ -145,7 +150,7 @@ def test_a_killed_shard_goes_on_behind_its_last_block(tmp_path, monkeypatch):
     assert len(list(work.iterdir())) == 2 and not (tmp_path / "made/card.json").exists()
     damaged = work / "block-000001.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(BudgetError, match="time budget of 0 s would end in block 1 of 0 to 3"):
+    with pytest.raises(BudgetError, match="time budget of 0 s is too short for what is left of blocks 0 to 3"):
         sample_shard([stage], folder=tmp_path / "made", work=work, wall_seconds=0.0, **common)
     sample_shard([stage], folder=tmp_path / "made", work=work, **common)
     assert len(drawn) == 3 + 3
@@ -158,11 +163,116 @@ def test_a_batch_that_devices_cannot_share_is_refused_by_every_rank(tmp_path):
         trained(tmp_path / "made", store, 3)
 
 
-def test_a_job_spread_over_hosts_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "2")
-    store = write_store(tmp_path / "pairs", 8)
-    with pytest.raises(DeviceError, match=r"resources gpu=2: the job was given 2 hosts.*nodes: 1"):
-        trained(tmp_path / "made", store, 2)
+def test_slices_of_gpus_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1,MIG-2")
+    with pytest.raises(DeviceError, match=r"resources gpu=2: .*\(MIG\).*Set gpu: 1"):
+        trained(tmp_path / "made", write_store(tmp_path / "pairs", 8), 2)
+
+
+# Two processes of one group; each prints what it found.
+PAIR = """
+import sys
+sys.path[:0] = ["{root}", "{root}/tests/unit"]
+import torch
+from torch import distributed as group
+torch.set_num_threads(1)
+number = int(sys.argv[1])
+{before}
+group.init_process_group("gloo", init_method="file://{meeting}", rank=number, world_size=2)
+{after}
+"""
+
+
+def pair(tmp_path, before: str, after: str) -> list[str]:
+    code = PAIR.format(root=ROOT, meeting=tmp_path / "meeting", before=before, after=after)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}}
+    both = [subprocess.Popen([sys.executable, "-c", code, str(number)], **options) for number in (0, 1)]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    return [out for out, _ in said]
+
+
+def test_losses_are_those_of_the_whole_batch_however_labels_are_spread(tmp_path):
+    """Rank 1's half has five labelled pixels; value and gradient of every loss are those of one device all the same."""
+    before = """
+from satsynth.segmentation.annealed_loss import annealed_cross_entropy
+from satsynth.segmentation.boundary_losses import balanced_edge_loss, ohem_cross_entropy
+from satsynth.segmentation.losses import cross_entropy
+torch.manual_seed(0)
+logits, masks = torch.randn(4, 3, 8, 8), torch.randint(0, 3, (4, 8, 8), dtype=torch.uint8)
+masks[2:] = 255
+masks[3, 0, :5] = torch.tensor([0, 0, 1, 2, 1], dtype=torch.uint8)
+losses = dict(
+    plain=cross_entropy,
+    annealed=lambda l, m: annealed_cross_entropy(l, m, 5, gamma=2.0, schedule="cosine", annealing_steps=10),
+    ohem=lambda l, m: ohem_cross_entropy(l, m, 0.2, 40),
+    edges=lambda l, m: balanced_edge_loss(l, m, 2),
+)
+def both(loss, l, m):
+    l = l.clone().requires_grad_()
+    value = loss(l, m)
+    value.backward()
+    return value.detach(), l.grad
+whole = {name: both(loss, logits, masks) for name, loss in losses.items()}
+"""
+    after = """
+from satsynth import distributed
+own = slice(2 * number, 2 * number + 2)
+for name, loss in losses.items():
+    value, gradient = both(loss, logits[own], masks[own])
+    torch.testing.assert_close(distributed.mean(value), whole[name][0])
+    torch.testing.assert_close(gradient / 2, whole[name][1][own])  # the mean over ranks is DistributedDataParallel's
+    print(name)
+"""
+    assert pair(tmp_path, before, after) == ["plain\nannealed\nohem\nedges\n"] * 2
+
+
+def test_normalisations_that_devices_cannot_share_are_refused(tmp_path):
+    after = """
+from timm.layers import BatchNormAct2d
+from satsynth import distributed
+from satsynth.runtime.errors import ConfigError
+try:
+    distributed.synchronise_statistics(torch.nn.Sequential(torch.nn.BatchNorm2d(3), BatchNormAct2d(3)))
+except ConfigError as error:
+    print(error)
+"""
+    said = pair(tmp_path, "", after)
+    assert all("gpu: its encoder has layers (BatchNormAct2d)" in text and "Use gpu: 1" in text for text in said)
+
+
+def test_a_flag_of_any_rank_is_everybodys_and_all_wait_for_it(tmp_path):
+    after = """
+import time
+from satsynth import distributed
+begun = time.monotonic()
+if number == 1:
+    time.sleep(2)
+print(distributed.anywhere(number == 1), time.monotonic() - begun > 1.5)
+"""
+    assert pair(tmp_path, "", after) == ["True True\n"] * 2
+
+
+WATCHED = """
+import sys, time, os
+sys.path.insert(0, "{root}")
+from pathlib import Path
+from satsynth.runtime import logs, ranks
+from satsynth.runtime.task import Task
+logs.setup()
+ranks.SECONDS_TO_SAY_WHY = 0.2
+given = dict(cfg=None, code={{}}, raw=None, threads=1, gpus=2, device="cpu", log=None, work=Path("{folder}"), deadline=None)
+with ranks.started(Task("no_such_script", {{}}, {{}}, {{}}, {{}}, **given)) as rank:
+    print(rank.meeting.parent, flush=True)
+    time.sleep(600)  # as a call that no signal reaches
+"""
+
+
+def test_a_rank_that_fails_ends_the_job_whatever_rank_0_waits_for(tmp_path):
+    code = WATCHED.format(root=ROOT, folder=tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "Rank 1 of 2 ended with status" in done.stderr
+    assert not Path(done.stdout.strip()).exists()
 
 
 DIES = """

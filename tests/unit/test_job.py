@@ -228,8 +228,20 @@ def test_checkpoints_of_a_failed_attempt_are_there_for_the_next():
     ("runtime", "spent", "seconds"),
     [(None, 0, None), ("TBD", 0, None), (True, 0, None), (10, 0, 570), (100, 0, 5700), (10, 70, 500), (0.1, 0, 0)],
 )
-def test_the_time_for_the_work_is_the_runtime_less_a_margin(runtime, spent, seconds):
-    assert job.wall_seconds(runtime, spent) == seconds
+def test_the_time_for_the_work_is_the_runtime_less_a_margin(monkeypatch, runtime, spent, seconds):
+    clock = iter([1000.0])
+    monkeypatch.setattr(job.time, "monotonic", lambda: next(clock, 1000.0 + spent))
+    left = []
+    job.perform(given(resources=SimpleNamespace(runtime=runtime)), lambda task: (left.append(task.wall_seconds), write(task)))
+    assert left == [seconds]
+
+
+def test_a_job_of_several_devices_that_lies_on_two_hosts_is_refused_before_it_asks_for_any(monkeypatch, caplog):
+    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "2")
+    monkeypatch.setenv(devices.VISIBLE, "0")
+    with pytest.raises(SystemExit):
+        job.perform(given(resources=SimpleNamespace(gpu=2)), never)
+    assert "the job was given 2 hosts" in caplog.text and "nodes: 1" in caplog.text
 
 
 # In a process of its own: signals, and what is imported.
