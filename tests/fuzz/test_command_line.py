@@ -122,11 +122,17 @@ DIRECTIVES = re.compile(CALLS.pattern + r"|^\s*(?:shell|run|notebook|wrapper|cwl
 
 
 def test_no_file_of_the_project_has_a_way_to_a_shell_a_pickle_or_an_archive():
-    """Read from the source: no such import, call or directive. torch.load stands once, with weights_only."""
+    """Read from the source: no such import, call or directive. torch.load stands once, with weights_only; the ranks of a job are started by
+    a list of words, none of which comes from a config, and told what to do through their standard input."""
     found = {}
     for path in [*ROOT.glob("satsynth/**/*.py"), *ROOT.glob("workflow_scripts/*.py"), *ROOT.glob("rules/*.smk"), ROOT / "Snakefile"]:
         pattern = CALLS if path.suffix == ".py" else DIRECTIVES
         for word in pattern.findall(path.read_text()):
             found.setdefault(path.relative_to(ROOT).as_posix(), []).append(word)
-    assert found == {"satsynth/segmentation/encoders.py": ["torch.load("]}
+    ranks = found.pop("satsynth/runtime/ranks.py")
+    assert set(ranks) == {"subprocess"} and found == {"satsynth/segmentation/encoders.py": ["torch.load("]}
+    starting = [line for line in (ROOT / "satsynth/runtime/ranks.py").read_text().splitlines() if "subprocess.Popen(" in line]
+    assert [line.strip() for line in starting] == [
+        'process = subprocess.Popen([sys.executable, "-m", __name__, str(script)], stdin=subprocess.PIPE, env=environment, text=True)'
+    ]
     assert 'torch.load(path, map_location="cpu", weights_only=True)' in (ROOT / "satsynth/segmentation/encoders.py").read_text()

@@ -392,6 +392,7 @@ def test_links_without_an_end_and_to_nothing_are_told(tmp_path):
 def test_no_root_lies_in_results_or_holds_them(tmp_path, monkeypatch, root):
     """Nothing is ever written below a root; results are what is written."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SATSYNTH_DATA", raising=False)
     (tmp_path / "results/demo").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "results")
     raw.digest.cache_clear()
