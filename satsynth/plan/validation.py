@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Iterator
+from difflib import SequenceMatcher
 from functools import reduce
 from operator import getitem
 
@@ -78,13 +80,17 @@ def _in_words(error, what: str, schema: dict) -> ConfigError:
         extra = sorted((key for key in error.instance if key not in known), key=str)[0]
         key = f"{where}.{extra}" if where else extra
         deeper = _below(extra, error.schema, schema)
-        return ConfigError(key, "this key is not known.", f"It stands deeper: {' or '.join(deeper)}." if deeper else nearest(extra, known))
+        return ConfigError(
+            key, "this key is not known.", f"It stands deeper: {' or '.join(deeper)}." if deeper else _likest(extra, error.schema, schema)
+        )
     if error.validator == "required":
         missing = sorted(key for key in error.validator_value if key not in error.instance)[0]
         return ConfigError(f"{where}.{missing}".lstrip("."), "this key is missing.", error.schema["properties"][missing]["description"])
     if error.validator == "enum" and isinstance(error.instance, str):
         return ConfigError(where, f"'{_short(error.instance)}' is not known.", nearest(error.instance, error.validator_value))
     if error.validator == "type" and "number" in error.validator_value and isinstance(error.instance, str) and _is_number(error.instance):
+        if "e" not in error.instance.lower():
+            return ConfigError(where, f"'{error.instance}' is text.", f"Write {error.instance} without quotes.")
         cause = f"'{error.instance}' is text: YAML reads a number with an exponent only with a point and a sign."
         return ConfigError(where, cause, f"Write {float(error.instance):.1e}.")
     if error.validator in ("minimum", "maximum"):
@@ -102,8 +108,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _below(key: str, node: dict, schema: dict) -> list[str]:
-    """Where a key is known below this part of the schema, as dotted paths: those of the least depth, three at most."""
+def _levels(node: dict, schema: dict) -> Iterator[list[tuple[str, ...]]]:
+    """Paths of the keys below this part of the schema, level by level."""
     level = [((), node)]
     for _ in range(4):
         children = []
@@ -113,8 +119,28 @@ def _below(key: str, node: dict, schema: dict) -> list[str]:
             named = part.get("additionalProperties")
             children += [((*path, name), child) for name, child in part.get("properties", {}).items()]
             children += [((*path, "NAME"), named)] if isinstance(named, dict) else []
-        found = [".".join(path) for path, _ in children if len(path) > 1 and path[-1] == key]
+        yield [path for path, _ in children]
+        level = children
+
+
+def _below(key: str, node: dict, schema: dict) -> list[str]:
+    """Where a key is known below this part of the schema, as dotted paths: those of the least depth, three at most."""
+    for paths in _levels(node, schema):
+        found = [".".join(path) for path in paths if len(path) > 1 and path[-1] == key]
         if found:
             return found[:3]
-        level = children
     return []
+
+
+def _likest(key: str, node: dict, schema: dict) -> str:
+    """The nearest key of this level, or one that stands deeper and is much more like it."""
+    beside = nearest(key, node.get("properties", {}))
+    own = max((SequenceMatcher(None, key, name).ratio() for name in node.get("properties", {})), default=0.0)
+    deeper = [
+        (SequenceMatcher(None, key, path[-1]).ratio(), -len(path), path)
+        for paths in _levels(node, schema)
+        for path in paths
+        if len(path) > 1
+    ]
+    ratio, _, path = max(deeper, default=(0.0, 0, ()))
+    return f"Did you mean '{'.'.join(path)}'?" if ratio > max(own + 0.1, 0.8) else beside

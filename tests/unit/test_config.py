@@ -174,6 +174,8 @@ def test_the_measures_pages_examples_resolve_over_the_demo():
         ({"sources": {"base": {"sampler": {"truncation": 0.5}}}}, "sources.base.sampler.truncation", "kind ddpm does not"),
         ({"generators": {"second": {"kind": "ddpm"}}}, "generators.second.size", "missing"),
         ({"generators": {"satsynth": {"training": {"accumulate": 3}}}}, "generators.satsynth.training.accumulate", "equal parts"),
+        ({"segmenters": {"fpn": {"learning_rte": 0.1}}}, "segmenters.fpn.learning_rte", "Did you mean 'training.learning_rate'"),
+        ({"segmenters": {"fpn": {"training": {"learning_rate": "0.01"}}}}, "segmenters.fpn.training.learning_rate", "0.01 without quotes"),
         ({"generators": {"satsynth": {"gpu": 3}}}, "generators.satsynth.gpu", "3 devices cannot share a batch of 16 in 1 parts"),
         ({"segmenters": {"fpn": {"gpu": 3}}}, "segmenters.fpn.gpu", "3 devices cannot share a batch of 16"),
         ({"segmenters": {"fpn": {"training": {"accumulate": 3}}}}, "segmenters.fpn.training.accumulate", "equal parts"),
