@@ -98,7 +98,7 @@ def _origin(chain: Chain) -> dict[str, str]:
 
 HEADER = ("Table", "Jobs", "Broken off", "GPU-hours", "GPU energy (Wh)", "CPU-hours", "From", "To", "Hosts")
 NOTES = (
-    "A job counts once in each table that rests on it, with all its attempts, and by its first making: what comes back from state is free.",
+    "A job counts once in each table that rests on it, with all attempts at what lies there now: what comes back from state is free.",
     "GPU-hours are hours of leased devices; energy is that of whole GPUs as NVML tells it; CPU-hours are processor time, of all jobs.",
 )
 
