@@ -40,6 +40,13 @@ def finish(rule, output, content, inputs=(), *, wildcards=(), cfg=None, code=Non
     return entry.folder
 
 
+def forge(path, content, *, anew):
+    """Another content under the same path: in a new file, or in the file that state's copy is a link of."""
+    if anew:
+        Path(path).unlink()
+    Path(path).write_text(content)
+
+
 @pytest.fixture
 def road():
     """A table of two runs over one store; the store and one of the runs used a GPU."""
@@ -106,11 +113,74 @@ def test_of_jobs_that_made_the_same_bytes_the_one_whose_file_lies_there_is_named
     assert Lineage(STATE).maker("results/t.csv").folder == first
 
 
-def test_a_file_that_was_written_by_hand_has_no_maker(road):
+@pytest.mark.parametrize("anew", [True, False], ids=["a new file", "in its place"])
+def test_a_file_that_was_changed_has_no_maker_and_is_told_so(road, anew):
+    before, kept = files.sha256(road), next(STATE.glob("tabulate/*/outputs/results/gain.csv"))
+    forge(road, "9,9", anew=anew)
+    found, now = Lineage(STATE), files.sha256(road)
+    assert kept.samefile(road) != anew and found.maker(road) is None and found.edit(road).now == now != before
+    head, *told = made(road, found)
+    assert head.startswith(f"{road} was changed after tabulate wrote it (SHA-256 {before[:12]} then, {now[:12]} now).")
+    assert f"SHA-256 {before}" in told and f"SHA-256 {now}" not in told
+    fate, changes, words = told_of(road, planned(road))
+    assert (fate, changes) == ("stays", []) and words.startswith("It would not, although what it made was changed afterwards.")
+    assert ("Delete it and run again: it comes back from state" in words) == anew
+    assert ("it is computed again, since state has no whole copy of it" in words) != anew
+
+
+def test_state_whose_copies_were_changed_gives_nothing_back(road):
+    forge(road, "9,9", anew=False)
     Path(road).unlink()
-    Path(road).write_text("9,9")
-    assert Lineage(STATE).maker(road) is None
-    assert "no job whose state is in results/state made it as it is now" in made(road, Lineage(STATE))[0].lower()
+    fate, changes, words = told_of(road, planned(road, runs=True))
+    assert (fate, [kind for kind, _ in changes]) == ("computed", ["outputs", "state"])
+    assert "its entry in state was changed since, so it is computed again" in words and "in seconds" not in words
+
+
+def test_what_follows_work_that_must_be_done_again_waits_for_it(road):
+    forge("results/run-0.json", "9", anew=False)
+    Path("results/run-0.json").unlink()
+    jobs = planned(road, runs=True)
+    jobs[1] = replace(jobs[1], runs=True)
+    assert told_of(road, jobs)[0] == "follows"
+
+
+def test_of_files_with_one_content_the_link_counts_only_while_the_content_stands(road):
+    forge(road, "9,9", anew=False)
+    second = finish("tabulate", "results/gain.csv", "9,9", cfg={"bootstrap_seed": 6})
+    Path(road).unlink()
+    first = next(path for path in STATE.glob("tabulate/*") if path != second)
+    Path(road).hardlink_to(first / "outputs" / road)  # bytes as the second job wrote them, in the place of the first
+    assert Lineage(STATE).maker(road).folder == second
+
+
+def test_changed_inputs_are_told_with_the_table_that_they_belong_to(road):
+    forge("results/run-1.json", "by hand", anew=False)
+    words = told_of(road, planned(road, runs=True))[2]
+    assert words.startswith("Yes: tabulate would run") and "input results/run-1.json has another content" in words
+    assert "results/run-1.json was changed after train seed=1 wrote it" in words and words.count("Snakemake keeps it") == 1
+
+
+def test_the_page_tells_tables_that_were_changed_and_tables_that_state_does_not_know(road):
+    paths = {"gain": road, "other": "results/other.csv"}
+    before = origins({"gain": chain(road)}, {})
+    assert " open" not in before and "changed" not in before
+    was = files.sha256(road)
+    forge(road, "9,9", anew=False)
+    forge("results/run-1.json", "by hand", anew=True)
+    Path("results/other.csv").write_text("from elsewhere")
+    found = Lineage(STATE).chains(paths)
+    page, now = origins(found, {}), files.sha256(road)
+    gain, other = page.split('id="made-other"')
+    assert "This table is not as the job wrote it: it was changed afterwards" in gain
+    assert f"{road}: SHA-256 {was[:12]} then, {now[:12]} now" in gain and "<dt>Seeds</dt>" in gain and " open" in gain
+    assert "A file that this table rests on was changed after train seed=1 wrote it (results/run-1.json" in gain
+    assert "State does not know which job made this table" in other and "<dl>" not in other
+    assert "which are not listed: 1" in cost(found, {}) and cost({"other": found["other"]}, {}) == ""
+
+
+def test_an_earlier_version_of_an_input_is_no_change_by_hand(road):
+    finish("train", "results/run-0.json", "another run 0", [STORE], wildcards={"seed": "0"}, cfg={"rate": 0.2})
+    assert chain(road).edits == []
 
 
 def test_the_config_the_code_and_the_data_each_move_their_own_digest(road):
@@ -177,7 +247,7 @@ def test_tables_share_jobs_and_the_last_row_counts_each_once(road):
     rows = [row.split("</tr>")[0] for row in page.split("<tbody>")[1].split("<tr>")[1:]]
     jobs = [row.split("<td")[1].split(">")[1].split("<")[0] for row in rows]
     assert jobs == ["4", "3", "5"]
-    assert cost({}, {}) == "" == origins({}, {}) and cost({"x": Chain()}, {})
+    assert cost({}, {}) == "" == origins({}, {}) == cost({"x": Chain()}, {})
 
 
 # Reasons ------------------------------------------------------------------------------------------------------------------------
@@ -195,13 +265,13 @@ def planned(road, runs=False, **changes):
     return [*jobs, Planned("tabulate", {}, outputs=(road,), runs=runs, words="Forced execution", **parts)]
 
 
-def told(road, jobs):
+def told_of(road, jobs):
     judged = judge(jobs, Lineage(STATE), {})[road]
     return judged.fate, [(change.kind, change.what) for change in judged.changes], "\n".join(again(judged))
 
 
 def test_each_kind_of_change_is_told_and_nothing_else(road):
-    assert told(road, planned(road)) == ("stays", [], "It would not: nothing that it depends on has changed.")
+    assert told_of(road, planned(road)) == ("stays", [], "It would not: nothing that it depends on has changed.")
     for changes, kind, what in (
         ({"cfg": {"bootstrap_seed": 6}}, "config", "bootstrap_seed"),
         ({"cfg": {"bootstrap_seed": 5, "extra": {"deep": 1}}}, "config", "extra"),
@@ -209,12 +279,12 @@ def test_each_kind_of_change_is_told_and_nothing_else(road):
         ({"raw": "other"}, "raw", "tabulate"),
         ({"inputs": ("results/run-0.json", "results/run-1.json")}, "input", STORE),
     ):
-        fate, found, words = told(road, planned(road, runs=True, **changes))
+        fate, found, words = told_of(road, planned(road, runs=True, **changes))
         assert (fate, found) == ("computed", [(kind, what)]) and what in words
 
 
 def test_a_job_that_is_started_for_nothing_comes_back_from_state(road):
-    fate, found, words = told(road, planned(road, runs=True))
+    fate, found, words = told_of(road, planned(road, runs=True))
     assert (fate, found) == ("restored", []) and "come back from state" in words and "Forced execution" in words
 
 
@@ -224,10 +294,10 @@ def test_an_input_of_two_roles_counts_twice_as_in_the_key_of_state(road):
     assert judge([*planned(road), job], Lineage(STATE), {})["results/t.csv"].fate == "restored"
 
 
-def test_another_content_of_an_input_is_told(road):
+def test_another_content_of_an_input_is_told_of(road):
     Path("results/run-1.json").unlink()
     Path("results/run-1.json").write_text("by hand")
-    assert told(road, planned(road, runs=True))[:2] == ("computed", [("input", "results/run-1.json")])
+    assert told_of(road, planned(road, runs=True))[:2] == ("computed", [("input", "results/run-1.json")])
 
 
 def test_what_is_made_of_work_that_is_done_again_waits_for_it_and_is_grouped(road):
@@ -238,7 +308,7 @@ def test_what_is_made_of_work_that_is_done_again_waits_for_it_and_is_grouped(roa
         for job in planned(road)
         if job.rule != "tile"
     ]
-    fate, found, words = told(road, [*planned(road)[:1], *jobs])
+    fate, found, words = told_of(road, [*planned(road)[:1], *jobs])
     assert (fate, found) == ("follows", []) and words.count("config rate: 0.1 -> 0.2") == 1
     assert "train seed=0" in words and "train seed=1" in words and "2 jobs before it" in words
 
@@ -247,16 +317,55 @@ def test_inputs_that_come_back_from_state_are_known_before_they_are_there(road):
     Path("results/run-0.json").unlink()
     jobs = planned(road, runs=True)
     jobs[1] = replace(jobs[1], runs=True)
-    assert told(road, jobs)[:2] == ("restored", [])
+    assert told_of(road, jobs)[:2] == ("restored", [])
 
 
 def test_what_was_never_made_is_one_paragraph_a_rule(road):
     tile, *jobs = planned(road)
     jobs = [replace(job, runs=True, outputs=(f"results/other/{job.outputs[0]}",)) for job in jobs]
     jobs[2] = replace(jobs[2], inputs=(jobs[0].outputs[0], jobs[1].outputs[0]))
-    _, found, words = told(jobs[2].outputs[0], [tile, *jobs])
+    _, found, words = told_of(jobs[2].outputs[0], [tile, *jobs])
     assert found == [("outputs", "tabulate"), ("record", jobs[2].outputs[0])]
-    assert words.split("where it begins:\n")[1].count("nothing of what it makes is there") == 1
+    begins = words.split("where it begins:\n")[1]
+    assert begins.count("nothing of what it makes is there") == 1
+
+
+def test_what_was_never_made_begins_with_the_jobs_whose_inputs_are_there():
+    jobs = [
+        Planned("tile", {}, None, None, None, (), (STORE,), True),
+        Planned("train", {}, None, None, None, (STORE,), ("results/run.json",), True),
+        Planned("tabulate", {}, None, None, None, ("results/run.json",), ("results/t.csv",), True),
+    ]
+    fate, _, words = told_of("results/t.csv", jobs[::-1])
+    assert fate == "follows" and "2 jobs before it would be started; where it begins:\n  tile\n" in words
+    assert "train" not in words and words.count("nothing of what it makes is there") == 1
+
+
+def test_changes_of_later_jobs_are_counted_and_listed_when_all_is_asked_for(road):
+    jobs = [replace(job, cfg={"seed": 4} if job.rule == "tile" else {"rate": 0.2}, runs=True) for job in planned(road)]
+    judged = judge(jobs, Lineage(STATE), {})[road]
+    few, all_of_it = "\n".join(again(judged)), "\n".join(again(judged, deep=True))
+    assert "Of the jobs after these 2 have changes of their own too" in few and "rate: 0.1 -> 0.2" not in few.split("begins:")[1]
+    assert "train seed=1" not in few and all_of_it.index("config seed: 3 -> 4") < all_of_it.index("train seed=1")
+
+
+def test_who_forgot_the_overlays_is_asked_for_them(road):
+    few = {"bootstrap_seed": 6, "a": 1, "b": 2}
+    for cfg, asked in ((few, False), ({**few, "c": 3}, True)):
+        assert ("Made with other overlays? Name them: CONFIG=" in told_of(road, planned(road, runs=True, cfg=cfg))[2]) == asked
+
+
+def test_keys_are_told_where_they_were_written():
+    config = {"segmenters": {"fpn": {"rate": 1}, "exposures": {"extends": "fpn", "share": 2}, "deep": {"extends": "exposures"}}}
+    resolved = {"segmenters": {name: {"rate": 1, "share": 2, "size": 3} for name in config["segmenters"]}}
+    for name, key, now, found in (
+        ("exposures", "rate", 1, "segmenters.fpn.rate"),
+        ("deep", "rate", 1, "segmenters.fpn.rate"),
+        ("deep", "share", 2, "segmenters.exposures.share"),
+        ("deep", "size", 3, "segmenters.deep.size"),  # of the preset
+    ):
+        assert config_key(key, now, {"segmenter": name}, resolved, config) == found
+    assert config_key("rate", 1, {"segmenter": "deep"}, resolved) == "segmenters.deep.rate"
 
 
 def test_rules_of_one_dataset_tell_its_keys():
@@ -269,7 +378,7 @@ def test_rules_of_one_dataset_tell_its_keys():
 
 def test_many_files_of_one_fate_are_folded(road):
     code = {"table.py": "c", **{f"new_{place}.py": "d" for place in range(5)}}
-    _, found, words = told(road, planned(road, runs=True, code=code))
+    _, found, words = told_of(road, planned(road, runs=True, code=code))
     assert len(found) == 5 and words.count("is new among its code") == 3 and "likewise 2 files more" in words
 
 
@@ -277,7 +386,7 @@ def test_lists_of_maps_that_grow_are_told_as_a_whole(road):
     finish("list", "results/l.csv", "1", cfg={"runs": [{"seed": 0}, {"seed": 1}]})
     for runs, what in (([{"seed": 0}, {"seed": 2}], "runs[1].seed"), ([{"seed": 0}], "runs")):
         job = Planned("list", {}, {"runs": runs}, None, None, (), ("results/l.csv",), True)
-        _, found, words = told("results/l.csv", [job])
+        _, found, words = told_of("results/l.csv", [job])
         assert found == [("config", what)]
         assert ("2 entries -> 1 entries" in words) == (what == "runs")
 
