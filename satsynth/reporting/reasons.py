@@ -158,9 +158,7 @@ def _last(job: Planned, lineage: Lineage) -> Record | None:
     return next(iter(lineage.all(job.outputs[0])), None)
 
 
-def _changes(
-    job: Planned, cards: Mapping[str, str | None], last: Record | None, resolved: Mapping, config: Mapping
-) -> list[Change]:
+def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None, resolved: Mapping, config: Mapping) -> list[Change]:
     missing = [Change("output", path) for path in job.outputs if not Path(path).is_file()]
     if len(missing) == len(job.outputs):
         missing = [Change("outputs", job.rule)]
