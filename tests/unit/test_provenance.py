@@ -128,6 +128,16 @@ def test_the_page_tells_tables_that_were_changed_and_tables_that_state_does_not_
     assert "which are not listed: 1" in cost(found, {}) and cost({"other": found["other"]}, {}) == ""
 
 
+def test_a_table_of_an_input_that_had_been_changed_is_told_with_it(road):
+    forge("results/run-0.json", "by hand", anew=True)
+    finish("tabulate", "results/late.csv", "7", ["results/run-0.json"])
+    found = chain("results/late.csv")
+    assert found.unknown == ["results/run-0.json"]
+    page = origins({"late": found}, {})
+    assert "A file that this table rests on was changed after train seed=0 wrote it (results/run-0.json: SHA-256" in page
+    assert "This table is not" not in page
+
+
 def test_an_earlier_version_of_an_input_is_no_change_by_hand(road):
     finish("train", "results/run-0.json", "another run 0", [STORE], wildcards={"seed": "0"}, cfg={"rate": 0.2})
     assert chain(road).edits == []
