@@ -59,7 +59,7 @@ def test_an_overlay_that_changes_one_key_is_told_by_that_key_alone(finished):
     key = "segmenters.fpn.training.learning_rate"
     change = f"{before['learning_rate']} -> 0.0123"
     # The control inherits it from fpn, where it is written.
-    assert reasons(again) == [f"config {key}: {change}"] and "segmenter=fpn_exposures" in again
+    assert reasons(again) == [f"config {key}: {change}"] and "and 1 more of them" in again
     assert "other overlays" not in again
     assert "tabulate_runs experiment=gain would run, because what it reads is made again" in again and TINY in again
     _, alone = explain(finished, RUN, configs=(TINY, over))
