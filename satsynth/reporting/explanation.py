@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from satsynth.reporting import lineage as lines
-from satsynth.reporting.lineage import Lineage, Record, short
+from satsynth.reporting.lineage import Edit, Lineage, Record, short
 from satsynth.reporting.reasons import ABSENT, Change, Judged, Planned
+from satsynth.runtime import state
 from satsynth.runtime.logs import duration
 
 SHOWN = 80  # letters of a value
 ONE_BY_ONE = 3  # jobs of one rule with one reason, or files of one fate, that are listed by name
+GONE = ("output", "outputs", "record")  # what every job has whose work was never done
 
 
 # What made this file? -----------------------------------------------------------------------------------------------------------
@@ -18,22 +21,25 @@ ONE_BY_ONE = 3  # jobs of one rule with one reason, or files of one fate, that a
 
 def made(path: str, lineage: Lineage, *, deep: bool = False) -> list[str]:
     """Who made a file, of what, when and with what; with `deep` every job back to the raw data, a line each."""
-    there = Path(path).is_file()
-    record = lineage.maker(path) if there else next(iter(lineage.all(path)), None)
+    there, edit = Path(path).is_file(), lineage.edit(path)
+    record = lineage.origin(path) if there else next(iter(lineage.all(path)), None)
     if record is None:
-        known = f"no job whose state is in {lineage.root} made it" + (" as it is now" if lineage.all(path) else "")
-        return [f"{'' if there else 'There is no such file, and '}{known}.".capitalize()]
+        return [f"{'No' if there else 'There is no such file, and no'} job whose state is in {lineage.root} made it."]
     facts = record.facts
     if not facts:
         return [f"Job {record.folder}, whose provenance.json cannot be read."]
     told = [] if there else ["There is no such file any more; this made it last."]
-    told.append(f"Rule {_name(record)}; its state is {record.folder}.")
+    told += [f"{_edited(edit)} What follows is of the file that it wrote.", ""] if edit else []
+    told.append(f"Rule {record.name}; its state is {record.folder}.")
     told.append(_when(facts))
-    told.append(f"SHA-256 {lineage.sha256(path) if there else record.outputs[path]}")
-    told += ["", f"Config slice {lines.digest(facts.get('cfg'))}:"] if facts.get("cfg") else ["", "It depends on no config value."]
-    told += _yaml(facts.get("cfg") or {})
-    told += ["", f"Code {lines.digest(facts.get('code'))}, statements of {len(facts.get('code') or {})} files:"]
-    told += [f"  {digest}  {file}" for file, digest in (facts.get("code") or {}).items()]
+    told.append(f"SHA-256 {record.outputs[state.relative(path).as_posix()]}")
+    cfg, code = facts.get("cfg") or {}, facts.get("code") or {}
+    more = ":" if deep else " (DEEP=1 lists them)"
+    told += [""] if deep else []
+    told.append(f"Config slice {lines.digest(facts.get('cfg'))}{more}" if cfg else "It depends on no config value.")
+    told += [*_yaml(cfg), ""] if deep else []
+    told.append(f"Code {lines.digest(facts.get('code'))}, statements of {_count(len(code), 'file')}{more}")
+    told += [f"  {digest}  {file}" for file, digest in code.items()] if deep else []
     chain = lineage.chain(record)
     told += ["", *_data(record, chain.records)]
     seeds = lines.seeds([record])
@@ -47,8 +53,9 @@ def made(path: str, lineage: Lineage, *, deep: bool = False) -> list[str]:
     return told
 
 
-def _name(record: Record) -> str:
-    return " ".join([record.rule, *(f"{key}={value}" for key, value in record.wildcards.items())])
+def _edited(edit: Edit) -> str:
+    hashes = f"SHA-256 {short(edit.before)} then, {short(edit.now)} now"
+    return f"{edit.path} was changed after {edit.record.name} wrote it ({hashes})."
 
 
 def _when(facts: Mapping) -> str:
@@ -97,7 +104,7 @@ def _inputs(record: Record, lineage: Lineage) -> list[str]:
     told = [f"It read {len(inputs)} files; of those whose content counts, who made them:"]
     for path, sha256 in record.cards.items():
         maker = lineage.maker(path, sha256)
-        told.append(f"  {short(sha256)}  {path}: {_name(maker) if maker else 'no job in state made it'}")
+        told.append(f"  {short(sha256)}  {path}: {maker.name if maker else 'no job in state made it'}")
     return told
 
 
@@ -105,19 +112,33 @@ def _line(record: Record) -> str:
     facts = record.facts
     digests = f"config {lines.digest(facts.get('cfg'))}, code {lines.digest(facts.get('code'))}"
     raw = f", raw files {facts['raw']}" if facts.get("raw") else ""
-    return f"{_name(record)}: {digests}{raw}, {duration(facts.get('seconds', 0))} on {lines.device(facts)}, {facts.get('ended')}"
+    return f"{record.name}: {digests}{raw}, {duration(facts.get('seconds', 0))} on {lines.device(facts)}, {facts.get('ended')}"
 
 
 # Why would this run again? ------------------------------------------------------------------------------------------------------
 
 
-def again(judged: Judged) -> list[str]:
-    """Why the job would run again, or that it would not."""
+def again(judged: Judged, *, deep: bool = False) -> list[str]:
+    """Why the job would run again, or that it would not: the answer first, then what it begins with; with `deep` what else changed."""
+    waiting = _waiting(judged)
+    verdict, *reasons = _verdict(judged, waiting, deep)
+    keys = {change.what for one in (*waiting, judged) for change in one.changes if change.kind == "config"}
+    # One who forgot the overlays of a run sees every key that they set.
+    others = ["Made with other overlays? Name them: CONFIG=..."] if len(keys) > ONE_BY_ONE else []
+    edits = [(one, edit) for one in _all_before(judged) for edit in one.edits]
+    told = [line for one, edit in edits[:ONE_BY_ONE] for line in _keeping(edit, one.whole)]
+    told += [f"Likewise {_count(len(edits) - ONE_BY_ONE, 'file')} more."] if len(edits) > ONE_BY_ONE else []
+    return [verdict, *others, *reasons, *told]
+
+
+def _verdict(judged: Judged, waiting: list[Judged], deep: bool) -> list[str]:
     job = judged.job
     if judged.fate == "stays":
-        if not judged.changes:
-            return ["It would not: nothing that it depends on has changed."]
-        return ["Snakemake would leave it as it is, although this differs from what made it:", *_changes(judged)]
+        if judged.changes:
+            return ["Snakemake would leave it as it is, although this differs from what made it:", *_changes(judged)]
+        if judged.edits:
+            return ["It would not, although what it made was changed afterwards."]
+        return ["It would not: nothing that it depends on has changed."]
     if judged.fate == "restored":
         when = judged.record.facts.get("ended", "at an unknown time") if judged.record else ""
         told = [f"The work itself would not be done again: it was done before ({when}), and its outputs come back from state in seconds."]
@@ -125,10 +146,21 @@ def again(judged: Judged) -> list[str]:
     if judged.fate == "computed":
         return [f"Yes: {job.name} would run, because", *_own(judged)]
     told = [f"Yes: {job.name} would run, because what it reads is made again."]
-    if judged.changes:
-        told += ["Of its own:", *_changes(judged)]
-    told.append(f"{_count(len(_waiting(judged)), 'job')} before it would be started; where it begins:")
-    return told + _grouped(_roots(judged))
+    if own := [change for change in judged.changes if change.kind not in GONE]:
+        told += ["Of its own:", *_changes(replace(judged, changes=own))]
+    told.append(f"{_count(len(waiting), 'job')} before it would be started; where it begins:")
+    told += _grouped([one for one in waiting if one.fate == "computed"])
+    later = [one for one in waiting if one.fate == "follows" and any(change.kind not in GONE for change in one.changes)]
+    if later and deep:
+        told += ["What else changed, in jobs after these:", *_grouped(later)]
+    elif later:
+        told.append(f"Of the jobs after these {_count(len(later), 'has', 'have')} changes of their own too (DEEP=1 lists them).")
+    return told
+
+
+def _keeping(edit: Edit, whole: bool) -> list[str]:
+    back = "it comes back from state in seconds" if whole else "it is computed again, since state has no whole copy of it"
+    return [_edited(edit), f"  Snakemake keeps it, and what reads it is made of it as it is. Delete it and run again: {back}."]
 
 
 def _own(judged: Judged) -> list[str]:
@@ -139,19 +171,19 @@ def _snakemake(job: Planned) -> list[str]:
     return [f"  nothing that its result depends on has changed, but Snakemake says: {job.words}"]
 
 
-def _waiting(judged: Judged, seen: dict | None = None) -> dict:
-    """Every job before this one that would be started."""
+def _waiting(judged: Judged) -> list[Judged]:
+    """Every job before this one that would be started, from the raw data on."""
+    return [one for one in _all_before(judged) if one.fate != "stays" and one is not judged]
+
+
+def _all_before(judged: Judged, seen: dict[int, Judged] | None = None) -> list[Judged]:
+    """This job behind all before it, from the raw data on."""
     seen = {} if seen is None else seen
     for other in judged.before:
-        if other.fate != "stays" and id(other) not in seen:
-            seen[id(other)] = other
-            _waiting(other, seen)
-    return seen
-
-
-def _roots(judged: Judged) -> list[Judged]:
-    """The jobs before this one whose work would be done for a reason of their own."""
-    return [one for one in _waiting(judged).values() if one.fate == "computed" or (one.fate == "follows" and one.changes)]
+        if id(other) not in seen:
+            _all_before(other, seen)
+    seen[id(judged)] = judged
+    return list(seen.values())
 
 
 def _grouped(roots: list[Judged]) -> list[str]:
@@ -204,6 +236,8 @@ def _change(change: Change, record: Record | None) -> str:
         return "nothing of what it makes is there"
     if change.kind == "rule":
         return f"the file on disk was made by {record.rule if record else change.before}, for other wildcards or by another rule"
+    if change.kind == "state":
+        return "its entry in state was changed since, so it is computed again"
     return "state has no record of it: it never finished here, or its state was pruned"
 
 
@@ -220,5 +254,5 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+def _count(number: int, word: str, words: str = "") -> str:
+    return f"{number} {word if number == 1 else words or f'{word}s'}"

@@ -6,6 +6,7 @@ State is nobody's declared input: what is not there (pruned, or made elsewhere) 
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ from pathlib import Path
 from satsynth.runtime import files, state
 
 DIGITS = 12  # of digests that people read
+TEXTS = (*state.CARDS, ".md", ".tex")  # files that are small enough to be read on the way
 REAL = re.compile(r"(^|/)real/[a-z]+/card\.json$")
 
 
@@ -49,6 +51,11 @@ class Record:
         return self.facts.get("wildcards") or {}
 
     @property
+    def name(self) -> str:
+        """The rule and its wildcards."""
+        return " ".join([self.rule, *(f"{key}={value}" for key, value in self.wildcards.items())])
+
+    @property
     def cards(self) -> dict[str, str]:
         """Input -> SHA-256, of the inputs whose content counts."""
         return {path: facts["sha256"] for path, facts in self.facts.get("inputs", {}).items() if "sha256" in facts}
@@ -63,16 +70,34 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """A file on disk that is not what any job wrote there.
+
+    Args:
+        path: the file.
+        record: the job that wrote a file of this path.
+        before, now: SHA-256 of what it wrote, and of what lies there.
+    """
+
+    path: str
+    record: Record
+    before: str
+    now: str
+
+
+@dataclass(frozen=True)
 class Chain:
     """The job behind a file, and all before it.
 
     Args:
-        records: the job itself first, each job once.
+        records: the job itself first, each job once; none where state does not know it.
         unknown: inputs that no job in state made.
+        edits: texts (cards, tables) that were changed after these jobs wrote them, or before these jobs read them.
     """
 
     records: list[Record] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
 
 
 class Lineage:
@@ -84,14 +109,20 @@ class Lineage:
         for record in _records(self.root):
             for path in record.outputs:
                 self._by_path.setdefault(path, []).append(record)
-        self._hashes: dict[str, str] = {}
+        self._hashes: dict[tuple[int, int], str] = {}
 
     def sha256(self, path: str | Path) -> str | None:
         """SHA-256 of a file as it is on disk, read once; None where there is none."""
-        name = Path(path).as_posix()
-        if name not in self._hashes and Path(path).is_file():
-            self._hashes[name] = files.sha256(path)
-        return self._hashes.get(name)
+        try:
+            facts = Path(path).stat()
+        except OSError:
+            return None
+        if not stat.S_ISREG(facts.st_mode):
+            return None
+        one = (facts.st_dev, facts.st_ino)  # of all its hard links
+        if one not in self._hashes:
+            self._hashes[one] = files.sha256(path)
+        return self._hashes[one]
 
     def all(self, path: str | Path) -> list[Record]:
         """Every job that made a file of this path, the latest first."""
@@ -99,17 +130,37 @@ class Lineage:
 
     def maker(self, path: str | Path, sha256: str | None = None) -> Record | None:
         """The job that made a file: the one on disk or, where `sha256` is given, the one of that content."""
+        name, found = state.relative(path).as_posix(), self.all(path)
+        if found and sha256 is None:
+            sha256 = self.sha256(path)
+        return self._linked(path, [record for record in found if record.outputs[name] == sha256])
+
+    def _linked(self, path: str | Path, found: list[Record]) -> Record | None:
+        """Of these jobs the one whose kept copy is the very file on disk (state keeps hard links), else the first.
+
+        The link says which job put the file there, never that it is still as the job wrote it: who writes into it writes into both.
+        """
         name = state.relative(path).as_posix()
-        found = self.all(path)
-        if sha256 is not None:
-            found = [record for record in found if record.outputs[name] == sha256]
-        # State keeps hard links: the very file tells its job even where several jobs made the same bytes.
-        for record in found:
-            if _same(Path(path), record.folder / "outputs" / name):
-                return record
-        if sha256 is None:
-            found = [record for record in found if record.outputs[name] == self.sha256(path)]
-        return next(iter(found), None)
+        linked = (record for record in found if _same(Path(path), record.folder / "outputs" / name))
+        return next(linked, next(iter(found), None))
+
+    def edit(self, path: str | Path) -> Edit | None:
+        """How a file on disk differs from what a job wrote there; None where it does not, or where no job in state wrote it."""
+        name, found = state.relative(path).as_posix(), self.all(path)
+        now = self.sha256(path) if found else None
+        if now is None or any(record.outputs[name] == now for record in found):
+            return None
+        record = self._linked(path, found)
+        return Edit(Path(path).as_posix(), record, record.outputs[name], now)
+
+    def origin(self, path: str | Path) -> Record | None:
+        """The job that made a file or, where it was changed since, the one that had written it."""
+        edit = self.edit(path)
+        return edit.record if edit else self.maker(path)
+
+    def whole(self, record: Record) -> bool:
+        """Whether the copies in state are what the job wrote; where they are not, it is done again when its outputs are wanted."""
+        return all(self.sha256(record.folder / "outputs" / name) == sha256 for name, sha256 in record.outputs.items())
 
     def chain(self, *first: Record) -> Chain:
         """These jobs and all before them, told from the content of the cards that each had read."""
@@ -122,12 +173,14 @@ class Lineage:
                 elif made not in records:
                     records[made] = None
                     waiting.append(made)
-        return Chain(list(records), list(unknown))
+        written = (path for record in records for path in record.outputs if Path(path).suffix in TEXTS)
+        edits = map(self.edit, dict.fromkeys([*written, *unknown]))
+        return Chain(list(records), list(unknown), [edit for edit in edits if edit])
 
     def chains(self, files: Mapping[str, str | Path]) -> dict[str, Chain]:
-        """Name -> the jobs behind a file as it is on disk, of the files that a job in state made."""
-        makers = {name: self.maker(path) for name, path in files.items()}
-        return {name: self.chain(maker) for name, maker in makers.items() if maker is not None}
+        """Name -> the jobs behind a file, or behind what it was before it was changed; an empty chain where state knows none."""
+        origins = {name: self.origin(path) for name, path in files.items()}
+        return {name: Chain() if record is None else self.chain(record) for name, record in origins.items()}
 
 
 def _records(root: Path) -> Iterator[Record]:

@@ -70,11 +70,28 @@ def origins(chains: Mapping[str, Chain], titles: Mapping[str, str]) -> str:
     """What every table was made of: nothing that depends on when or on which host."""
     told = []
     for name, chain in chains.items():
-        parts = _origin(chain)
+        warnings = _warnings(chain)
+        parts = _origin(chain) if chain.records else {}
         rows = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in parts.items())
         head = f"<strong>{escape(titles.get(name, name))}</strong> ({escape(name)})"
-        told.append(f'<details class="origin" id="made-{escape(name)}">\n<summary>{head}</summary>\n<dl>{rows}</dl>\n</details>')
+        body = "".join(f"<p><strong>{escape(line)}</strong></p>\n" for line in warnings) + (f"<dl>{rows}</dl>\n" if rows else "")
+        shown = " open" if warnings else ""
+        told.append(f'<details class="origin" id="made-{escape(name)}"{shown}>\n<summary>{head}</summary>\n{body}</details>')
     return "\n".join(["<h3>What each table was made of</h3>", *told]) if told else ""
+
+
+def _warnings(chain: Chain) -> list[str]:
+    """What is not as it should be; empty where every file is as a job wrote it."""
+    if not chain.records:
+        return ["State does not know which job made this table: its record was removed, or the table was made elsewhere."]
+    told = []
+    for edit in chain.edits:
+        hashes = f"{edit.path}: SHA-256 {lines.short(edit.before)} then, {lines.short(edit.now)} now"
+        if edit.path in chain.records[0].outputs:
+            told.append(f"This table is not as the job wrote it: it was changed afterwards ({hashes}).")
+        else:
+            told.append(f"A file that this table rests on was changed after {edit.record.name} wrote it ({hashes}).")
+    return told
 
 
 def _origin(chain: Chain) -> dict[str, str]:
@@ -98,13 +115,15 @@ def _origin(chain: Chain) -> dict[str, str]:
 
 HEADER = ("Table", "Jobs", "Broken off", "GPU-hours", "GPU energy (Wh)", "CPU-hours", "From", "To", "Hosts")
 NOTES = (
-    "A job counts once in each table that rests on it, with all its attempts, and by its first making: what comes back from state is free.",
+    "A job counts once in each table that rests on it, with all attempts at what lies there now: what comes back from state is free.",
     "GPU-hours are hours of leased devices; energy is that of whole GPUs as NVML tells it; CPU-hours are processor time, of all jobs.",
 )
 
 
 def cost(chains: Mapping[str, Chain], titles: Mapping[str, str]) -> str:
     """When, where and at what cost the tables were made: all that may differ between two runs of the same work."""
+    unknown = sum(not chain.records for chain in chains.values())
+    chains = {name: chain for name, chain in chains.items() if chain.records}
     if not chains:
         return ""
     rows = [_cost(titles.get(name, name), chain.records) for name, chain in chains.items()]
@@ -112,6 +131,8 @@ def cost(chains: Mapping[str, Chain], titles: Mapping[str, str]) -> str:
         rows.append(_cost("All tables, each job once", dict.fromkeys(one for chain in chains.values() for one in chain.records)))
     everything = total(one for chain in chains.values() for one in chain.records)
     notes = [*NOTES]
+    if unknown:
+        notes.append(f"Tables whose jobs state does not know, and which are not listed: {count(unknown)}.")
     if everything.lacking:
         notes.append("≥: of some GPUs NVML told no energy.")
     if everything.bounded:

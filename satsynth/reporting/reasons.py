@@ -1,11 +1,11 @@
 """Why a job would run again: what state recorded of its last run, beside what the rules and files are now."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from satsynth.reporting.lineage import Lineage, Record, leaves
+from satsynth.reporting.lineage import TEXTS, Edit, Lineage, Record, leaves
 from satsynth.runtime import state
 
 ABSENT = object()  # of a key that one side lacks
@@ -47,7 +47,11 @@ class Planned:
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that differs: `what` of a kind ("config", "code", "raw", "input", "output", "outputs", "rule", "record"), and how."""
+    """One thing that differs: `what` of a kind, and how.
+
+    Kinds: "config", "code", "raw", "input", "output", "outputs" (none of them is there), "rule", "record" (state has none), "state" (its
+    copies were changed).
+    """
 
     kind: str
     what: str
@@ -66,6 +70,8 @@ class Judged:
         changes: what differs from the last run, where there is one.
         record: the last run, or the one that the outputs come back from.
         before: the jobs that it waits for.
+        edits: of a job that stays, texts (and files that were asked for) that were changed after it wrote them.
+        whole: whether its outputs would come back from state now, were they deleted.
     """
 
     job: Planned
@@ -73,21 +79,28 @@ class Judged:
     changes: list[Change] = field(default_factory=list)
     record: Record | None = None
     before: list["Judged"] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
+    whole: bool = False
 
 
-def judge(jobs: Sequence[Planned], lineage: Lineage, resolved: Mapping) -> dict[str, Judged]:
+def judge(
+    jobs: Sequence[Planned], lineage: Lineage, resolved: Mapping, *, config: Mapping | None = None, asked: Iterable[str] = ()
+) -> dict[str, Judged]:
     """What would become of every job.
 
     Args:
         jobs: every job behind the files in question.
         lineage: the state of finished jobs.
         resolved: the config, every stanza whole; keys of a slice are told as they stand there.
+        config: the config as it was written, where stanzas extend each other.
+        asked: files that are compared with what was recorded of them, however large they are.
 
     Returns:
         Output -> what would become of the job that makes it.
     """
     makers = {path: job for job in jobs for path in job.outputs}
     judged: dict[str, Judged] = {}
+    asked = set(asked)
     contents: dict[str, str | None] = {}  # of outputs that will be written: SHA-256, None where only the work will tell
 
     def content(path: str) -> str | None:
@@ -100,16 +113,23 @@ def judge(jobs: Sequence[Planned], lineage: Lineage, resolved: Mapping) -> dict[
         before = [visit(other) for other in earlier.values()]
         cards = {path: content(path) for path in job.inputs if Path(path).suffix in state.CARDS}
         kept = _kept(job, cards, lineage)
+        edits = [lineage.edit(path) for path in job.outputs if path in asked or Path(path).suffix in TEXTS] if not job.runs else []
+        edits = [edit for edit in edits if edit]
+        # Copies are read only where they may be needed: they can be large.
+        whole = kept is not None and (job.runs or bool(edits)) and lineage.whole(kept)
         if not job.runs:
             fate = "stays"
         elif None in cards.values():
             fate = "follows"
         else:
-            fate = "restored" if kept else "computed"
+            fate = "restored" if whole else "computed"
         last = _last(job, lineage)
-        found = Judged(job, fate, _changes(job, cards, last, resolved), kept if fate == "restored" else last, before)
+        changes = _changes(job, cards, last, resolved, config or {})
+        if fate == "computed" and kept:
+            changes.append(Change("state", kept.folder.as_posix()))
+        found = Judged(job, fate, changes, kept if fate == "restored" else last, before, edits, whole)
         if job.runs:
-            contents.update({path: kept.outputs[state.relative(path).as_posix()] if kept else None for path in job.outputs})
+            contents.update({path: kept.outputs[state.relative(path).as_posix()] if whole else None for path in job.outputs})
         judged.update(dict.fromkeys(job.outputs, found))
         return found
 
@@ -131,14 +151,14 @@ def _kept(job: Planned, cards: Mapping[str, str | None], lineage: Lineage) -> Re
 
 
 def _last(job: Planned, lineage: Lineage) -> Record | None:
-    """The job that made the outputs as they are on disk, else the latest that made files of these paths."""
-    for path in job.outputs:
-        if Path(path).is_file():
-            return lineage.maker(path)
+    """The job that made the outputs that are on disk, else the latest that made files of these paths."""
+    there = [path for path in job.outputs if Path(path).is_file()]
+    if there:  # one tells it, and a small one soonest
+        return lineage.origin(min(there, key=lambda path: (Path(path).suffix not in state.CARDS, Path(path).stat().st_size)))
     return next(iter(lineage.all(job.outputs[0])), None)
 
 
-def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None, resolved: Mapping) -> list[Change]:
+def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None, resolved: Mapping, config: Mapping) -> list[Change]:
     missing = [Change("output", path) for path in job.outputs if not Path(path).is_file()]
     if len(missing) == len(job.outputs):
         missing = [Change("outputs", job.rule)]
@@ -151,7 +171,7 @@ def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None,
     names = (name for name in resolved.get("datasets", {}) if job.rule in (f"generate_scenes_{name}", f"tile_patches_{name}"))
     wildcards = next(({"dataset": name} for name in names), {}) | dict(job.wildcards)
     for key, before, now in _differing(facts.get("cfg"), job.cfg):
-        changes.append(Change("config", config_key(key, now, wildcards, resolved), before, now))
+        changes.append(Change("config", config_key(key, now, wildcards, resolved, config), before, now))
     changes += [Change("code", file, before, now) for file, before, now in _differing(facts.get("code") or {}, job.code or {})]
     if facts.get("raw") != job.raw:
         changes.append(Change("raw", job.rule, facts.get("raw"), job.raw))
@@ -183,7 +203,7 @@ def _maps(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
-def config_key(key: str, now: object, wildcards: Mapping[str, str], resolved: Mapping) -> str:
+def config_key(key: str, now: object, wildcards: Mapping[str, str], resolved: Mapping, config: Mapping | None = None) -> str:
     """The key of a slice as the user would write it in the config, where that is known beyond doubt; else as it stands in the slice.
 
     Args:
@@ -191,6 +211,7 @@ def config_key(key: str, now: object, wildcards: Mapping[str, str], resolved: Ma
         now: its value there.
         wildcards: of the job; they say which stanzas it can come from.
         resolved: the config, every stanza whole.
+        config: the config as it was written: a key that a stanza has from one that it extends is told as the key of that one.
     """
     for alias, name in ALIASES.items():
         if key.startswith(f"{alias}."):
@@ -202,5 +223,19 @@ def config_key(key: str, now: object, wildcards: Mapping[str, str], resolved: Ma
     for place, stanza in places.items():
         fitting = [name for name, value in leaves(stanza).items() if f".{name}".endswith(f".{key}") and value == now]
         if key in fitting or len(fitting) == 1:
-            return f"{place}.{key if key in fitting else fitting[0]}"
+            found = key if key in fitting else fitting[0]
+            return f"{_written(place, found, config or {})}.{found}"
     return key
+
+
+def _written(place: str, key: str, config: Mapping) -> str:
+    """The stanza that a key of the stanza `place` was written in, or `place` where it is a preset's."""
+    section, _, name = place.partition(".")
+    stanzas, seen = config.get(section) or {}, []
+    while name and name in stanzas and name not in seen:
+        seen.append(name)
+        stanza = stanzas[name] or {}
+        if key in leaves(stanza):
+            return f"{section}.{name}"
+        name = stanza.get("extends")
+    return place

@@ -7,7 +7,7 @@ entry can never be picked up for other work. In an entry:
     outputs/         the outputs, under their declared paths; the job writes them here
     manifest.json    size and SHA-256 of every output; its presence means that the job has finished
     provenance.json  how the outputs were made; nobody's input
-    attempts.json    what every attempt used of its machine, killed ones too (see `satsynth.runtime.telemetry`)
+    attempts.json    what every attempt at this work used of its machine, killed ones too (see `satsynth.runtime.telemetry`)
     lock             held by the process that works on the entry
 
 As a command, `python -m satsynth.runtime.state prune results/state` frees what nothing needs any more.
@@ -141,6 +141,8 @@ class State:
         fault = self._fault(outputs)
         if fault:
             log.warning("%s: %s; the entry is discarded.", self.folder, fault)
+            # The attempts came to an end: beside those of the new work they would look like ones that were broken off.
+            self.attempts.unlink(missing_ok=True)
             self.manifest.unlink()
             shutil.rmtree(self.staging, ignore_errors=True)
         return not fault

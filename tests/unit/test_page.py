@@ -185,11 +185,18 @@ def test_methods_speak_of_rivals_and_measures_only_where_there_are_any(task, tmp
     assert all(words in text for words in (*METHODS, *RIVALS.values(), MEASURES))
 
 
+def origins(reader):
+    """The blocks that say what each table was made of; here, that state does not know it."""
+    found = [entry for entry in reader.attributes if entry == ("details", "class", "origin")]
+    assert len(found) == reader.text.count("State does not know which job made this table")
+    return found
+
+
 def test_two_comparisons_stand_open_under_the_names_of_their_tables(task, tmp_path):
     tabulate(task, tmp_path, "gain", "other")
     page.write_run(task)
     reader = read(task.output["page"])
-    assert reader.tags.count("details") == 0
+    assert reader.tags.count("details") == len(task.input["tables"]) == len(origins(reader))  # none but those of the provenance
     assert {"#table-main", "#table-other"} <= {value for tag, name, value in reader.attributes if (tag, name) == ("a", "href")}
     assert reader.text.count("demo, 16 px, fpn: ") == 2
 
@@ -212,7 +219,7 @@ def test_many_comparisons_take_a_line_each(task, tmp_path):
         tabulate(task, tmp_path, "gain", f"of_{subject}", subject=subject)
     page.write_run(task)
     reader = read(task.output["page"])
-    assert reader.tags.count("details") == reader.tags.count("summary") == 3
+    assert reader.tags.count("details") == reader.tags.count("summary") == 3 + len(origins(reader))
     for said in ("demo, 16 px, fpn: ", "demo, 16 px, pspnet: ", "demo, 16 px, segformer: ", "Training on the real pairs D alone"):
         assert said in reader.text
 

@@ -5,18 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from lineage_fixtures import CPU, ROW, STATE, STORE, chain, finish, forge, planned, told_of, write_road
 
 from satsynth.reporting import lineage as lines
-from satsynth.reporting.explanation import again, made
+from satsynth.reporting.explanation import made
 from satsynth.reporting.lineage import Chain, Lineage
 from satsynth.reporting.provenance import Used, cost, origins, total, used, without_times
-from satsynth.reporting.reasons import Planned, config_key, judge
 from satsynth.runtime import files, state
-
-STATE = Path("results/state")
-STORE = "results/town/64px/real/train/card.json"
-ROW = {"seconds": 10.0, "cpu_seconds": 7.0, "devices": 1, "gpu_seconds": 10.0, "energy_joules": 3600.0, "gpus": [{"model": "Pretend GPU"}]}
-CPU = {"seconds": 4.0, "cpu_seconds": 3.0, "devices": 0, "gpu_seconds": 0.0, "energy_joules": None, "gpus": []}
 
 
 @pytest.fixture(autouse=True)
@@ -24,47 +19,9 @@ def here(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def finish(rule, output, content, inputs=(), *, wildcards=(), cfg=None, code=None, raw=None, **facts):
-    """An entry of a job that wrote `content` to `output`, which is put in its place; its folder."""
-    wildcards = dict(wildcards)
-    key = state.key(rule, wildcards, cfg, code, raw, inputs)
-    entry = state.State(STATE, rule, key)
-    entry.begin()
-    entry.staged(output).parent.mkdir(parents=True, exist_ok=True)
-    entry.staged(output).write_text(content)
-    told = {"rule": rule, "wildcards": wildcards, "cfg": cfg, "code": code, "raw": raw, "versions": {"numpy": "2"}, "python": "3.11"}
-    told["inputs"] = {path: {"size": 1, "sha256": files.sha256(path)} for path in inputs}
-    told |= {"started": "2026-01-01T00:00:00+00:00", "ended": "2026-01-01T00:01:00+00:00", "host": "alpha", "device": "cpu", "restored": []}
-    files.write_json(entry.provenance, told | {"threads": 2, "seconds": 5.0, "devices": [], "platform": "Linux"} | facts)
-    entry.publish([output])
-    return entry.folder
-
-
 @pytest.fixture
 def road():
-    """A table of two runs over one store; the store and one of the runs used a GPU."""
-    finish("tile", STORE, "pairs", cfg={"seed": 3}, code={"tile.py": "a"}, raw="feed")
-    for seed, rows in (("0", [ROW]), ("1", [ROW, CPU])):
-        card = f"results/run-{seed}.json"
-        finish(
-            "train",
-            card,
-            f"run {seed}",
-            [STORE],
-            wildcards={"seed": seed},
-            cfg={"rate": 0.1},
-            code={"train.py": "b"},
-            attempts=rows,
-            device="cuda",
-        )
-    cards = ["results/run-0.json", "results/run-1.json", STORE]
-    finish("tabulate", "results/gain.csv", "1,2", cards, cfg={"bootstrap_seed": 5}, code={"table.py": "c"}, attempts=[CPU])
-    return "results/gain.csv"
-
-
-def chain(path):
-    found = Lineage(STATE)
-    return found.chain(found.maker(path))
+    return write_road()
 
 
 def test_the_chain_of_a_file_holds_every_job_once_back_to_the_raw_data(road):
@@ -106,11 +63,84 @@ def test_of_jobs_that_made_the_same_bytes_the_one_whose_file_lies_there_is_named
     assert Lineage(STATE).maker("results/t.csv").folder == first
 
 
-def test_a_file_that_was_written_by_hand_has_no_maker(road):
+@pytest.mark.parametrize("anew", [True, False], ids=["a new file", "in its place"])
+def test_a_file_that_was_changed_has_no_maker_and_is_told_so(road, anew):
+    before, kept = files.sha256(road), next(STATE.glob("tabulate/*/outputs/results/gain.csv"))
+    forge(road, "9,9", anew=anew)
+    found, now = Lineage(STATE), files.sha256(road)
+    assert kept.samefile(road) != anew and found.maker(road) is None and found.edit(road).now == now != before
+    head, *told = made(road, found)
+    assert head.startswith(f"{road} was changed after tabulate wrote it (SHA-256 {before[:12]} then, {now[:12]} now).")
+    assert f"SHA-256 {before}" in told and f"SHA-256 {now}" not in told
+    fate, changes, words = told_of(road, planned(road))
+    assert (fate, changes) == ("stays", []) and words.startswith("It would not, although what it made was changed afterwards.")
+    assert ("Delete it and run again: it comes back from state" in words) == anew
+    assert ("it is computed again, since state has no whole copy of it" in words) != anew
+
+
+def test_state_whose_copies_were_changed_gives_nothing_back(road):
+    forge(road, "9,9", anew=False)
     Path(road).unlink()
-    Path(road).write_text("9,9")
-    assert Lineage(STATE).maker(road) is None
-    assert "no job whose state is in results/state made it as it is now" in made(road, Lineage(STATE))[0].lower()
+    fate, changes, words = told_of(road, planned(road, runs=True))
+    assert (fate, [kind for kind, _ in changes]) == ("computed", ["outputs", "state"])
+    assert "its entry in state was changed since, so it is computed again" in words and "in seconds" not in words
+
+
+def test_what_follows_work_that_must_be_done_again_waits_for_it(road):
+    forge("results/run-0.json", "9", anew=False)
+    Path("results/run-0.json").unlink()
+    jobs = planned(road, runs=True)
+    jobs[1] = replace(jobs[1], runs=True)
+    assert told_of(road, jobs)[0] == "follows"
+
+
+def test_of_files_with_one_content_the_link_counts_only_while_the_content_stands(road):
+    forge(road, "9,9", anew=False)
+    second = finish("tabulate", "results/gain.csv", "9,9", cfg={"bootstrap_seed": 6})
+    Path(road).unlink()
+    first = next(path for path in STATE.glob("tabulate/*") if path != second)
+    Path(road).hardlink_to(first / "outputs" / road)  # bytes as the second job wrote them, in the place of the first
+    assert Lineage(STATE).maker(road).folder == second
+
+
+def test_changed_inputs_are_told_with_the_table_that_they_belong_to(road):
+    forge("results/run-1.json", "by hand", anew=False)
+    words = told_of(road, planned(road, runs=True))[2]
+    assert words.startswith("Yes: tabulate would run") and "input results/run-1.json has another content" in words
+    assert "results/run-1.json was changed after train seed=1 wrote it" in words and words.count("Snakemake keeps it") == 1
+
+
+def test_the_page_tells_tables_that_were_changed_and_tables_that_state_does_not_know(road):
+    paths = {"gain": road, "other": "results/other.csv"}
+    before = origins({"gain": chain(road)}, {})
+    assert " open" not in before and "changed" not in before
+    was = files.sha256(road)
+    forge(road, "9,9", anew=False)
+    forge("results/run-1.json", "by hand", anew=True)
+    Path("results/other.csv").write_text("from elsewhere")
+    found = Lineage(STATE).chains(paths)
+    page, now = origins(found, {}), files.sha256(road)
+    gain, other = page.split('id="made-other"')
+    assert "This table is not as the job wrote it: it was changed afterwards" in gain
+    assert f"{road}: SHA-256 {was[:12]} then, {now[:12]} now" in gain and "<dt>Seeds</dt>" in gain and " open" in gain
+    assert "A file that this table rests on was changed after train seed=1 wrote it (results/run-1.json" in gain
+    assert "State does not know which job made this table" in other and "<dl>" not in other
+    assert "which are not listed: 1" in cost(found, {}) and cost({"other": found["other"]}, {}) == ""
+
+
+def test_a_table_of_an_input_that_had_been_changed_is_told_with_it(road):
+    forge("results/run-0.json", "by hand", anew=True)
+    finish("tabulate", "results/late.csv", "7", ["results/run-0.json"])
+    found = chain("results/late.csv")
+    assert found.unknown == ["results/run-0.json"]
+    page = origins({"late": found}, {})
+    assert "A file that this table rests on was changed after train seed=0 wrote it (results/run-0.json: SHA-256" in page
+    assert "This table is not" not in page
+
+
+def test_an_earlier_version_of_an_input_is_no_change_by_hand(road):
+    finish("train", "results/run-0.json", "another run 0", [STORE], wildcards={"seed": "0"}, cfg={"rate": 0.2})
+    assert chain(road).edits == []
 
 
 def test_the_config_the_code_and_the_data_each_move_their_own_digest(road):
@@ -177,125 +207,4 @@ def test_tables_share_jobs_and_the_last_row_counts_each_once(road):
     rows = [row.split("</tr>")[0] for row in page.split("<tbody>")[1].split("<tr>")[1:]]
     jobs = [row.split("<td")[1].split(">")[1].split("<")[0] for row in rows]
     assert jobs == ["4", "3", "5"]
-    assert cost({}, {}) == "" == origins({}, {}) and cost({"x": Chain()}, {})
-
-
-# Reasons ------------------------------------------------------------------------------------------------------------------------
-
-
-def planned(road, runs=False, **changes):
-    """The jobs of `road` as the rules have them; `changes` are of the tables' job."""
-    jobs = [Planned("tile", {}, {"seed": 3}, {"tile.py": "a"}, "feed", (), (STORE,), False)]
-    for seed in "01":
-        jobs.append(
-            Planned("train", {"seed": seed}, {"rate": 0.1}, {"train.py": "b"}, None, (STORE,), (f"results/run-{seed}.json",), False)
-        )
-    cards = ("results/run-0.json", "results/run-1.json", STORE)
-    parts = {"cfg": {"bootstrap_seed": 5}, "code": {"table.py": "c"}, "raw": None, "inputs": cards} | changes
-    return [*jobs, Planned("tabulate", {}, outputs=(road,), runs=runs, words="Forced execution", **parts)]
-
-
-def told(road, jobs):
-    judged = judge(jobs, Lineage(STATE), {})[road]
-    return judged.fate, [(change.kind, change.what) for change in judged.changes], "\n".join(again(judged))
-
-
-def test_each_kind_of_change_is_told_and_nothing_else(road):
-    assert told(road, planned(road)) == ("stays", [], "It would not: nothing that it depends on has changed.")
-    for changes, kind, what in (
-        ({"cfg": {"bootstrap_seed": 6}}, "config", "bootstrap_seed"),
-        ({"cfg": {"bootstrap_seed": 5, "extra": {"deep": 1}}}, "config", "extra"),
-        ({"code": {"table.py": "c", "new.py": "d"}}, "code", "new.py"),
-        ({"raw": "other"}, "raw", "tabulate"),
-        ({"inputs": ("results/run-0.json", "results/run-1.json")}, "input", STORE),
-    ):
-        fate, found, words = told(road, planned(road, runs=True, **changes))
-        assert (fate, found) == ("computed", [(kind, what)]) and what in words
-
-
-def test_a_job_that_is_started_for_nothing_comes_back_from_state(road):
-    fate, found, words = told(road, planned(road, runs=True))
-    assert (fate, found) == ("restored", []) and "come back from state" in words and "Forced execution" in words
-
-
-def test_an_input_of_two_roles_counts_twice_as_in_the_key_of_state(road):
-    finish("twice", "results/t.csv", "1", [STORE, "results/run-0.json", STORE])
-    job = Planned("twice", {}, None, None, None, (STORE, "results/run-0.json", STORE), ("results/t.csv",), True)
-    assert judge([*planned(road), job], Lineage(STATE), {})["results/t.csv"].fate == "restored"
-
-
-def test_another_content_of_an_input_is_told(road):
-    Path("results/run-1.json").unlink()
-    Path("results/run-1.json").write_text("by hand")
-    assert told(road, planned(road, runs=True))[:2] == ("computed", [("input", "results/run-1.json")])
-
-
-def test_what_is_made_of_work_that_is_done_again_waits_for_it_and_is_grouped(road):
-    jobs = [
-        Planned(
-            job.rule, job.wildcards, {"rate": 0.2} if job.rule == "train" else job.cfg, job.code, job.raw, job.inputs, job.outputs, True
-        )
-        for job in planned(road)
-        if job.rule != "tile"
-    ]
-    fate, found, words = told(road, [*planned(road)[:1], *jobs])
-    assert (fate, found) == ("follows", []) and words.count("config rate: 0.1 -> 0.2") == 1
-    assert "train seed=0" in words and "train seed=1" in words and "2 jobs before it" in words
-
-
-def test_inputs_that_come_back_from_state_are_known_before_they_are_there(road):
-    Path("results/run-0.json").unlink()
-    jobs = planned(road, runs=True)
-    jobs[1] = replace(jobs[1], runs=True)
-    assert told(road, jobs)[:2] == ("restored", [])
-
-
-def test_what_was_never_made_is_one_paragraph_a_rule(road):
-    tile, *jobs = planned(road)
-    jobs = [replace(job, runs=True, outputs=(f"results/other/{job.outputs[0]}",)) for job in jobs]
-    jobs[2] = replace(jobs[2], inputs=(jobs[0].outputs[0], jobs[1].outputs[0]))
-    _, found, words = told(jobs[2].outputs[0], [tile, *jobs])
-    assert found == [("outputs", "tabulate"), ("record", jobs[2].outputs[0])]
-    assert words.split("where it begins:\n")[1].count("nothing of what it makes is there") == 1
-
-
-def test_rules_of_one_dataset_tell_its_keys():
-    finish("tile_patches_town", "results/t.csv", "1", cfg={"size": 64}, code={})
-    job = Planned("tile_patches_town", {"split": "val"}, {"size": 32}, {}, None, (), ("results/t.csv",), True)
-    resolved = {"datasets": {"town": {"patches": {"size": 32}}, "patches_town": {"size": 32}}}
-    changes = judge([job], Lineage(STATE), resolved)["results/t.csv"].changes
-    assert [change.what for change in changes if change.kind == "config"] == ["datasets.town.patches.size"]
-
-
-def test_many_files_of_one_fate_are_folded(road):
-    code = {"table.py": "c", **{f"new_{place}.py": "d" for place in range(5)}}
-    _, found, words = told(road, planned(road, runs=True, code=code))
-    assert len(found) == 5 and words.count("is new among its code") == 3 and "likewise 2 files more" in words
-
-
-def test_lists_of_maps_that_grow_are_told_as_a_whole(road):
-    finish("list", "results/l.csv", "1", cfg={"runs": [{"seed": 0}, {"seed": 1}]})
-    for runs, what in (([{"seed": 0}, {"seed": 2}], "runs[1].seed"), ([{"seed": 0}], "runs")):
-        job = Planned("list", {}, {"runs": runs}, None, None, (), ("results/l.csv",), True)
-        _, found, words = told("results/l.csv", [job])
-        assert found == [("config", what)]
-        assert ("2 entries -> 1 entries" in words) == (what == "runs")
-
-
-def test_keys_are_told_as_the_config_has_them_where_that_is_beyond_doubt():
-    resolved = {
-        "segmenters": {"fpn": {"training": {"rate": 1, "steps": 5}, "loss": {"steps": 5}, "size": 8, "encoder": {"size": 8}}},
-        "sources": {"cascade": {"sampler": {"steps": 2}, "then_sampler": {"steps": 2}}},
-        "measures": {"pixels": 9},
-    }
-    fpn, cascade = {"segmenter": "fpn", "dataset": "demo"}, {"source": "cascade"}
-    for key, now, wildcards, found in (
-        ("training.rate", 1, fpn, "segmenters.fpn.training.rate"),
-        ("rate", 1, fpn, "segmenters.fpn.training.rate"),
-        ("rate", 2, fpn, "rate"),  # another value: it comes from somewhere else
-        ("steps", 5, fpn, "steps"),  # of the training or of the loss
-        ("size", 8, fpn, "segmenters.fpn.size"),  # not that of the encoder
-        ("samplers[1].steps", 2, cascade, "sources.cascade.then_sampler.steps"),
-        ("pixels", 9, {}, "measures.pixels"),
-    ):
-        assert config_key(key, now, wildcards, resolved) == found
+    assert cost({}, {}) == "" == origins({}, {}) == cost({"x": Chain()}, {})

@@ -246,6 +246,19 @@ def test_a_stopped_attempt_counts_too(gpus):
     assert all(row["gpus"][0]["energy_from"] == "counter" for row in facts["attempts"])
 
 
+def test_an_attempt_that_finished_is_not_one_that_was_broken_off(gpus):
+    def stop(task):
+        raise SystemExit(143)
+
+    job.perform(given(gpu=1), write)
+    (weights,) = Path("results/state").glob("*/*/outputs/results/*")
+    weights.write_text("changed in its place")  # the entry is discarded and its work done again
+    with pytest.raises(SystemExit):
+        job.perform(given(gpu=1), stop)
+    job.perform(given(gpu=1), write)
+    assert len(provenance()["attempts"]) == 2  # one broken off, and the one that made what lies there
+
+
 def test_telemetry_whose_reading_fails_ends_no_job(gpus):
     gpus.setattr(devices, "handles", lambda names: 1 / 0)
     job.perform(given(gpu=1), write)
