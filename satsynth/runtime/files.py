@@ -14,8 +14,14 @@ from satsynth.runtime.errors import CardError, DiskError
 BLOCK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 AGAIN = "Delete it and run again; finished work comes back from results/state."
+WORKFLOW = "SATSYNTH_WORKFLOW"  # set in jobs that work in another folder than the workflow's
 UMASK = os.umask(0)
 os.umask(UMASK)
+
+
+def as_given(path: str | Path) -> Path:
+    """Where a path of a config leads: from the folder of the workflow, also in a job that works in another one."""
+    return Path(os.environ.get(WORKFLOW, "")) / path
 
 
 def disk_is_full(error: BaseException) -> bool:

@@ -51,10 +51,11 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
     Raises:
         SystemExit: code 1 after an error of this project, which is said in one line; 143 after SIGTERM, or when the workflow is dead.
     """
-    logs.setup(_log_file(job))
+    log_file = _log_file(job)
+    logs.setup(log_file)
     try:
         with _ending_on_sigterm(), ending_with_parent(), _beside_results(job) as (inputs, declared, place):
-            _perform(job, work, inputs, declared, place)
+            _perform(job, work, inputs, declared, place, log_file)
     except SatsynthError as error:
         _fail(error)
     except OSError as error:
@@ -70,7 +71,7 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
         raise
 
 
-def _perform(job: Any, work: Callable[[Task], None], inputs: Paths, declared: Paths, place: Path) -> None:
+def _perform(job: Any, work: Callable[[Task], None], inputs: Paths, declared: Paths, place: Path, log_file: Path | None) -> None:
     begun, started = time.monotonic(), telemetry.now()
     wildcards, params = dict(job.wildcards.items()), dict(job.params.items())
     made_of = {name: params.get(name) for name in ("cfg", "code", "raw")}
@@ -104,7 +105,7 @@ def _perform(job: Any, work: Callable[[Task], None], inputs: Paths, declared: Pa
                 threads=job.threads,
                 gpus=len(lease.devices),
                 device=lease.kind,
-                log=_log_file(job),
+                log=log_file,
                 work=entry.work,
                 deadline=_deadline(getattr(job.resources, "runtime", None), begun),
             )
@@ -147,6 +148,7 @@ def _beside_results(job: Any) -> Iterator[tuple[Paths, Paths, Path]]:
 
     Files of remote storage (`--default-storage-provider`) are copied by Snakemake to `.snakemake/storage/.../results/...`. A job with such
     files works in the folder above their `results`, so that all paths are as the plan has them, and its state has the same key.
+    What lies elsewhere the environment tells the work: SATSYNTH_STATE, and the workflow's folder, for `files.as_given`.
     """
     inputs, declared = _named(job.input), _named(job.output)
     place = Path(os.environ.get("SATSYNTH_STATE", "results/state"))
@@ -160,7 +162,7 @@ def _beside_results(job: Any) -> Iterator[tuple[Paths, Paths, Path]]:
     inputs, declared = (
         {name: _each(value, lambda path: path.relative_to(root)) for name, value in group.items()} for group in (inputs, declared)
     )
-    with contextlib.chdir(root):
+    with _environment({"SATSYNTH_STATE": str(place), files.WORKFLOW: str(Path.cwd())}), contextlib.chdir(root):
         yield inputs, declared, place
 
 
@@ -179,10 +181,8 @@ def _flat(named: Paths) -> list[Path]:
 
 
 def _log_file(job: Any) -> Path | None:
-    if isinstance(job.log, str | os.PathLike):
-        return Path(job.log)
-    paths = list(job.log or ())
-    return Path(paths[0]) if paths else None
+    paths = [job.log] if isinstance(job.log, str | os.PathLike) else list(job.log or ())
+    return Path(paths[0]).absolute() if paths else None  # absolute, for a job that works in another folder
 
 
 # Surroundings -----------------------------------------------------------------------------------------------------------------
@@ -205,12 +205,16 @@ def _ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _threads(count: int) -> contextlib.AbstractContextManager[None]:
     """Tell numeric libraries, before they are imported, how many threads the job was given."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(count)))
+    return _environment(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(count)))
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the time of the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

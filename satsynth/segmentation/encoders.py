@@ -51,8 +51,9 @@ def initialise(network: nn.Module, encoder: str, weights: str) -> str:
     if weights == "imagenet":
         fit_into(network.encoder, _from_hub(encoder), f"imagenet weights of {encoder}")
         return weights
-    fit_into(network.encoder, _from_file(Path(weights)), weights)
-    return f"sha256:{files.sha256(weights)}"
+    path = files.as_given(weights)
+    fit_into(network.encoder, _from_file(path), weights)
+    return f"sha256:{files.sha256(path)}"
 
 
 def _from_hub(encoder: str) -> dict[str, torch.Tensor]:

@@ -52,11 +52,33 @@ def test_a_cancelled_job_is_noticed_and_the_next_run_completes(slurm, untrained,
 def test_a_training_outlives_the_daemon_of_its_node(slurm, untrained, undisturbed):
     run = untrained.start(*ONE)
     held = untrained.hold(1, run)
+    job = held[0].environ()["SLURM_JOB_ID"]
     for node in NODES:
         slurm.end(node, 9)
         slurm.start_node(node)
+    assert (job, "RUNNING") in [(queued, status) for queued, status, _ in slurm.jobs()]
     release(held)
-    untrained.finish(run)
+    log = untrained.finish(run)
+    assert RESUMED not in untrained.texts("train_segmenter") and "SLURM status is" not in log
+    check_like(untrained, undisturbed, "one")
+
+
+def test_a_training_whose_node_dies_goes_on_on_another_node(slurm, untrained, undisturbed):
+    """The node stays away for longer than SLURM waits for it (SlurmdTimeout)."""
+    run = untrained.start(*ONE)
+    (held,) = untrained.hold(1, run)
+    place = held.environ()
+    slurm.lose(place["SLURMD_NODENAME"], place["SLURM_JOB_ID"])
+    try:
+        log = untrained.finish(run)
+    finally:
+        slurm.start_node(place["SLURMD_NODENAME"])
+    assert log.count("SLURM status is: 'NODE_FAIL'") == 1
+    assert untrained.texts("train_segmenter").count(RESUMED) == 1
+    (other,) = set(NODES) - {place["SLURMD_NODENAME"]}
+    assert {line.split()[0] for line in untrained.leases.read_text().splitlines()} == {other}
+    path = RUN.format("real")
+    assert (untrained.folder / path).read_bytes() == (undisturbed.folder / path).read_bytes()
     check_like(untrained, undisturbed, "one")
 
 

@@ -1,6 +1,6 @@
 """What rules/*.smk ask of the library when Snakemake reads a config and plans the jobs of `rule all`, without Snakemake.
 
-Each block stands for the lines of the rule files that it names; `test_config_values.py` compares the two on some configs.
+Each block stands for the lines of the rule files that it names; `test_command_line.py` compares the two on some hostile configs.
 """
 
 import json
@@ -99,7 +99,7 @@ def _made(source: str, dataset: str, resolved: dict, plan: Layout, paths: list, 
     params.append(slices.source(resolved, source))
     paths += layout.files_of(plan.stages(dataset, source), "weights.safetensors", "card.json")
     for name in slices.stages(resolved, source):
-        params.append(slices.ordered(resolved["generators"][name]))
+        params.append(slices.generator(resolved["generators"][name]))
         paths += plan.generator_stores(dataset, name)
         module_of(resolved["generators"][name]["kind"], *GENERATORS)
 

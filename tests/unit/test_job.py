@@ -100,7 +100,13 @@ def test_the_work_gets_plain_paths_and_values(here):
     assert task.input == {"card": Path("in/card.json"), "shards": [Path("in/0.npy"), Path("in/1.npy")]}
     assert task.declared == {"weights": Path("results/demo/weights"), "card": Path("results/demo/card.json")}
     assert state_folder() in task.output["weights"].parents and state_folder() in task.work.parents
-    assert (task.threads, task.gpus, task.device, task.log, task.wall_seconds) == (2, 0, "cpu", Path("results/logs/train.log"), None)
+    assert (task.threads, task.gpus, task.device, task.log, task.wall_seconds) == (
+        2,
+        0,
+        "cpu",
+        Path("results/logs/train.log").absolute(),
+        None,
+    )
     assert Path("results/demo/weights").read_text() == "weights at 0.1"
     assert os.environ[devices.VISIBLE] == "0,1"
 
