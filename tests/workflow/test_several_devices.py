@@ -20,7 +20,7 @@ def test_two_devices_share_a_training_and_a_shard(copy):
     shutil.rmtree(copy.folder / "results/state")
     for path in (SHARD, SEGMENTER):
         shutil.rmtree((copy.folder / path).parent)
-    shim = str(ROOT / "tests/cluster/pretend")
+    shim = f"{ROOT / 'tests/cluster/pretend'}:{copy.folder}"  # Python imports it when it starts, and it the project
     pretend = {"CUDA_VISIBLE_DEVICES": "0,1", "PRETEND_LEASES": str(copy.folder / "leases.txt"), "PYTHONPATH": shim}
     log = copy.run(SHARD, SEGMENTER, configs=configs, **pretend)
     assert log.count("2 processes on cpu, by gloo") == 2
