@@ -32,7 +32,7 @@ def joined(task: Task) -> Iterator[None]:
         task: with two devices or more, as many processes are started; else the block runs as it is.
 
     Raises:
-        DeviceError: the job is spread over several hosts.
+        DeviceError: the devices are slices of GPUs (see `satsynth.runtime.ranks`).
     """
     if task.gpus < 2:
         yield

@@ -144,11 +144,8 @@ def _check_size(path: Path, source: rasterio.DatasetReader, max_pixels: int) -> 
 
     A strip or tile is decoded whole, with all bands where they are interleaved; it may take the bytes of `max_pixels` RGBA pixels.
     """
-    pixels, remedy = (
-        source.height * source.width,
-        "Raise max_pixels (datasets.NAME.patches.max_pixels) if the file is meant to be that large.",
-    )
-    if pixels > max_pixels:
+    if source.height * source.width > max_pixels:
+        remedy = "Raise max_pixels (datasets.NAME.patches.max_pixels) if the file is meant to be that large."
         raise DataError(path, f"{source.width} x {source.height} pixels are more than max_pixels = {max_pixels}.", remedy)
     rows, columns = source.block_shapes[0]
     together = source.count if source.profile.get("interleave") == "pixel" else 1

@@ -80,9 +80,8 @@ def _in_words(error, what: str, schema: dict) -> ConfigError:
         extra = sorted((key for key in error.instance if key not in known), key=str)[0]
         key = f"{where}.{extra}" if where else extra
         deeper = _below(extra, error.schema, schema)
-        return ConfigError(
-            key, "this key is not known.", f"It stands deeper: {' or '.join(deeper)}." if deeper else _likest(extra, error.schema, schema)
-        )
+        remedy = f"It stands deeper: {' or '.join(deeper)}." if deeper else _likest(extra, error.schema, schema)
+        return ConfigError(key, "this key is not known.", remedy)
     if error.validator == "required":
         missing = sorted(key for key in error.validator_value if key not in error.instance)[0]
         return ConfigError(f"{where}.{missing}".lstrip("."), "this key is missing.", error.schema["properties"][missing]["description"])

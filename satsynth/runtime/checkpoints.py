@@ -1,6 +1,6 @@
-"""Training checkpoints: one safetensors file, replaced atomically, so the newest good state is always whole.
+"""Checkpoints: what a job has so far in a safetensors file, replaced atomically, so that the newest good state is always whole.
 
-A checksum of all tensors and facts goes with them: a byte that changed on the disk starts the training anew, rather than going on wrong.
+A checksum of all tensors and facts goes with them: a file of which a byte changed on the disk is not used, rather than gone on from.
 """
 
 import json
