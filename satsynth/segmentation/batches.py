@@ -85,10 +85,11 @@ class Mixture:
         first = step * batch + part * count
         if self.supply is None:
             return _gather_turned(self.view, self.rows(seed, first, count), turns)
-        # A rank that has drawn the last of its own parts goes on with its first part of the next step.
+        # A rank that has drawn the last of its own parts passes over those of the others.
         own = parts // distributed.count()
-        stride = count if (part + 1) % own else batch - (own - 1) * count
-        ((images, masks),) = self.supply.take(seed, first, count, stride)
+        others = batch - own * count
+        stride = [count + others] if others and (part + 1) % own == 0 else []
+        ((images, masks),) = self.supply.take(seed, first, count, *stride)
         return rearrange(images, masks, self._turns[sent(turns, self.device)])
 
 
