@@ -55,6 +55,7 @@ def check(resolved: dict, config: dict) -> None:
         check_source(f"sources.{name}", source, resolved["generators"])
     for name, figure in resolved["figures"].items():
         _check_figure(f"figures.{name}", figure, resolved)
+    _check_gallery(resolved)
     # Only what `run` reaches: an experiment of the embedded demo that an overlay leaves unused need not fit the overlay's sizes.
     for name in resolved["run"]:
         if name in resolved["experiments"]:
@@ -65,6 +66,15 @@ def check(resolved: dict, config: dict) -> None:
         else:
             known = [*resolved["experiments"], *resolved["figures"]]
             raise ConfigError("run", f"'{name}' is neither a table nor a figure.", nearest(name, known))
+
+
+def _check_gallery(resolved: dict) -> None:
+    """That the sources which the gallery names are there; a place of another size than its dataset's is refused when it is planned."""
+    where, named = "report.gallery.sources", resolved["report"]["gallery"]["sources"]
+    for source in named or []:
+        known_stanza(where, source, resolved["sources"], "source")
+    if named:
+        _check_evaluator(resolved)
 
 
 def _check_dataset(where: str, dataset: dict) -> None:
