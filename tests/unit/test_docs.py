@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks/README.md"])
@@ -53,3 +54,16 @@ def test_links_lead_somewhere(page):
 def test_the_readme_names_every_page():
     named = set(re.findall(r"\]\((docs/[^)#]+\.md)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert {page.relative_to(ROOT).as_posix() for page in PAGES if page.parent.name == "docs"} <= named
+
+
+def test_every_result_of_the_papers_page_is_a_stanza_of_its_config():
+    page = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    config = yaml.safe_load((ROOT / "configs/paper.yaml").read_text(encoding="utf-8"))
+    tables = set(re.findall(r"results/tables/(\w+)\.csv", page))
+    figures = set(re.findall(r"results/figures/(\w+)\.png", page))
+    for before, listed in re.findall(r"results/figures/(\w*)\{([\w,]+)\}\.png", page):
+        figures |= {before + one for one in listed.split(",")}
+    assert tables and tables <= set(config["experiments"])
+    assert figures and figures <= set(config["figures"])
+    # Nothing that the whole run makes is left without a command of its own, but for views of what others trained.
+    assert {name for name in config["run"] if name.startswith("table") or name in config["experiments"]} <= tables
