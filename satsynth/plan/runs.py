@@ -43,13 +43,16 @@ class Run:
 
 
 def method_of(resolved: dict, source: str) -> str:
-    """What the paper would call a source: an augmentation, a rival, or satsynth with its deviation (Tables 3 and 4) after an underscore."""
+    """What the paper would call a source: an augmentation, another kind of generator, or satsynth.
+
+    A deviation of Tables 3 and 4 stands after an underscore.
+    """
     stanza = resolved["sources"][source]
     if "augment" in stanza:
         return stanza["augment"]
     first = resolved["generators"][stanza["generator"]]
-    if first["kind"] == "semgan":
-        return "semgan_admitted" if "admit" in stanza else "semgan"
+    if first["kind"] != "ddpm":
+        return first["kind"] + ("_admitted" if "admit" in stanza else "")
     if first["codes"] == "none":
         return "image_only"  # Table 1a's DDPM
     words = ["satsynth"]
