@@ -8,6 +8,7 @@ configfile: "config.yaml"
 
 include: "rules/common.smk"
 include: "rules/datasets.smk"
+include: "rules/checking.smk"
 include: "rules/generation.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
