@@ -13,6 +13,8 @@ include: "rules/generation.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
 include: "rules/measures.smk"
+include: "rules/gallery.smk"
+include: "rules/selection.smk"
 include: "rules/reporting.smk"
 
 

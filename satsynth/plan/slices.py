@@ -12,6 +12,7 @@ from satsynth.runtime.files import sha256
 
 # Base of a training set -> the splits that it is trained and judged on.
 SPLITS = {"real": ("train", "val"), "fit": ("fit", "held")}
+EVEN = 0.5  # the library's own default of `real_share`
 
 
 def ordered(value):
@@ -74,8 +75,8 @@ def held(dataset: dict) -> dict:
 
 
 def generator(stanza: dict) -> dict:
-    """For training a generator; how many devices share it changes nothing."""
-    return ordered({key: value for key, value in stanza.items() if key != "gpu"})
+    """For training a generator; how many devices share it changes nothing. `split` stands in it where it is not train, as it always was."""
+    return ordered({key: value for key, value in stanza.items() if key != "gpu" and (key, value) != ("split", "train")})
 
 
 def source(resolved: dict, name: str) -> dict:
@@ -101,6 +102,8 @@ def segmenter(stanza: dict) -> dict:
     """For training a segmenter; of a local weights file the content counts. How it is scored, how it
     predicts and how many devices share it are no part of it."""
     trained = {key: value for key, value in stanza.items() if key not in ("evaluation", "gpu", *inference_keys(stanza))}
+    if trained["real_share"] == EVEN:  # what every training had before there was such a key
+        del trained["real_share"]
     weights = stanza["encoder_weights"]
     if weights in ("none", "imagenet"):
         return ordered(trained)

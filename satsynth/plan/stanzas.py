@@ -68,6 +68,12 @@ def stages_of(source: dict) -> list[str]:
     return [source[key] for key in ("generator", "then") if source.get(key)]
 
 
+def split_of(resolved: dict, source: str) -> str:
+    """The real pairs that a source is made from, by way of its generators or directly: train, or fit."""
+    stanza = resolved["sources"][source]
+    return stanza["split"] if "augment" in stanza else resolved["generators"][stanza["generator"]]["split"]
+
+
 def codes_of(resolved: dict, source: str) -> set[str | None]:
     """The codes of the generators that a source chains; None is that of one without a diffusion model."""
     return {resolved["generators"][stage].get("codes") for stage in stages_of(resolved["sources"][source])}
@@ -82,7 +88,8 @@ def same_noise(resolved: dict, source: str, other: str) -> bool:
     """Whether pair i of two sources of pairs begins with the same noise: the same generators, seed and block."""
     one, another = (resolved["sources"][name] for name in (source, other))
     alike = all(one.get(key) == another.get(key) for key in ("generator", "then", "seed", "block"))
-    return "generator" in one and alike and makes_masks(resolved, source)
+    numbered = "admit" not in one and "admit" not in another  # what was admitted is numbered anew
+    return "generator" in one and alike and numbered and makes_masks(resolved, source)
 
 
 def takes_parts(segmenter: dict) -> bool:
