@@ -271,7 +271,7 @@ CASES = {
     other_size: ("images/c.png", *SIZES),
     unknown_value: ("masks/d.png", "40 pixels of the mask", "9 (40 pixels)", "Add it to classes or label_map, or set unknown: ignore"),
     unknown_colour: ("masks/d.png", "#010203 (16 pixels)", "Add it to classes or label_map"),
-    lossy_masks: (".jpg", "pixels of the mask hold a value or colour that no class has", "JPEG changes colours: save masks as PNG"),
+    lossy_masks: (".jpg", "pixels of 6 masks hold a value or colour that no class has", "JPEG changes colours: save masks as PNG"),
     value_map_of_colours: ("masks/a.png", "the mask is a colour image, but label_map is by value", "Give label_map by colour"),
     truncated: ("images/e.png", "the pixels cannot be read", "Replace the file by a sound copy"),
     no_image_at_all: ("images/e.png", "as no PNG, JPEG or TIFF does", "Replace the file by a sound copy"),
