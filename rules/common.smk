@@ -6,7 +6,7 @@ import yaml
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satsynth.plan import admission, layout, measures, names, raw, slices
+from satsynth.plan import admission, layout, measures, names, raw, selection, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.presets import load_preset
@@ -43,6 +43,7 @@ AUGMENTED = [name for name, source in SOURCES.items() if "augment" in source]
 # Segmenters that are trained around a generator and the evaluator.
 ENCODERS = [name for name, segmenter in CONFIG["segmenters"].items() if takes_parts(segmenter)]
 LAYOUT = layout.Layout(config, CONFIG)
+SELECTIONS = selection.tables(CONFIG)
 # Under an executor (--jobs) each job has cores and devices of its own, on a machine that this one knows nothing of; there the job reads these
 # lines again and must come to the same numbers. Here, two trainings at once on the same cores are many times slower than one after the other,
 # but small networks use one core better than two: where a preset says so, segmenters train and shards are sampled side by side, each on cores

@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from satsynth.reporting.captions import CAPTIONS, methods
+from satsynth.reporting.choices import findings as chosen
 from satsynth.reporting.facts import collect, words
 from satsynth.reporting.facts import packages as versions
 from satsynth.reporting.grid import grid
@@ -31,6 +32,7 @@ MARKS = {
     "summary": {"class_id", "median_gain_points"},
     "fidelity": {"fid", "is", "class_js"},
     "dataset": {"split", "patches", "foreground_pct"},
+    "selection": {"real_share", "outcome", "chosen"},
 }
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #ffffff; --tint: #f6f8fa; --link: #0757b0; }
@@ -88,6 +90,7 @@ def write(
     packages: Mapping[str, str],
     home: str | Path | None = None,
     chains: Mapping[str, Chain] | None = None,
+    choices: Sequence[Mapping] = (),
 ) -> None:
     """Write the page, atomically.
 
@@ -101,11 +104,12 @@ def write(
         packages: package -> version.
         home: where the page will lie in the end, if not at `out_html`; tables and figures are linked relative to it.
         chains: name of a table -> the jobs behind it, as far as they are known; where they are told, the page says what they used.
+        choices: what selections have chosen (see `satsynth.reporting.choices.describe`).
     """
     home = Path(home or out_html).parent
     titles = {name: read_markdown(paths["md"]).title for name, paths in tables.items()}
     sections = [
-        ("verdict", "What came out", _verdict(tables)),
+        ("verdict", "What came out", "\n".join(filter(None, [_verdict(tables), _choices(choices, tables)]))),
         ("run", "What was run", _paragraphs(words(facts))),
         ("tables", "Tables", "\n".join(_table(name, paths, captions, home) for name, paths in tables.items())),
         ("figures", "Figures", "\n".join(_figure(name, paths, captions, home) for name, paths in figures.items())),
@@ -131,9 +135,9 @@ def write(
 def write_run(task: Task) -> None:
     """Write the page of a whole run, from the files that the job was given.
 
-    Of `task`: input tables (CSV), printed (Markdown, in the same order), figures (PNG), generators, runs, evaluators and real (see
-    `satsynth.reporting.facts.collect`); cfg title, run (names in the order in which they are shown), views (figure -> view), licences
-    (dataset -> licence of its raw data); output page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
+    Of `task`: input tables (CSV), printed (Markdown, in the same order), choices (JSON), figures (PNG), generators, runs, evaluators and
+    real (see `satsynth.reporting.facts.collect`); cfg title, run (names in the order in which they are shown), views (figure -> view),
+    licences (dataset -> licence of its raw data); output page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
     """
     place = {name: number for number, name in enumerate(task.cfg["run"])}
 
@@ -151,7 +155,8 @@ def write_run(task: Task) -> None:
     facts["licences"] = task.cfg["licences"]
     # State is read as it is now and is no input: what it says of times and hosts may differ, what the page shows of results may not.
     chains = Lineage(os.environ.get("SATSYNTH_STATE", "results/state")).chains({name: paths["csv"] for name, paths in tables.items()})
-    write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), home=task.declared["page"], chains=chains)
+    told = {"home": task.declared["page"], "chains": chains, "choices": [files.read_json(path) for path in given.get("choices", ())]}
+    write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), **told)
 
 
 def _view(paths: Mapping[str, str | Path]) -> str | None:
@@ -179,14 +184,26 @@ def _verdict(tables: Mapping[str, Mapping[str, str | Path]]) -> str:
             told.append(f'<h3><a href="#table-{escape(name)}">{escape(read_markdown(tables[name]["md"]).title)}</a></h3>')
         entries = []
         for headline, lines in found:
-            head = f"<strong>{escape(headline)}</strong>"
-            points = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>\n" if lines else ""
+            head, points = _told(headline, lines)
             if folded:
                 entries.append(f"<details>\n<summary>{head}</summary>\n{points}</details>" if lines else f"<p>{head}</p>")
             else:
                 entries.append(f'<div class="verdict">\n<p>{head}</p>\n{points}</div>')
         told += ['<div class="verdict">', *entries, "</div>"] if folded else entries
     return "\n".join(told)
+
+
+def _told(headline: str, lines: Sequence[str]) -> tuple[str, str]:
+    """A headline and its sentences as HTML."""
+    points = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>\n" if lines else ""
+    return f"<strong>{escape(headline)}</strong>", points
+
+
+def _choices(choices: Sequence[Mapping], tables: Mapping[str, Mapping[str, str | Path]]) -> str:
+    """What selections say to use, and what that scored on val where a gain table of the page has it."""
+    gains = [pd.read_csv(paths["csv"]) for paths in tables.values() if _view(paths) == "gain"]
+    found = [_told(*entry) for choice in choices for entry in chosen(choice, gains)]
+    return "\n".join(f'<div class="verdict">\n<p>{head}</p>\n{points}</div>' for head, points in found)
 
 
 def _methods(tables: Mapping[str, Mapping[str, str | Path]], generators: Sequence[Mapping]) -> list[str]:
