@@ -1,5 +1,6 @@
-# make run: the embedded demo from nothing to results/report/index.html.   make test: every test that needs no cluster.   make lint: linters.
+# make run: the embedded demo from nothing to results/report/index.html.   make test: every test that needs no cluster or browser.   make lint: linters.
 # make test-cluster: the tests of a cluster, on a SLURM of one machine that is installed and started for them (root, apt-get).
+# make test-browser: the report and the gallery in Chromium, which is installed for them (root, apt-get).
 # make explain FILE=results/tables/gain.csv: what made a file, and why it would be made again (CONFIG="my.yaml": overlays; DEEP=1: all of it).
 # make reference: docs/configuration.md from the schema and the paper's preset (a test compares them).
 # make chaos: jobs and workflow are killed at random and every output compared with a clean run's (KILLS=25 SEED=0; Linux).
@@ -11,7 +12,7 @@ CORES ?= all
 KILLS ?= 25
 SEED ?= 0
 
-.PHONY: run test test-cluster lint explain reference chaos bench clean-state
+.PHONY: run test test-cluster test-browser lint explain reference chaos bench clean-state
 
 run: .venv/run.lock
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=4
@@ -24,6 +25,11 @@ test: .venv/run.lock .venv/test.lock
 test-cluster: .venv/run.lock .venv/test.lock
 	-$(BIN)/python tests/cluster/one_machine_slurm.py install
 	$(BIN)/python -m pytest tests/cluster
+
+# Where Chromium cannot be had, the tests say so and are skipped.
+test-browser: .venv/run.lock .venv/test.lock
+	-$(BIN)/python tests/browser/chromium.py install
+	$(BIN)/python -m pytest tests/browser
 
 lint: .venv/run.lock .venv/test.lock
 	$(BIN)/ruff check $(SOURCES)

@@ -6,7 +6,7 @@ import yaml
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satsynth.plan import admission, layout, measures, names, raw, selection, slices
+from satsynth.plan import admission, gallery, layout, measures, names, raw, selection, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.presets import load_preset
@@ -44,6 +44,7 @@ AUGMENTED = [name for name, source in SOURCES.items() if "augment" in source]
 ENCODERS = [name for name, segmenter in CONFIG["segmenters"].items() if takes_parts(segmenter)]
 LAYOUT = layout.Layout(config, CONFIG)
 SELECTIONS = selection.tables(CONFIG)
+PLACES = gallery.places(LAYOUT)
 # Under an executor (--jobs) each job has cores and devices of its own, on a machine that this one knows nothing of; there the job reads these
 # lines again and must come to the same numbers. Here, two trainings at once on the same cores are many times slower than one after the other,
 # but small networks use one core better than two: where a preset says so, segmenters train and shards are sampled side by side, each on cores
@@ -224,6 +225,17 @@ def fidelity_table_inputs(wildcards):
     return {role: ancient(paths) if role in ("neighbours", "confusions", "indices") else paths for role, paths in files.items()}
 
 
+def gallery_inputs(wildcards):
+    """What a place of the gallery is made of: cards count, and the big files beside them do not."""
+    files = gallery.inputs(LAYOUT, gallery.place_of(LAYOUT, wildcards.dataset, wildcards.size, wildcards.source))
+    pairs, train = files.pop("pairs"), files.pop("train", [])
+    found = {role: ancient(paths) if role in ("neighbours", "null") else paths for role, paths in files.items()}
+    found |= {"cards": layout.files_of(pairs, "card.json"), "pairs": ancient(layout.files_of(pairs, *layout.STORE[:-1]))}
+    return found | (
+        {"train_cards": layout.files_of(train, "card.json"), "train": ancient(layout.files_of(train, *layout.STORE[:-1]))} if train else {}
+    )
+
+
 def judge_file(file):
     """One file of the trained judge: a segmenter of the fit pairs."""
     return f"{admission.judge_folder('{dataset}', '{size}', '{segmenter}', '{seed}')}/{file}"
@@ -269,4 +281,5 @@ def targets():
         *expand("results/tables/{table}.{kind}", table=LAYOUT.experiments(), kind=["csv", "md", "tex"]),
         *expand("results/figures/{figure}.{kind}", figure=LAYOUT.figures(), kind=["png", "pdf"]),
         "results/report/index.html",
+        *([gallery.PAGE] if PLACES else []),
     ]

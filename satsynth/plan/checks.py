@@ -1,17 +1,15 @@
 """The checks of a resolved config that a schema cannot make."""
 
-from pathlib import PurePosixPath
-
 from satsynth.plan import selection
 from satsynth.plan.admission import JUDGE, check_origin, judge
 from satsynth.plan.closure import declares, registered
+from satsynth.plan.dataset_checks import check_dataset
 from satsynth.plan.generation import check_generator, check_parts, check_sampler, check_source
 from satsynth.plan.runs import method_of
 from satsynth.plan.stanzas import (
     DIFFUSION,
     NETWORKS,
     ROLES,
-    class_ids,
     codes_of,
     known_stanza,
     makes_masks,
@@ -49,7 +47,7 @@ def check(resolved: dict, config: dict) -> None:
     for name, segmenter in resolved["segmenters"].items():
         _check_segmenter(f"segmenters.{name}", segmenter, resolved["generators"])
     for name, dataset in resolved["datasets"].items():
-        _check_dataset(f"datasets.{name}", dataset)
+        check_dataset(f"datasets.{name}", dataset)
     both = set(resolved["experiments"]) & set(resolved["figures"])
     if both:
         raise ConfigError("figures", f"'{min(both)}' is an experiment too.", "Give tables and figures names of their own.")
@@ -58,6 +56,7 @@ def check(resolved: dict, config: dict) -> None:
             check_source(f"sources.{name}", source, resolved["generators"])
     for name, figure in resolved["figures"].items():
         _check_figure(f"figures.{name}", figure, resolved)
+    _check_gallery(resolved)
     # Only what `run` reaches: an experiment of the embedded demo that an overlay leaves unused need not fit the overlay's sizes.
     for name in resolved["run"]:
         if name in resolved["experiments"]:
@@ -70,42 +69,13 @@ def check(resolved: dict, config: dict) -> None:
             raise ConfigError("run", f"'{name}' is neither a table nor a figure.", nearest(name, known))
 
 
-def _check_dataset(where: str, dataset: dict) -> None:
-    for key, value in (dataset.get("split") or {}).items():
-        if isinstance(value, str) and key in ("train", "val"):
-            _check_below(f"{where}.split.{key}", value)
-    for key in ("images", "labels"):
-        if key in dataset:
-            _check_below(f"{where}.{key}", dataset[key])
-            if "}{" in dataset[key]:
-                cause = f"two wildcards of {dataset[key]} have nothing between them, so a name could be cut in many ways."
-                raise ConfigError(f"{where}.{key}", cause, "Write something between them, or use one wildcard.")
-    needed = {"demo": ["world"], "folder": ["root", "images", "labels", "classes"]}.get(dataset["format"], ["root"])
-    for key in needed:
-        if key not in dataset:
-            raise ConfigError(
-                f"{where}.{key}", "this key is missing.", f"A dataset of format {dataset['format']} needs {', '.join(needed)}."
-            )
-    patches = dataset["patches"]
-    for reduced in patches["reduced"]:
-        if reduced >= patches["size"] or patches["size"] % reduced:
-            raise ConfigError(
-                f"{where}.patches.reduced", f"{patches['size']} px cannot be reduced to {reduced}.", "Use an integer divisor."
-            )
-    if "classes" in dataset:
-        class_ids(where, dataset)
-        if (dataset["background"] or 0) >= len(dataset["classes"]):
-            cause = f"there is no class id {dataset['background']} among {len(dataset['classes'])} classes."
-            raise ConfigError(f"{where}.background", cause, "Ids count from 0 in the order of `classes`.")
-
-
-def _check_below(where: str, value: str) -> None:
-    """That a relative path stays below the root that it is relative to."""
-    parts = PurePosixPath(value).parts
-    if value.startswith("/") or ".." in parts:
-        raise ConfigError(where, f"{value} lies outside the root.", "Put it below the root, so that a change of it counts.")
-    if any(len(part.encode()) > 255 for part in parts):
-        raise ConfigError(where, "a part of this path has more than 255 bytes, which no file's name can have.", "Shorten it.")
+def _check_gallery(resolved: dict) -> None:
+    """That the sources which the gallery names are there; a place of another size than its dataset's is refused when it is planned."""
+    where, named = "report.gallery.sources", resolved["report"]["gallery"]["sources"]
+    for source in named or []:
+        known_stanza(where, source, resolved["sources"], "source")
+    if named:
+        _check_evaluator(resolved)
 
 
 def _check_experiment(name: str, resolved: dict, config: dict) -> None:

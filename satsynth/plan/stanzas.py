@@ -4,6 +4,7 @@ import difflib
 import re
 
 from satsynth import kinds
+from satsynth.label_files import label_kind
 from satsynth.plan.closure import declared, declares, module_of, registered
 from satsynth.runtime.errors import ConfigError
 
@@ -113,10 +114,11 @@ def class_ids(where: str, dataset: dict) -> dict[str, int]:
     if len(listed) < 2:
         raise ConfigError(f"{where}.classes", f"{len(listed)} class is listed.", "List at least two.")
     ids = {name: number for number, name in enumerate(listed)} | {"ignore": 255}
+    masks = label_kind(dataset.get("labels", "")) == "masks"
     for raw, name in (dataset.get("label_map") or {}).items():
-        if not re.fullmatch(r"[0-9]{1,20}|#[0-9A-Fa-f]{6}", str(raw)):
+        if masks and not re.fullmatch(r"[0-9]{1,20}|#[0-9A-Fa-f]{6}", str(raw)):
             raise ConfigError(f"{where}.label_map.{raw}", "this is neither a raw value nor a colour.", 'Write 7, or "#RRGGBB" in quotes.')
-        if not str(raw).startswith("#") and int(raw) >= 2**32:
+        if masks and not str(raw).startswith("#") and int(raw) >= 2**32:
             raise ConfigError(f"{where}.label_map.{raw}", "no mask holds so large a value.", "Write a raw value of 32 bits at most.")
         if name not in ids:
             raise ConfigError(f"{where}.label_map.{raw}", f"'{name}' is no class.", nearest(name, ids))
