@@ -1,6 +1,7 @@
 """Selections: tables that choose source, R and share of real pairs on held-out training pairs, and the config of the run that follows."""
 
 import itertools
+import math
 
 from satsynth.plan import names, slices
 from satsynth.plan.layout import Layout
@@ -10,6 +11,7 @@ from satsynth.runtime.errors import ConfigError
 
 VIEW = "selection"
 FINAL = "final"  # the experiment of the run on val
+TAIL = 2.5  # replicates beyond either end of an interval at least, as the notes under tables ask for (satsynth.reporting.notes)
 
 
 def tables(resolved: dict) -> list[str]:
@@ -50,6 +52,7 @@ def check(name: str, resolved: dict, config: dict) -> None:
             raise ConfigError(f"{here}.ratios", "there is no R above 0, and nothing to choose.", "Add 1 to the ratios.")
         for share in entry.get("shares", []):
             _check_share(f"{here}.shares", share, entry["segmenters"], resolved["segmenters"], config)
+    _check_replicates(where, experiment, config)
 
 
 def _check_share(where: str, share: str, listed: list[str], segmenters: dict, config: dict) -> None:
@@ -60,6 +63,21 @@ def _check_share(where: str, share: str, listed: list[str], segmenters: dict, co
     if own != other:
         cause = f"'{share}' differs from '{subject}' in more than its share of real pairs."
         raise ConfigError(where, cause, "Give it no other key than extends and real_share.")
+
+
+def _check_replicates(where: str, experiment: dict, config: dict) -> None:
+    """That the bootstrap reaches the level that all candidates of a segmenter together ask for; the table finds out when all is trained."""
+    tried: dict[str, set] = {}
+    for entry in experiment["grid"]:
+        for segmenter in [*entry["segmenters"], *entry.get("shares", [])]:
+            subject = parent_of(config, segmenter) if segmenter in entry.get("shares", []) else segmenter
+            added = ((segmenter, source, ratio) for source in entry["sources"] for ratio in entry["ratios"] if ratio)
+            tried.setdefault(subject, set()).update(added)
+    most = max(map(len, tried.values()))
+    needed = math.ceil(2 * TAIL * most / (1 - experiment["choice_confidence"]) - 1e-6)
+    if experiment["replicates"] < needed:
+        cause = f"{experiment['replicates']} replicates of the bootstrap do not reach the level of {most} candidates."
+        raise ConfigError(f"{where}.replicates", cause, f"Draw {needed} or more.")
 
 
 def table(plan: Layout, experiment: str) -> dict:

@@ -116,7 +116,7 @@ def _lines(each: Mapping, choice: Mapping, gains: Sequence[pd.DataFrame]) -> lis
     rule = f"one standard error, held by all candidates together: intervals at {notes.percent(round(each['level'], 4))}"
     if chosen == "none":
         near = f"; the best, {found['source']} at R = {found['ratio']}, {_score(found, found['n'])}: {_gap(found)}" if found else ""
-        return [f"{tried}. {base}{near}. What would count is a difference above zero in both intervals ({rule})."]
+        return [f"{tried}. {base}{near}. What would count is a difference above zero in every interval ({rule})."]
     lines = [
         f"{tried}. {base}, the chosen one {_score(chosen, chosen['n'])}: {_gap(chosen)} ({rule}). The best of several scores too high on "
         "average, so only the run on val says what it is worth."

@@ -12,7 +12,7 @@ from satsynth.plan import selection
 from satsynth.plan.config import merge, resolve
 from satsynth.plan.layout import Layout
 from satsynth.plan.validation import validate
-from satsynth.reporting import markup, statistics, tables
+from satsynth.reporting import markup, notes, statistics, tables
 from satsynth.reporting.choices import NO, YES, describe, findings
 from satsynth.reporting.runs import Real
 from satsynth.runtime import files
@@ -232,6 +232,11 @@ def test_every_candidate_is_trained_on_fit_with_the_same_seeds():
     assert layout.test_store("demo", 64, "fit+strict_fit-r3") == "results/demo/64px/real/held"
 
 
+def test_the_plan_asks_for_as_many_replicates_as_the_table():
+    plan({"experiments": {"chosen": {"replicates": 253}}})
+    assert selection.TAIL == notes.TAIL
+
+
 def finals():
     config, layout = plan()
     found = {(each["source"], each["ratio"], each["segmenter"]): each for each in selection.table(layout, "chosen")["candidates"]}
@@ -285,6 +290,7 @@ def test_generators_without_a_twin_of_train_are_written_too():
         ({"experiments": {"chosen": {"seeds": [0]}}}, "experiments.chosen.seeds", "two seeds"),
         (entry(controls=["fpn_exposures"]), "experiments.chosen.grid[0].controls", "does not read it"),
         (entry(sources=[["cascade_fit", "cascade_fit"]]), "experiments.chosen.grid[0].sources", "one by one"),
+        ({"experiments": {"chosen": {"replicates": 252}}}, "experiments.chosen.replicates", "Draw 253 or more."),
         (entry(ratios=[0]), "experiments.chosen.grid[0].ratios", "nothing to choose"),
         (entry(shares=["pspnet"]), "experiments.chosen.grid[0].shares", "extends none of ['fpn']"),
         (entry(shares=["fpn_exposures"]), "experiments.chosen.grid[0].shares", "more than its share"),

@@ -113,8 +113,8 @@ def _notes(frame: pd.DataFrame, groups: dict, grounds: dict[tuple, Ground], cfg:
         "Everything here is trained on fit and scored on held, both cut from the training scenes; generators learned fit only, and no "
         "validation patch was looked at. All rows take the same optimiser steps.",
         f"{notes.ERROR} {notes.seeds(groups, {'union'})}",
-        "Chosen: the best candidate whose difference to D is above zero in both intervals, over seeds (t, paired) and over scenes (paired "
-        f"bootstrap, {cfg['replicates']} replicates); D where there is none. The intervals are those of one standard error "
+        "Chosen: the best candidate whose difference to D is above zero in every interval that it has, over seeds (t, paired) and over "
+        f"scenes (paired bootstrap, {cfg['replicates']} replicates); D where there is none. The intervals are those of one standard error "
         f"({notes.percent(cfg['choice_confidence'])}), held by all candidates together: each at {told}.",
         "The score of what is chosen is that of the best of several, so too high on average: what it is worth is what it scores on val.",
         *notes.few_scenes({f"{dataset}, {size} px": len(set(ground.scenes)) for (dataset, size), ground in grounds.items()}),
