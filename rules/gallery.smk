@@ -18,7 +18,7 @@ rule pack_gallery:
 
 rule build_gallery:
     input:
-        cards=[f"{gallery.folder(place.dataset, place.size, place.source)}/card.json" for place in PLACES],
+        cards=gallery.files(PLACES, "card.json"),
     output:
         page=report(gallery.PAGE, caption="captions/gallery.rst", category="Gallery"),
     log:

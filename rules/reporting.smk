@@ -52,6 +52,8 @@ rule write_report:
         evaluators=LAYOUT.report_evaluators(),
         real=[path for experiment in LAYOUT.experiments() for path in LAYOUT.ground(experiment)],
         indices=ancient([path for experiment in LAYOUT.experiments() for path in LAYOUT.scene_indices(experiment)]),
+        gallery=gallery.files(PLACES, "card.json"),
+        strips=ancient(gallery.files(PLACES, "strip.jpg")),
     output:
         page=report("results/report/index.html", caption="captions/page.rst", category="Page"),
     log:

@@ -67,6 +67,11 @@ def _shown(plan: Layout):
             yield from ((dataset, source, True) for dataset in table["datasets"] for source in table["sources"])
 
 
+def files(shown: list[Place], name: str) -> list[str]:
+    """This file of every place."""
+    return [f"{folder(place.dataset, place.size, place.source)}/{name}" for place in shown]
+
+
 def place_of(plan: Layout, dataset: str, size: int | str, source: str) -> Place:
     """The place of these wildcards; one that the gallery does not show has nothing searched for it."""
     plan.check_size(size, source)
