@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -39,19 +39,21 @@ def _contents(entries: Sequence[tuple[str, str]]) -> str:
     return f'<ul class="list">{listed}</ul>\n'
 
 
-def tables(paths: Mapping[str, Paths], printed: Mapping[str, Printed], captions: Mapping[str, str], home: Path) -> str:
-    """Every table, after a list of them."""
+def tables(
+    paths: Mapping[str, Paths], printed: Mapping[str, Printed], captions: Mapping[str, str], home: Path, traced: Collection[str]
+) -> str:
+    """Every table, after a list of them; those of `traced` link to what made them."""
     listed = _contents([(f"table-{name}", printed[name].title) for name in paths])
-    return listed + "\n".join(_table(name, each, printed[name], captions, home) for name, each in paths.items())
+    return listed + "\n".join(_table(name, each, printed[name], captions, home, name in traced) for name, each in paths.items())
 
 
-def _table(name: str, paths: Paths, printed: Printed, captions: Mapping[str, str], home: Path) -> str:
+def _table(name: str, paths: Paths, printed: Printed, captions: Mapping[str, str], home: Path, traced: bool) -> str:
     notes = "".join(f"<li>{escape(note)}</li>" for note in printed.notes)
+    origin = f' · <a href="#made-{escape(name)}">what made it</a>' if traced else ""
     return (
         f'<article id="table-{escape(name)}">\n<h3>{escape(printed.title)}</h3>\n'
         f"{grid(printed.header, printed.rows, captions.get(name, printed.title))}\n"
-        f'<ul class="notes">{notes}</ul>\n<p class="links">This table as {_links(paths, home)} · '
-        f'<a href="#made-{escape(name)}">what made it</a></p>\n</article>'
+        f'<ul class="notes">{notes}</ul>\n<p class="links">This table as {_links(paths, home)}{origin}</p>\n</article>'
     )
 
 

@@ -78,7 +78,7 @@ def write(
         ("answers", "Three questions", answers(places, measured, gains, chains, titles) if tables else ""),
         ("gallery", "Pairs, none chosen by hand", blocks.gallery(places)),
         ("run", "What was run", _paragraphs(words(facts))),
-        ("tables", "Tables", blocks.tables(tables, printed, captions, home)),
+        ("tables", "Tables", blocks.tables(tables, printed, captions, home, chains)),
         ("figures", "Figures", blocks.figures(figures, cfg.get("views", {}), captions, home)),
         ("methods", "Methods", _methods(list(frames.values()), bool(measured), facts, packages)),
         ("provenance", "Provenance", "\n".join([origins(chains, titles), _provenance(facts["digests"], packages)]).strip()),
