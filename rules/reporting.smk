@@ -5,7 +5,7 @@ rule tabulate_runs:
         real=lambda wildcards: LAYOUT.ground(wildcards.experiment),
         indices=ancient(lambda wildcards: LAYOUT.scene_indices(wildcards.experiment)),
     output:
-        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
+        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables", labels={"table": "{experiment}"}),
         md="results/tables/{experiment}.md",
         tex="results/tables/{experiment}.tex",
     log:
@@ -27,7 +27,13 @@ rule draw_figure:
     input:
         unpack(figure_inputs),
     output:
-        png=report("results/figures/{figure}.png", caption="captions/figure.rst", category="Figures"),
+        png=report(
+            "results/figures/{figure}.png",
+            caption="captions/figure.rst",
+            category="Figures",
+            subcategory=figure_group,
+            labels={"figure": "{figure}"},
+        ),
         pdf="results/figures/{figure}.pdf",
     log:
         "results/logs/draw_figure/{figure}.log",
@@ -55,7 +61,7 @@ rule write_report:
         gallery=gallery.files(PLACES, "card.json"),
         strips=ancient(gallery.files(PLACES, "strip.jpg")),
     output:
-        page=report("results/report/index.html", caption="captions/page.rst", category="Page"),
+        page=report("results/report/index.html", caption="captions/page.rst", category="Report", labels={"page": "the whole run"}),
     log:
         "results/logs/write_report.log",
     benchmark:

@@ -8,17 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from satsynth.reporting.captions import GROUPS, OTHER, group_of
 from satsynth.reporting.grid import grid
 from satsynth.reporting.markup import Printed, count
 
-# Headings of the figures, and their views: first what the pairs are worth.
-GROUPS = {
-    "What the pairs are worth": ("ratio_curve", "class_forest", "occurrence", "predictions", "confusion"),
-    "Pairs and how they are made": ("methods", "pairs", "contrast", "upscaling", "denoising"),
-    "How near to the real ones": ("class_distribution", "memorisation"),
-    "Training": ("training_curves",),
-}
-OTHER = "Others"
 Paths = Mapping[str, str | Path]
 
 
@@ -59,10 +52,9 @@ def _table(name: str, paths: Paths, printed: Printed, captions: Mapping[str, str
 
 def figures(paths: Mapping[str, Paths], views: Mapping[str, str], captions: Mapping[str, str], home: Path) -> str:
     """Every figure under the heading of its group, in the order of `paths` within one."""
-    group = {view: heading for heading, members in GROUPS.items() for view in members}
     grouped: dict[str, list[str]] = {heading: [] for heading in (*GROUPS, OTHER)}
     for name in paths:
-        grouped[group.get(views.get(name, ""), OTHER)].append(name)
+        grouped[group_of(views.get(name))].append(name)
     grouped = {heading: names for heading, names in grouped.items() if names}
     told = [_contents([(f"figure-{name}", name.replace("_", " ")) for names in grouped.values() for name in names])]
     for heading, names in grouped.items():
