@@ -52,7 +52,7 @@ def method_of(resolved: dict, source: str) -> str:
         return stanza["augment"]
     first = resolved["generators"][stanza["generator"]]
     if first["kind"] != "ddpm":
-        return first["kind"]
+        return first["kind"] + ("_admitted" if "admit" in stanza else "")
     if first["codes"] == "none":
         return "image_only"  # Table 1a's DDPM
     words = ["satsynth"]
@@ -62,6 +62,8 @@ def method_of(resolved: dict, source: str) -> str:
         words.append(first["prediction"])  # Table 3 has x0; of v the paper has no number
     if first["size"] > 128 and not stanza.get("then"):
         words.append("direct")  # the paper's G works at 128 px; above that it stands beside G_SR (Table 4)
+    if "admit" in stanza:
+        words.append("admitted")  # the paper trains on every pair
     return "_".join(words)
 
 
