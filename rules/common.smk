@@ -6,12 +6,13 @@ import yaml
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satsynth.plan import admission, gallery, layout, measures, names, raw, slices
+from satsynth.plan import admission, gallery, layout, measures, names, raw, selection, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.presets import load_preset
 from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of, takes_parts
 from satsynth.plan.validation import validate
+from satsynth.reporting.captions import CAPTIONS, group_of
 from satsynth.runtime.devices import has_accelerator
 from satsynth.runtime.errors import SatsynthError
 
@@ -43,7 +44,9 @@ AUGMENTED = [name for name, source in SOURCES.items() if "augment" in source]
 # Segmenters that are trained around a generator and the evaluator.
 ENCODERS = [name for name, segmenter in CONFIG["segmenters"].items() if takes_parts(segmenter)]
 LAYOUT = layout.Layout(config, CONFIG)
+SELECTIONS = selection.tables(CONFIG)
 PLACES = gallery.places(LAYOUT)
+config["captions"] = CAPTIONS  # for the captions of `snakemake --report`, which read nothing else
 # Under an executor (--jobs) each job has cores and devices of its own, on a machine that this one knows nothing of; there the job reads these
 # lines again and must come to the same numbers. Here, two trainings at once on the same cores are many times slower than one after the other,
 # but small networks use one core better than two: where a preset says so, segmenters train and shards are sampled side by side, each on cores
@@ -248,6 +251,18 @@ def gallery_inputs(wildcards):
     return found | (
         {"train_cards": layout.files_of(train, "card.json"), "train": ancient(layout.files_of(train, *layout.STORE[:-1]))} if train else {}
     )
+
+
+def gallery_outputs(*wildcards):
+    """The files of a place; its strip of pairs stands for all of them in `snakemake --report`, which embeds single files."""
+    files = gallery.outputs(CONFIG, gallery.folder(*wildcards))
+    labels = {"source": "{source} on {dataset}, {size} px"}
+    return files | {"strip": report(files["strip"], caption="captions/gallery.rst", category="Pairs", labels=labels)}
+
+
+def figure_group(wildcards):
+    """The heading that a figure stands under in `snakemake --report`, as in ours."""
+    return group_of(CONFIG["figures"][wildcards.figure]["view"])
 
 
 def judge_file(file):

@@ -6,7 +6,7 @@ rule tabulate_runs:
         indices=ancient(lambda wildcards: LAYOUT.scene_indices(wildcards.experiment)),
         admissions=lambda wildcards: LAYOUT.admissions(wildcards.experiment),
     output:
-        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
+        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables", labels={"table": "{experiment}"}),
         md="results/tables/{experiment}.md",
         tex="results/tables/{experiment}.tex",
     log:
@@ -14,7 +14,7 @@ rule tabulate_runs:
     benchmark:
         "results/benchmarks/tabulate_runs/{experiment}.jsonl"
     wildcard_constraints:
-        experiment=names.alternatives(set(CONFIG["experiments"]) - set(measures.tables(CONFIG))),
+        experiment=names.alternatives(set(CONFIG["experiments"]) - set(measures.tables(CONFIG)) - set(SELECTIONS)),
     conda:
         ENVIRONMENT
     params:
@@ -28,7 +28,13 @@ rule draw_figure:
     input:
         unpack(figure_inputs),
     output:
-        png=report("results/figures/{figure}.png", caption="captions/figure.rst", category="Figures"),
+        png=report(
+            "results/figures/{figure}.png",
+            caption="captions/figure.rst",
+            category="Figures",
+            subcategory=figure_group,
+            labels={"figure": "{figure}"},
+        ),
         pdf="results/figures/{figure}.pdf",
     log:
         "results/logs/draw_figure/{figure}.log",
@@ -47,14 +53,17 @@ rule write_report:
     input:
         tables=expand("results/tables/{experiment}.csv", experiment=LAYOUT.experiments()),
         printed=expand("results/tables/{experiment}.md", experiment=LAYOUT.experiments()),
+        choices=[selection.choice_of(experiment) for experiment in LAYOUT.experiments() if experiment in SELECTIONS],
         figures=expand("results/figures/{figure}.png", figure=LAYOUT.figures()),
         generators=LAYOUT.report_generators(),
         runs=[path for experiment in LAYOUT.experiments() for path in LAYOUT.run_files(experiment, "card.json")],
         evaluators=LAYOUT.report_evaluators(),
         real=[path for experiment in LAYOUT.experiments() for path in LAYOUT.ground(experiment)],
         indices=ancient([path for experiment in LAYOUT.experiments() for path in LAYOUT.scene_indices(experiment)]),
+        gallery=gallery.files(PLACES, "card.json"),
+        strips=ancient(gallery.files(PLACES, "strip.jpg")),
     output:
-        page=report("results/report/index.html", caption="captions/page.rst", category="Page"),
+        page=report("results/report/index.html", caption="captions/page.rst", category="Report", labels={"page": "the whole run"}),
     log:
         "results/logs/write_report.log",
     benchmark:

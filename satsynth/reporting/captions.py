@@ -10,6 +10,8 @@ CAPTIONS = {
     "summary": "What synthetic pairs change for a class, summed up over the segmentation networks.",
     "fidelity": "How close synthetic pairs come to real training patches, in images and in masks, and whether any is a near copy; the "
     "first row of a dataset is its real validation patches.",
+    "selection": "Candidates for what to train on, trained on one part of the training scenes (fit) and scored on the other (held): "
+    "nothing here has seen a validation patch.",
     "dataset": "The real data: images, patches of each split, and the share of labelled pixels and of patches that every class has.",
     "class_distribution": "Classes in real and synthetic masks: the share of labelled pixels that each class holds, and the share of "
     "pairs in which it occurs. The Jensen–Shannon distance (base 2) is 0 for equal shares and 1 for disjoint ones.",
@@ -54,6 +56,21 @@ CAPTIONS = {
     "are decoded into synthetic pairs (where there is a cascade, after super-resolution by G_SR); segmenters are trained on real and "
     "synthetic pairs in equal parts and scored on real ones. All scenes are made up.",
 }
+
+# Headings of the figures, and their views: first what the pairs are worth.
+GROUPS = {
+    "What the pairs are worth": ("ratio_curve", "class_forest", "occurrence", "predictions", "confusion"),
+    "Pairs and how they are made": ("methods", "pairs", "contrast", "upscaling", "denoising"),
+    "How near to the real ones": ("class_distribution", "memorisation"),
+    "Training": ("training_curves",),
+}
+OTHER = "Others"
+
+
+def group_of(view: str | None) -> str:
+    """The heading under which figures of a view stand."""
+    return next((heading for heading, views in GROUPS.items() if view in views), OTHER)
+
 
 METHODS = (
     "SatSynth learns image and mask together. Class ids are written as codes whose channels stand beside the RGB channels, and a diffusion "
