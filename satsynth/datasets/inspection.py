@@ -42,6 +42,10 @@ class Shown(NamedTuple):
     image: np.ndarray
     mask: np.ndarray
 
+    def copy(self) -> "Shown":
+        """The same with arrays of its own: a patch is a view of a strip as wide as the scene."""
+        return self._replace(image=self.image.copy(), mask=self.mask.copy())
+
 
 @dataclass
 class Tally:
@@ -59,7 +63,7 @@ class Tally:
         """Keep a patch if the draw puts it among the first `SHOWN`; those that are mostly padding or unlabelled come last."""
         poor = np.count_nonzero(patch.mask == IGNORE) > patch.mask.size // 2
         rank = derive(0, "preview", patch.scene, patch.row, patch.column) + (int(poor) << 63)
-        heapq.heappush(self._drawn, (-rank, patch[:3], patch))
+        heapq.heappush(self._drawn, (-rank, patch[:3], patch.copy()))
         if len(self._drawn) > SHOWN:
             heapq.heappop(self._drawn)
 
@@ -145,7 +149,7 @@ class Inspection:
                 tally.show(patch, inside)
                 for number in np.flatnonzero(counts[: self.decoder.classes]).tolist():
                     if counts[number] > self.best.get(number, (0, None))[0]:
-                        self.best[number] = int(counts[number]), patch
+                        self.best[number] = int(counts[number]), patch.copy()
                 if side == size:
                     tally.details.add(_window(patch, scene), patch.image[inside])
             finished = True
