@@ -324,6 +324,19 @@ def test_a_sound_set_has_no_error(tmp_path):
     assert "nothing to mend before training" in summary("town", found, "page.html")
 
 
+def test_the_stanza_is_told_as_it_can_be_written(tmp_path):
+    sound(tmp_path / "town")
+    label_map = {0: "field", "1": "road", "#0000FF": "house", 2: "ignore"}
+    found = report(tmp_path, {"label_map": label_map})
+    told = yaml.safe_load(found["stanza"])["datasets"]["town"]
+    assert told["label_map"] == {0: "field", 1: "road", "#0000FF": "house", 2: "ignore"}
+    written, again = (
+        resolve({"preset": "paper", "run": [], "datasets": {"town": stanza}}, preset("paper"))["datasets"]["town"]
+        for stanza in ({**STANZA, "label_map": label_map}, told)
+    )
+    assert slices.inspection(again) == slices.inspection(written)
+
+
 def test_everything_is_told_in_one_go(tmp_path):
     root = tmp_path / "town"
     sound(root)
