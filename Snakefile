@@ -12,6 +12,7 @@ include: "rules/generation.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
 include: "rules/measures.smk"
+include: "rules/exporting.smk"
 include: "rules/reporting.smk"
 
 

@@ -6,7 +6,7 @@ import yaml
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satsynth.plan import layout, measures, names, raw, slices
+from satsynth.plan import exports, layout, measures, names, raw, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.presets import load_preset
@@ -72,6 +72,7 @@ wildcard_constraints:
     measured=names.alternatives([measures.REAL, *SOURCES]),
     experiment=names.alternatives(CONFIG["experiments"]),
     figure=names.alternatives(CONFIG["figures"]),
+    export=names.alternatives(CONFIG["exports"]),
 
 
 def tracked_store(folder, role=""):
@@ -223,6 +224,12 @@ def fidelity_table_inputs(wildcards):
     return {role: ancient(paths) if role in ("neighbours", "confusions", "indices") else paths for role, paths in files.items()}
 
 
+def export_inputs(export):
+    """What an export is made of by role; large files count through the cards beside them."""
+    counted, large = exports.inputs(LAYOUT, export)
+    return counted | {role: ancient(paths) for role, paths in large.items()}
+
+
 def code(script, *modules):
     """Digests of everything that a rule's script runs."""
     return digests(f"workflow_scripts/{script}.py", modules)
@@ -234,8 +241,10 @@ def kinds(*generators):
 
 
 def targets():
-    """Every table and figure that the config's `run` names, and the report."""
+    """Every table, figure and export that the config's `run` names, and the report."""
+    exported = [[*exports.outputs(export).values(), *exports.folders(CONFIG, export).values()] for export in exports.named(CONFIG)]
     return [
+        *sum(exported, []),
         *expand("results/tables/{table}.{kind}", table=LAYOUT.experiments(), kind=["csv", "md", "tex"]),
         *expand("results/figures/{figure}.{kind}", figure=LAYOUT.figures(), kind=["png", "pdf"]),
         "results/report/index.html",
