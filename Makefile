@@ -1,8 +1,10 @@
-# make run: the embedded demo from nothing to results/report/index.html.   make test: every test that needs no cluster.   make lint: linters.
+# make run: the embedded demo from nothing to results/report/index.html.   make test: every test that needs no cluster or browser.   make lint: linters.
 # make test-cluster: the tests of a cluster, on a SLURM of one machine that is installed and started for them (root, apt-get).
+# make test-browser: the report and the gallery in Chromium, which is installed for them (root, apt-get).
 # make test-stacks: an export read by other training stacks, Ultralytics and mmsegmentation among them (EXPORT=results/exports/trainset: this one).
 # make explain FILE=results/tables/gain.csv: what made a file, and why it would be made again (CONFIG="my.yaml": overlays; DEEP=1: all of it).
 # make regenerate EXPORT=results/exports/trainset INDEX=17: that pair made again, and compared (WEIGHTS=..., OUT=folder).
+# make reference: docs/configuration.md from the schema and the paper's preset (a test compares them).
 # make chaos: jobs and workflow are killed at random and every output compared with a clean run's (KILLS=25 SEED=0; Linux).
 # make bench: ratios to other ways of doing the same work (BENCH=--quick: two minutes).
 PYTHON ?= python3
@@ -12,7 +14,7 @@ CORES ?= all
 KILLS ?= 25
 SEED ?= 0
 
-.PHONY: run test test-cluster test-stacks lint explain regenerate chaos bench clean-state
+.PHONY: run test test-cluster test-browser test-stacks lint explain reference regenerate chaos bench clean-state
 
 run: .venv/run.lock
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=4
@@ -25,6 +27,11 @@ test: .venv/run.lock .venv/test.lock
 test-cluster: .venv/run.lock .venv/test.lock
 	-$(BIN)/python tests/cluster/one_machine_slurm.py install
 	$(BIN)/python -m pytest tests/cluster
+
+# Where Chromium cannot be had, the tests say so and are skipped.
+test-browser: .venv/run.lock .venv/test.lock
+	-$(BIN)/python tests/browser/chromium.py install
+	$(BIN)/python -m pytest tests/browser
 
 # They are installed into a folder of their own, which nothing else sees.
 test-stacks: .venv/stacks.lock
@@ -44,6 +51,9 @@ bench: .venv/run.lock .venv/test.lock .venv/bench.lock
 
 explain: .venv/run.lock
 	@$(BIN)/python -m workflow_scripts.explain $(FILE) $(if $(DEEP),--deep) $(if $(CONFIG),--configfile $(CONFIG))
+
+reference: .venv/run.lock
+	$(BIN)/python -m workflow_scripts.write_reference
 
 regenerate: .venv/run.lock
 	@$(BIN)/python -m workflow_scripts.regenerate $(EXPORT) $(INDEX) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(OUT),--out $(OUT))

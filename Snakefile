@@ -8,10 +8,13 @@ configfile: "config.yaml"
 
 include: "rules/common.smk"
 include: "rules/datasets.smk"
+include: "rules/checking.smk"
 include: "rules/generation.smk"
 include: "rules/segmentation.smk"
 include: "rules/evaluation.smk"
 include: "rules/measures.smk"
+include: "rules/gallery.smk"
+include: "rules/selection.smk"
 include: "rules/exporting.smk"
 include: "rules/reporting.smk"
 

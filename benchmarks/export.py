@@ -2,11 +2,11 @@
 
     .venv/bin/python -m benchmarks.export [--photos FOLDER]
 
-Images are patches of the JPEG photos below FOLDER; where none is named, of the demo's painted world. Masks are the demo's, with one label in
-fifty drawn at random, since sampled masks have speckles; its clean ones are measured too. The peer saves images and masks with Pillow's
+Images are patches of the JPEG photos below FOLDER; where none is named, of the demo's painted world. Masks are the demo's, with one label
+in fifty drawn at random, since sampled masks have speckles; its clean ones are measured too. The peer saves images and masks with Pillow's
 defaults, and rows with the csv module. Aims: 3 times the images and twice the masks per CPU second, no more bytes, twice the pairs per CPU
-second of a whole split, and less than 64 MB beyond the imports and the mapped store for 2,000 pairs on two threads (their pixels are 524 MB,
-which the kernel keeps while nobody else needs the room).
+second of a whole split, and less than 64 MB beyond the imports and the mapped store for 2,000 pairs on two threads (their pixels are
+524 MB, which the kernel keeps while nobody else needs the room).
 """
 
 import csv

@@ -6,7 +6,7 @@ import yaml
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satsynth.plan import exports, layout, measures, names, raw, slices
+from satsynth.plan import admission, exports, gallery, layout, measures, names, raw, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.presets import load_preset
@@ -38,10 +38,12 @@ os.environ.update(SATSYNTH_DEVICE_WAIT=str(CONFIG["devices"]["wait_seconds"]))
 
 DATASETS = CONFIG["datasets"]
 SOURCES = CONFIG["sources"]
+ADMITTED = [name for name, source in SOURCES.items() if "admit" in source]
 AUGMENTED = [name for name, source in SOURCES.items() if "augment" in source]
 # Segmenters that are trained around a generator and the evaluator.
 ENCODERS = [name for name, segmenter in CONFIG["segmenters"].items() if takes_parts(segmenter)]
 LAYOUT = layout.Layout(config, CONFIG)
+PLACES = gallery.places(LAYOUT)
 # Under an executor (--jobs) each job has cores and devices of its own, on a machine that this one knows nothing of; there the job reads these
 # lines again and must come to the same numbers. Here, two trainings at once on the same cores are many times slower than one after the other,
 # but small networks use one core better than two: where a preset says so, segmenters train and shards are sampled side by side, each on cores
@@ -168,12 +170,11 @@ def first_stage(file):
     return lambda wildcards: f"{LAYOUT.stages(wildcards.dataset, CONFIG['figures'][wildcards.figure]['source'])[0]}/{file}"
 
 
-def augmented_file(file):
-    """One file of the real store that a source augments, as an input function."""
+def origin_files(file):
+    """One file of the store of real pairs that a source is made from, in a list, as an input function."""
 
     def files(wildcards):
-        LAYOUT.check_size(wildcards.size, wildcards.source)
-        return layout.files_of([layout.real(wildcards.dataset, wildcards.size)], file)
+        return layout.files_of([LAYOUT.origin(wildcards.dataset, wildcards.size, wildcards.source)], file)
 
     return files
 
@@ -224,6 +225,46 @@ def fidelity_table_inputs(wildcards):
     return {role: ancient(paths) if role in ("neighbours", "confusions", "indices") else paths for role, paths in files.items()}
 
 
+def gallery_inputs(wildcards):
+    """What a place of the gallery is made of: cards count, and the big files beside them do not."""
+    files = gallery.inputs(LAYOUT, gallery.place_of(LAYOUT, wildcards.dataset, wildcards.size, wildcards.source))
+    pairs, train = files.pop("pairs"), files.pop("train", [])
+    found = {role: ancient(paths) if role in ("neighbours", "null") else paths for role, paths in files.items()}
+    found |= {"cards": layout.files_of(pairs, "card.json"), "pairs": ancient(layout.files_of(pairs, *layout.STORE[:-1]))}
+    return found | (
+        {"train_cards": layout.files_of(train, "card.json"), "train": ancient(layout.files_of(train, *layout.STORE[:-1]))} if train else {}
+    )
+
+
+def judge_file(file):
+    """One file of the trained judge: a segmenter of the fit pairs."""
+    return f"{admission.judge_folder('{dataset}', '{size}', '{segmenter}', '{seed}')}/{file}"
+
+
+def bank_files(wildcards):
+    """The real pairs that a scored set might be copies of, and the judge's features of them."""
+    place, bank = (wildcards.dataset, wildcards.size), admission.bank_of(CONFIG, wildcards.scored)
+    features = f"{admission.folder(*place, wildcards.segmenter, wildcards.seed)}/features/{bank}"
+    described = {"bank_pooled": ancient(f"{features}/pooled.npy"), "bank_features": f"{features}/card.json"}
+    return tracked_store(layout.real(*place, bank), "bank_") | described
+
+
+def scored_files(wildcards):
+    """The store of a scored set."""
+    return tracked_store(layout.store_of(wildcards.dataset, wildcards.size, wildcards.scored), "store_")
+
+
+def admission_files(wildcards):
+    """The shard that is admitted from, with its scores and what they are held against."""
+    LAYOUT.check_size(wildcards.size, wildcards.source)
+    place, parent = (wildcards.dataset, wildcards.size), SOURCES[wildcards.source]["admit"]
+    judged = admission.folder(*place, *admission.judge(CONFIG))
+    scores = f"{judged}/scores/{parent}-shard-{wildcards.shard}"
+    shard = tracked_store(layout.store_of(*place, f"{parent}-shard-{wildcards.shard}"), "store_")
+    arrays = {name: ancient(f"{scores}/{name}.{kind}") for name, kind in (("losses", "npy"), ("neighbours", "csv"))}
+    return {**shard, **arrays, "scores": f"{scores}/card.json", "calibration": f"{judged}/calibration.json"}
+
+
 def export_inputs(export):
     """What an export is made of by role; large files count through the cards beside them."""
     counted, large = exports.inputs(LAYOUT, export)
@@ -248,4 +289,5 @@ def targets():
         *expand("results/tables/{table}.{kind}", table=LAYOUT.experiments(), kind=["csv", "md", "tex"]),
         *expand("results/figures/{figure}.{kind}", figure=LAYOUT.figures(), kind=["png", "pdf"]),
         "results/report/index.html",
+        *([gallery.PAGE] if PLACES else []),
     ]

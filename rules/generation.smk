@@ -30,7 +30,7 @@ rule sample_pairs:
     input:
         weights=ancient(stage_files("weights.safetensors")),
         cards=stage_files("card.json"),
-        real=layout.store(layout.real("{dataset}", "{size}"))["card"],
+        real=lambda wildcards: origin_files("card.json")(wildcards)[0],
     output:
         **layout.store("results/{dataset}/{size}px/{source}/shard-{shard}"),
     log:
@@ -38,7 +38,7 @@ rule sample_pairs:
     benchmark:
         "results/benchmarks/sample_pairs/{dataset}-{size}px-{source}-{shard}.jsonl"
     wildcard_constraints:
-        source=names.alternatives(set(SOURCES) - set(AUGMENTED)),
+        source=names.alternatives(set(SOURCES) - set(AUGMENTED) - set(ADMITTED)),
     conda:
         ENVIRONMENT
     threads: SMALL_THREADS
@@ -77,10 +77,10 @@ rule trace_denoising:
 
 rule augment_pairs:
     input:
-        images=ancient(augmented_file("images.npy")),
-        masks=ancient(augmented_file("masks.npy")),
-        index=ancient(augmented_file("index.csv")),
-        cards=augmented_file("card.json"),
+        images=ancient(origin_files("images.npy")),
+        masks=ancient(origin_files("masks.npy")),
+        index=ancient(origin_files("index.csv")),
+        cards=origin_files("card.json"),
     output:
         **layout.store("results/{dataset}/{size}px/{source}/shard-{shard}"),
     log:

@@ -4,6 +4,7 @@ rule tabulate_runs:
         runs=lambda wildcards: LAYOUT.run_files(wildcards.experiment, "card.json", "metrics.json"),
         real=lambda wildcards: LAYOUT.ground(wildcards.experiment),
         indices=ancient(lambda wildcards: LAYOUT.scene_indices(wildcards.experiment)),
+        admissions=lambda wildcards: LAYOUT.admissions(wildcards.experiment),
     output:
         csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
         md="results/tables/{experiment}.md",

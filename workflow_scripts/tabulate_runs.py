@@ -12,7 +12,8 @@ def work(task: Task) -> None:
     for dataset in task.cfg["datasets"]:
         facts = {"format": task.cfg["formats"][dataset], "background": task.cfg["backgrounds"][dataset]}
         real.append(real_data(dataset, task.cfg["size"], task.cfg["splits"], **facts))
-    tables.build(task.cfg["view"], [Run(**run) for run in task.cfg["runs"]], real, task.cfg, task.output)
+    cfg = {**task.cfg, "admissions": task.input["admissions"]}
+    tables.build(cfg["view"], [Run(**run) for run in cfg["runs"]], real, cfg, task.output)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from satsynth.datasets import demo_objects, demo_world, folder
 from satsynth.datasets.labels import Labels
-from satsynth.datasets.scenes import Scene
+from satsynth.datasets.scenes import STOPPING, Scene, Stopping
 from satsynth.pairs import LabelSpace
 from satsynth.randomness import numpy_stream
 from satsynth.runtime import files
@@ -35,7 +35,7 @@ def labels(cfg: dict) -> Labels:
     return Labels(len(NAMES), values={number: number for number in range(len(NAMES))}, unknown="error")
 
 
-def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
+def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> list[Scene]:
     """The scenes of a split ("train" or "val") of what `generate` wrote to `root`, in order.
 
     Args:
@@ -46,7 +46,7 @@ def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
     Raises:
         DataError: nothing is there, or an image has no mask.
     """
-    return folder.scenes(root, split, {"images": "images", "labels": "masks", "split": cfg["split"]})
+    return folder.scenes(root, split, {**cfg, "images": "images", "labels": "masks"}, findings)
 
 
 def draw(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

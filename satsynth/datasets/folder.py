@@ -1,11 +1,17 @@
-"""A user's own imagery: two folders, or two patterns with wildcards, and a split by list, by wildcard or by scene."""
+"""A user's own imagery: images in a folder or by a pattern with wildcards, and masks alike, or a file of annotations."""
 
 import colorsys
 import re
 from pathlib import Path
 
+from satsynth.datasets import coco, vectors
 from satsynth.datasets.labels import Colour, Labels
-from satsynth.datasets.scenes import Scene, by_key, drawn, files_under, lines_of, paired
+from satsynth.datasets.rasters import SUFFIXES
+from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, natural, paired
+from satsynth.datasets.shapes import Shapes
+from satsynth.datasets.splits import Tags, part_of
+from satsynth.datasets.tiling import Decoder
+from satsynth.label_files import VECTORS, label_kind
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import ConfigError, DataError
 
@@ -39,8 +45,12 @@ def label_space(cfg: dict) -> LabelSpace:
     return LabelSpace(tuple(names), tuple(colours))
 
 
-def labels(cfg: dict) -> Labels:
-    """The decoder of cfg["label_map"]: {raw value (a number or its text) or "#RRGGBB": class id or 255}, or None for value i = class i.
+def labels(cfg: dict) -> Decoder:
+    """The decoder of a dataset's labels, masks or annotations.
+
+    Masks: cfg["label_map"] is {raw value (a number or its text) or "#RRGGBB": class id or 255}, or None for value i = class i. Annotations
+    (cfg["labels"] is a .json, .geojson, .gpkg or .shp file): it is {category or attribute: class id or 255}; cfg["background"] is the id of
+    what no annotation covers, None for 255; cfg["label_field"] names the attribute of vector labels.
 
     Reads cfg["class_count"] (K), cfg["ignore"] (a raw value that means 255, or None), cfg["unknown"].
 
@@ -48,6 +58,9 @@ def labels(cfg: dict) -> Labels:
         ConfigError: without a label_map, the ignore value is also a class.
     """
     classes, table, ignore = cfg["class_count"], cfg["label_map"], cfg["ignore"]
+    if label_kind(cfg["labels"]) != "masks":
+        covered = IGNORE if cfg["background"] is None else cfg["background"]
+        return Shapes(classes, table, covered, cfg["unknown"], cfg.get("label_field"))
     if table is None:
         if ignore is not None and ignore < classes:
             raise ConfigError("ignore", f"{ignore} is also the raw value of a class.", "Give a label_map that says which value is which.")
@@ -59,66 +72,90 @@ def labels(cfg: dict) -> Labels:
     return Labels(classes, values=values, colours=colours, unknown=cfg["unknown"])
 
 
-def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
+def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> list[Scene]:
     """The scenes of a split ("train" or "val"), in natural order.
 
     Args:
         root: what cfg["images"], cfg["labels"] and list files are relative to.
         split: "train" or "val".
-        cfg: `images` and `labels`, both a folder (pairs by relative path without suffix) or both a pattern with the same wildcards;
+        cfg: `images`, a folder or a pattern with wildcards; `labels`, a folder (pairs by relative path without suffix), a pattern with the
+            same wildcards, a COCO file (.json: images by `file_name`), or a vector file (.geojson, .gpkg, .shp: all images, by their place
+            on Earth), also as a pattern;
             `split`, one of {"by": "scene" or a wildcard, "val": share, "seed": int},
+            {"by": "block", "block": side in pixels, "val": share, "seed": int} (reads `max_pixels` and `resize`, too),
             {"val": {wildcard: [values]}, optionally "train": {wildcard: [values]}} (train is the rest where it is None or absent), and
-            {"train": list file, "val": list file} (a relative path without suffix a line). Whole scenes are divided, never their patches:
-            neighbouring patches look alike, and would leak.
+            {"train": list file, "val": list file} (a relative path without suffix a line).
+        findings: what is done about what is not as it should be.
 
     Raises:
         DataError: nothing found, an image without a mask, an empty split, an unknown name or wildcard value, a scene in both splits.
         ConfigError: images, labels or split are given in a way that cannot be read.
     """
-    everything, tags = _find(root, cfg["images"], cfg["labels"])
-    rule = cfg["split"]
-    # What val is decides: `by` and `seed` may stand beside a list or a wildcard, from the defaults that the stanza was merged with.
-    if isinstance(rule["val"], str):
-        chosen = _by_list(everything, root, split, rule)
-    elif isinstance(rule["val"], dict):
-        chosen = _by_wildcard(everything, tags, split, rule)
-    elif rule.get("train") is None:
-        chosen = _by_draw(everything, tags, split, rule)
-    else:
-        raise ConfigError("split.val", "it is a share, but train is named.", "Name both, or give only by, val and seed.")
-    if not chosen:
-        raise DataError(f"split.{split}", f"it is empty: none of the {len(everything)} scenes is in it.", "Mend the key split.")
-    return chosen
+    everything, tags = _find(root, cfg["images"], cfg["labels"], findings)
+    return part_of(everything, tags, root, split, cfg, findings) if everything else []
 
 
-def _find(root: Path, images: str, masks: str) -> tuple[list[Scene], dict[str, dict[str, str]]]:
+def _find(root: Path, images: str, labels: str, findings: Stopping = STOPPING) -> tuple[list[Scene], Tags]:
     """All scenes, and the wildcard values of each by scene name."""
-    where = f"images {root / images} and labels {root / masks}"
-    if images == masks:
+    where = f"images {root / images} and labels {root / labels}"
+    if images == labels:
         raise ConfigError(
             "labels", "it is the same as images.", "Name another folder, or two patterns, as in {id}_image.png, {id}_mask.png."
         )
-    wildcards = [set(WILDCARD.findall(pattern)) for pattern in (images, masks)]
+    kind, wildcards = label_kind(labels), [set(WILDCARD.findall(pattern)) for pattern in (images, labels)]
+    if kind != "masks" and not wildcards[1]:
+        return _with_one_file(root, images, root / labels, kind, findings)
     if wildcards[0] != wildcards[1]:
         named = " and ".join(str(sorted(names)) for names in wildcards)
         raise ConfigError("labels", f"the wildcards of images and labels differ ({named}).", "Use the same wildcards in both.")
     if not wildcards[0]:
-        found = [_in_folder(root / images), _in_folder(root / masks)]
+        found = [_in_folder(root / images, findings), _in_folder(root / labels, findings)]
         taken = set(found[1].values())
-        return paired(by_key((key, path) for key, path in found[0].items() if path not in taken), found[1], where, "/".join), {}
+        return paired({key: path for key, path in found[0].items() if path not in taken}, found[1], where, "/".join, findings), {}
     order = tuple(sorted(wildcards[0]))
-    mask_files = _matches(root, masks, order)
+    mask_files = _matches(root, labels, order, findings)
     taken = set(mask_files.values())
-    image_files = {key: path for key, path in _matches(root, images, order).items() if path not in taken}
+    image_files = {key: path for key, path in _matches(root, images, order, findings).items() if path not in taken}
     names = {key: path.relative_to(root).with_suffix("").as_posix() for key, path in image_files.items()}
-    return paired(image_files, mask_files, where, names.get), {names[key]: dict(zip(order, key)) for key in image_files}
+    tags = {names[key]: dict(zip(order, key)) for key in image_files if key in mask_files}
+    return paired(image_files, mask_files, where, names.get, findings), tags
 
 
-def _in_folder(folder: Path) -> Found:
-    return by_key((path.relative_to(folder).with_suffix("").parts, path) for path in files_under(folder))
+def _with_one_file(root: Path, images: str, labels: Path, kind: str, findings: Stopping) -> tuple[list[Scene], Tags]:
+    """All scenes where one file holds the labels of every image."""
+    order = tuple(sorted(set(WILDCARD.findall(images))))
+    files = _matches(root, images, order, findings) if order else _in_folder(root / images, findings)
+    named = {path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key): path for key, path in files.items()}
+    tags = {name: dict(zip(order, key)) for name, key in zip(named, files)} if order else {}
+    if not named:
+        raise DataError(root / images, "no image was found here.", "Mend root or images: png, jpg and tif files are looked for.")
+    if kind == "vectors":
+        vectors.layer_of(labels)  # says at once what is wrong with it
+        return sorted((Scene(name, path, labels) for name, path in named.items()), key=lambda scene: natural(scene.name)), tags
+    listed = coco.read(labels)
+    known, masks = {}, {}
+    for name, path in named.items():
+        entry = listed.entry_of(path)
+        if entry is None:
+            continue
+        if entry.id in known:
+            cause = f"its entry {entry.file_name!r} fits two images, {known[entry.id]} and {path}."
+            findings.error(DataError(labels, cause, "Write file_name with as many folders as tell them apart."))
+        known.setdefault(entry.id, path)
+        masks[name] = labels
+    absent = {entry.file_name: labels for entry in listed.entries.values() if entry.id not in known}
+    if absent:
+        cause = f"{len(absent)} of the {len(listed.entries)} images that it lists are not there, such as {next(iter(absent))!r}."
+        findings.unpaired([], [labels.parent / name for name in absent])
+        findings.error(DataError(labels, cause, f"Put them below {root / images}, or mend root, images or the file_name of the entries."))
+    return paired(named, masks, f"images {root / images} and entries of {labels}", str, findings), tags
 
 
-def _matches(root: Path, pattern: str, order: tuple[str, ...]) -> Found:
+def _in_folder(folder: Path, findings: Stopping) -> Found:
+    return by_key(((path.relative_to(folder).with_suffix("").parts, path) for path in files_under(folder)), findings)
+
+
+def _matches(root: Path, pattern: str, order: tuple[str, ...], findings: Stopping) -> Found:
     """Files that fit the pattern, by the values of its wildcards in the given order. A wildcard spans no slash."""
     expression, seen = "", set()
     for part in re.split(r"(\{[A-Za-z_][A-Za-z0-9_]*\})", pattern):
@@ -126,73 +163,6 @@ def _matches(root: Path, pattern: str, order: tuple[str, ...]) -> Found:
         expression += re.escape(part) if name is None else f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
         seen.add(name)
     fixed = Path(pattern[: pattern.index("{")] + "x").parent
-    hits = [(re.fullmatch(expression, path.relative_to(root).as_posix()), path) for path in files_under(root / fixed)]
-    return by_key((tuple(hit[name] for name in order), path) for hit, path in hits if hit)
-
-
-def _by_draw(everything: list[Scene], tags: dict, split: str, rule: dict) -> list[Scene]:
-    by, share = rule["by"], rule["val"]
-    if not 0 < share < 1:
-        raise ConfigError("split.val", f"{share} is not a share between 0 and 1.", "Write, for example, val: 0.2.")
-    if by != "scene":
-        _known_wildcard(by, tags, "split.by")
-    group = {scene.name: scene.name if by == "scene" else tags[scene.name][by] for scene in everything}
-    val = drawn(group.values(), share, rule["seed"], "split")
-    return [scene for scene in everything if (group[scene.name] in val) == (split == "val")]
-
-
-def _by_list(everything: list[Scene], root: Path, split: str, rule: dict) -> list[Scene]:
-    known = {scene.name: scene for scene in everything}
-    listed = {}
-    for part in ("train", "val"):
-        path = root / rule[part] if isinstance(rule.get(part), str) else None
-        if path is not None and path.is_file():
-            listed[part] = lines_of(path)
-        elif part == split:
-            raise DataError(
-                path or f"split.{part}", "this list of scenes does not exist.", "Write it: a relative path without suffix a line."
-            )
-    both = set(listed.get("train", ())) & set(listed.get("val", ()))
-    if both:
-        raise DataError(root / rule["val"], f"{len(both)} scenes are in train too, such as {min(both)}.", "Keep each scene in one list.")
-    strange = [name for name in listed[split] if name not in known]
-    if strange:
-        raise DataError(
-            root / rule[split],
-            f"{len(strange)} of its {len(listed[split])} names fit no scene, such as {strange[0]!r}; a scene is {everything[0].name!r}.",
-            "Write one relative path without suffix a line.",
-        )
-    wanted = set(listed[split])
-    return [scene for scene in everything if scene.name in wanted]
-
-
-def _by_wildcard(everything: list[Scene], tags: dict, split: str, rule: dict) -> list[Scene]:
-    names = {}
-    for part in ("val", "train"):
-        wanted = rule.get(part)
-        if wanted is None:
-            continue
-        if not isinstance(wanted, dict):
-            raise ConfigError(
-                f"split.{part}", f"{wanted!r} cannot be read.", "Write val: {wildcard: [values]}, and train alike if need be."
-            )
-        for wildcard, values in wanted.items():
-            _known_wildcard(wildcard, tags, f"split.{part}.{wildcard}")
-            there = {tag[wildcard] for tag in tags.values()}
-            absent = [str(value) for value in values if str(value) not in there]
-            if absent:
-                some = ", ".join(sorted(there)[:12])
-                raise DataError(f"split.{part}.{wildcard}", f"no scene has {absent[0]!r}; there are {some}.", "Name values that occur.")
-        fits = {wildcard: {str(value) for value in values} for wildcard, values in wanted.items()}
-        names[part] = {name for name, tag in tags.items() if all(tag[wildcard] in values for wildcard, values in fits.items())}
-    both = names.get("train", set()) & names["val"]
-    if both:
-        raise DataError("split", f"{len(both)} scenes are in train and val, such as {min(both)}.", "Keep each scene in one split.")
-    wanted = names.get(split, set(tags) - names["val"])
-    return [scene for scene in everything if scene.name in wanted]
-
-
-def _known_wildcard(name: str, tags: dict, key: str) -> None:
-    known = next(iter(tags.values()), {})
-    if name not in known:
-        raise ConfigError(key, f"images has no wildcard {{{name}}} (it has {sorted(known)}).", "Use scene, or a wildcard of the pattern.")
+    suffixes = VECTORS if label_kind(pattern) == "vectors" else SUFFIXES
+    hits = [(re.fullmatch(expression, path.relative_to(root).as_posix()), path) for path in files_under(root / fixed, suffixes)]
+    return by_key(((tuple(hit[name] for name in order), path) for hit, path in hits if hit), findings)

@@ -6,7 +6,7 @@ The colour table is the devkit's; a second one in circulation swaps storage tank
 from pathlib import Path
 
 from satsynth.datasets.labels import Labels
-from satsynth.datasets.scenes import Scene, by_key, files_under, paired
+from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, paired
 from satsynth.pairs import LabelSpace
 from satsynth.runtime.errors import DataError
 
@@ -50,7 +50,7 @@ def labels(cfg: dict) -> Labels:
     return Labels(len(CLASSES), values={**{i: i for i in range(len(CLASSES))}, 255: 255}, colours=colours, unknown=cfg["unknown"])
 
 
-def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
+def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> list[Scene]:
     """The scenes of a split ("train" or "val"), in natural order; `cfg` is not read.
 
     Accepts the devkit's flat folder, images/ beside masks/ or Semantic_masks/, and img_dir/ beside ann_dir/; a mask has the name of its
@@ -76,4 +76,6 @@ def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
     for path in files_under(mask_folder):
         if path.stem.endswith(COLOUR) or not (flat or path.stem.endswith(INSTANCE)):
             masks.append((path.stem.removesuffix(COLOUR), path))
-    return paired(by_key(images), by_key(masks), f"images in {image_folder} and masks in {mask_folder}")
+    return paired(
+        by_key(images, findings), by_key(masks, findings), f"images in {image_folder} and masks in {mask_folder}", findings=findings
+    )

@@ -1,12 +1,14 @@
 """Raw mask pixels to class ids: by value, by colour, or by whichever a file holds; strict unless told otherwise."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from satsynth.datasets.rasters import Raster
+from satsynth.datasets.rasters import Raster, opened
+from satsynth.datasets.scenes import Scene
 from satsynth.pairs import IGNORE
 from satsynth.runtime.errors import ConfigError, DataError
 
@@ -42,6 +44,20 @@ class Labels:
         codes = {red << 16 | green << 8 | blue: target for (red, green, blue), target in self.colours.items()}
         self._by_value, self._by_colour = _sorted(self.values), _sorted(codes)
         self._palette: dict[int, tuple[Colour, Path]] = {}
+        self.note: Callable[[Path, Counter], None] | None = None  # takes unknown values (by strip) instead of an error
+
+    @contextlib.contextmanager
+    def opened(self, scene: Scene, image: Raster, max_pixels: int) -> Iterator[Callable[[int, int], np.ndarray]]:
+        """Open the mask of a scene beside its open image: a function that gives ids (rows, width) uint8 of rows top..bottom-1.
+
+        Raises:
+            DataError: the mask cannot be opened, or has another size than the image; see `rows` for what reading raises.
+        """
+        with opened(scene.mask, max_pixels) as mask:
+            if (image.height, image.width) != (mask.height, mask.width):
+                cause = f"the image is {image.width} x {image.height} pixels, but its mask {scene.mask} is {mask.width} x {mask.height}."
+                raise DataError(scene.image, cause, "Give both the same size.")
+            yield self.rows(mask)
 
     def decode(self, raw: np.ndarray, path: Path, palette: np.ndarray | None = None) -> tuple[np.ndarray, Counter]:
         """Decode raw pixels.
@@ -89,11 +105,13 @@ class Labels:
 
         def ids(top: int, bottom: int) -> np.ndarray:
             decoded, strange = self.decode(raster.read(top, bottom, bands), raster.path, raster.palette)
-            if strange and self.unknown == "error":
+            if strange and self.note is not None:
+                self.note(raster.path, strange)
+            elif strange and self.unknown == "error":
                 for start in range(bottom, raster.height, 512):
                     strip = raster.read(start, min(start + 512, raster.height), bands)
                     strange += self.decode(strip, raster.path, raster.palette)[1]
-                raise self._complaint(raster.path, strange)
+                raise unknown_values(raster.path, strange)
             return decoded
 
         return ids
@@ -126,15 +144,17 @@ class Labels:
         values, counts = np.unique(raw[~found], return_counts=True)
         return ids, Counter({name(value): int(count) for value, count in zip(values, counts)})
 
-    def _complaint(self, path: Path, strange: Counter) -> DataError:
-        worst = ", ".join(f"{value} ({count} pixels)" for value, count in strange.most_common(5))
-        more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
-        hint = " JPEG changes colours: save masks as PNG." if path.suffix.lower() in (".jpg", ".jpeg") else ""
-        return DataError(
-            path,
-            f"{strange.total()} pixels of the mask hold a value or colour that no class has: {worst}{more}.",
-            f"Add it to classes or label_map, or set unknown: ignore.{hint}",
-        )
+
+def unknown_values(path: Path, strange: Counter) -> DataError:
+    """The error of a mask that holds values or colours that no class has; `strange` counts pixels by value."""
+    worst = ", ".join(f"{value} ({count} pixels)" for value, count in strange.most_common(5))
+    more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
+    hint = " JPEG changes colours: save masks as PNG." if path.suffix.lower() in (".jpg", ".jpeg") else ""
+    return DataError(
+        path,
+        f"{strange.total()} pixels of the mask hold a value or colour that no class has: {worst}{more}.",
+        f"Add it to classes or label_map, or set unknown: ignore.{hint}",
+    )
 
 
 def _matched(raw: np.ndarray, table: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

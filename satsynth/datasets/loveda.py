@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from satsynth.datasets.labels import Labels
-from satsynth.datasets.scenes import Scene, by_key, files_under, paired
+from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, paired
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import DataError
 
@@ -28,7 +28,7 @@ def labels(cfg: dict) -> Labels:
     return Labels(len(CLASSES), values={0: IGNORE, **{i + 1: i for i in range(len(CLASSES))}}, unknown=cfg["unknown"])
 
 
-def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
+def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> list[Scene]:
     """The scenes of {Train,Val}/{Urban,Rural}/{images_png,masks_png}, named as Rural/0; `cfg` is not read.
 
     Raises:
@@ -46,4 +46,9 @@ def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
     for area in areas:
         images += [(f"{area}/{path.stem}", path) for path in files_under(folder / area / "images_png")]
         masks += [(f"{area}/{path.stem}", path) for path in files_under(folder / area / "masks_png")]
-    return paired(by_key(images), by_key(masks), f"images_png and masks_png of {' and '.join(areas)} in {folder}")
+    return paired(
+        by_key(images, findings),
+        by_key(masks, findings),
+        f"images_png and masks_png of {' and '.join(areas)} in {folder}",
+        findings=findings,
+    )

@@ -3,11 +3,10 @@
 The images that come from xBD are not in the archive, while their labels are: such labels are left out and counted in the log.
 """
 
-import logging
 from pathlib import Path
 
 from satsynth.datasets.labels import Labels
-from satsynth.datasets.scenes import Scene, by_key, lines_of, paired
+from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, lines_of, paired
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import DataError
 
@@ -21,7 +20,6 @@ CLASSES = {
     "agriculture_land": (75, 181, 73),
     "building": (222, 31, 7),
 }
-logger = logging.getLogger(__name__)
 
 
 def label_space(cfg: dict) -> LabelSpace:
@@ -34,7 +32,7 @@ def labels(cfg: dict) -> Labels:
     return Labels(len(CLASSES), values={0: IGNORE, **{i + 1: i for i in range(len(CLASSES))}}, unknown=cfg["unknown"])
 
 
-def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
+def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> list[Scene]:
     """The scenes that {split}.txt lists, as {region}/{images,labels}/{region}_{number}.tif, in natural order; `cfg` is not read.
 
     Raises:
@@ -58,5 +56,10 @@ def scenes(root: Path, split: str, cfg: dict) -> list[Scene]:
         images += [(stem, image)] if image.is_file() else []
         masks += [(stem, mask)] if mask.is_file() else []
     if absent:
-        logger.warning("%s: %d listed scenes have no image (those of xBD come separately) and are left out", here[0], absent)
-    return paired(by_key(images), by_key(masks), f"{{region}}/images and {{region}}/labels in {base} for the names in {here[0].name}")
+        findings.warning(f"{here[0]}: {absent} listed scenes have no image (those of xBD come separately) and are left out")
+    return paired(
+        by_key(images, findings),
+        by_key(masks, findings),
+        f"{{region}}/images and {{region}}/labels in {base} for the names in {here[0].name}",
+        findings=findings,
+    )

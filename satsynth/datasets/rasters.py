@@ -7,6 +7,7 @@ file's own bytes alone. No other driver may open a file: GDAL's virtual formats 
 """
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ OPTIONS = {
     "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",  # that fast path gives arbitrary pixels for a truncated PNG, and no error
 }
 DAMAGED = "Replace the file by a sound copy."
+logging.getLogger("pyvips").setLevel(logging.ERROR)  # it warns of what is then raised
 pyvips.cache_set_max(0)  # it would know a file by its name, whatever stands there now
 
 
@@ -102,6 +104,8 @@ def opened(path: Path, max_pixels: int) -> Iterator[Raster]:
         DataError: the file is missing, is no PNG, JPEG or TIFF image, has more than `max_pixels` pixels, or is made of parts so large that
             reading one takes the memory of more (see `_check_size`).
     """
+    if path.is_symlink() and not path.exists():
+        raise DataError(path, f"it is a link to {path.readlink()}, which is missing.", "Fetch that file, or remove the link.")
     if not path.is_file():
         raise DataError(path, "the file is missing, or is no plain file.", "Put it there, or mend the paths of the dataset.")
     driver = _driver(path)
@@ -168,6 +172,13 @@ def _region(path: Path, height: int, width: int, bands: int, dtype: np.dtype) ->
         return None  # GDAL says what is wrong with it
     alike = (image.height, image.width, image.bands, image.format) == (height, width, bands, "uchar")
     return pyvips.Region.new(image) if alike else None
+
+
+def fitted(height: int, width: int, side: int | None) -> tuple[int, int]:
+    """Height and width of a scene once its longer side is brought to `side` pixels; None leaves it as it is."""
+    if side is None:
+        return height, width
+    return tuple(max(1, round(length * side / max(height, width))) for length in (height, width))
 
 
 def rgb_rows(raster: Raster, bands: list[int] | None, scale: object) -> Callable[[int, int], np.ndarray]:

@@ -10,18 +10,75 @@ from pathlib import Path
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.randomness import derive
 from satsynth.runtime import files
-from satsynth.runtime.errors import DataError
+from satsynth.runtime.errors import DataError, SatsynthError
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Block:
+    """A rectangle of a scene, in pixels of the scene after any resize, that counts as a scene of its own under `name`."""
+
+    name: str
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Scene:
-    """One raw image and its mask. `name` is unique in the dataset: the image's relative path without suffix, or what the format uses."""
+    """One raw image and its mask (or the file that its labels are drawn from).
+
+    `name` is unique in the dataset: the image's relative path without suffix, or what the format uses. `blocks` are the parts of the scene
+    that belong to a split, from top to bottom; without any the whole scene does.
+    """
 
     name: str
     image: Path
     mask: Path
+    blocks: tuple[Block, ...] = ()
+
+
+class Stopping:
+    """What a reader does with something that is not as it should be: it stops at an error, and logs what may be meant."""
+
+    def error(self, error: SatsynthError) -> None:
+        """Something that cannot be used; a reader that comes back from here goes on without it."""
+        raise error
+
+    def warning(self, text: str) -> None:
+        """Something that can be used, but is seldom meant."""
+        log.warning("%s", text)
+
+    def unpaired(self, images: list[Path], masks: list[Path]) -> None:
+        """Images without a mask, and masks without an image; an error or a warning about them follows."""
+
+
+class Collecting(Stopping):
+    """Keeps everything instead, each thing once, so that it can be told in one go."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, SatsynthError] = {}
+        self.warnings: dict[str, None] = {}
+        self.lone_images: dict[Path, None] = {}
+        self.lone_masks: dict[Path, None] = {}
+
+    def error(self, error: SatsynthError) -> None:
+        """Keep the error."""
+        self.errors.setdefault(str(error), error)
+
+    def warning(self, text: str) -> None:
+        """Keep the warning."""
+        self.warnings.setdefault(text)
+
+    def unpaired(self, images: list[Path], masks: list[Path]) -> None:
+        """Keep the files; both splits of a dataset may be paired from the same ones."""
+        self.lone_images |= dict.fromkeys(images)
+        self.lone_masks |= dict.fromkeys(masks)
+
+
+STOPPING = Stopping()
 
 
 def natural(text: str) -> list:
@@ -31,27 +88,36 @@ def natural(text: str) -> list:
     return [(0, int(part), part) if number % 2 else (1, 0, part) for number, part in parts]
 
 
-def files_under(folder: Path) -> list[Path]:
-    """All PNG, JPEG and TIFF files at any depth under `folder`, in natural order; hidden files are left out. Links are followed.
+def files_under(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """All files of these suffixes at any depth under `folder`, in natural order; hidden files are left out. Links are followed.
 
     Raises:
         DataError: the folder does not exist, holds a link to a folder that the link lies in, or a file whose name is no UTF-8
             or has control characters.
     """
     if not folder.is_dir():
-        raise DataError(folder, "this folder does not exist.", "Put the data there, or mend root or the paths of the dataset.")
+        raise DataError(
+            folder, f"this folder does not exist.{_beside(folder)}", "Put the data there, or mend root or the paths of the dataset."
+        )
     found = []
     for base, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         for name in folders:
             if files.leads_back(Path(base) / name):
                 raise DataError(printable(Path(base) / name), "it is a link to a folder that it lies in.", "Remove the link.")
-        found += [Path(base) / name for name in names if not name.startswith(".") and name.lower().endswith(SUFFIXES)]
+        found += [Path(base) / name for name in names if not name.startswith(".") and name.lower().endswith(suffixes)]
     for path in found:
         if printable(path) != str(path):
             cause = "the name of this file holds control characters or is no UTF-8, so it cannot stand in an index of patches."
             raise DataError(printable(path), cause, "Rename it.")
     return sorted(found, key=lambda path: natural(path.as_posix()))
+
+
+def _beside(folder: Path) -> str:
+    """What lies where a missing folder was looked for, as a sentence."""
+    above = next((parent for parent in folder.parents if parent.is_dir()), None)
+    names = sorted(printable(path.name) for path in above.iterdir() if path.is_dir() and not path.name.startswith(".")) if above else []
+    return f" In {above} there are: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}." if names else ""
 
 
 def printable(path: str | Path) -> str:
@@ -73,8 +139,8 @@ def lines_of(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def by_key(pairs: Iterable[tuple[object, Path]]) -> dict[object, Path]:
-    """A dict of files by key.
+def by_key(pairs: Iterable[tuple[object, Path]], findings: Stopping = STOPPING) -> dict[object, Path]:
+    """A dict of files by key; of two files under one key the first is kept, where `findings` goes on.
 
     Raises:
         DataError: two files have one key (as a.png and a.jpg have).
@@ -82,12 +148,13 @@ def by_key(pairs: Iterable[tuple[object, Path]]) -> dict[object, Path]:
     table: dict[object, Path] = {}
     for key, path in pairs:
         if key in table:
-            raise DataError(path, f"it goes by the same name as {table[key]}.", "Keep one of the two, or tell them apart by a pattern.")
-        table[key] = path
+            cause = f"it goes by the same name as {table[key]}."
+            findings.error(DataError(path, cause, "Keep one of the two, or tell them apart by a pattern."))
+        table.setdefault(key, path)
     return table
 
 
-def paired(images: dict, masks: dict, where: str, name=str) -> list[Scene]:
+def paired(images: dict, masks: dict, where: str, name=str, findings: Stopping = STOPPING) -> list[Scene]:
     """Join images and masks of equal keys into scenes, in natural order of their names.
 
     Args:
@@ -95,32 +162,31 @@ def paired(images: dict, masks: dict, where: str, name=str) -> list[Scene]:
         masks: key -> mask file.
         where: what was looked for, as in "images in A and masks in B".
         name: the scene's name from its key.
+        findings: what is done about images without a mask.
 
     Raises:
         DataError: no pair at all (the message counts both sides and shows unmatched names), or an image without a mask.
     """
     lone_images = [key for key in images if key not in masks]
     lone_masks = [key for key in masks if key not in images]
+    findings.unpaired([images[key] for key in lone_images], [masks[key] for key in lone_masks])
     if len(lone_images) == len(images):
         examples = [
             f"{side} {table[keys[0]]}" for side, table, keys in (("image", images, lone_images), ("mask", masks, lone_masks)) if keys
         ]
         unmatched = f" Unmatched are, for example, {' and '.join(examples)}." if examples else ""
-        raise DataError(
-            where,
-            f"no pair was found: {len(images)} images and {len(masks)} masks, none of the same name.{unmatched}",
-            "Mend root, images or labels, so that an image and its mask go by one name.",
-        )
+        cause = f"no pair was found: {len(images)} images and {len(masks)} masks, none of the same name.{unmatched}"
+        findings.error(DataError(where, cause, "Mend root, images or labels, so that an image and its mask go by one name."))
+        return []
     if lone_images:
-        raise DataError(
-            images[lone_images[0]],
-            f"there is no mask {name(lone_images[0])} for it ({len(lone_images)} of {len(images)} images have none; looked for: {where}).",
-            "Add the mask, or take the image out of the folder.",
-        )
+        number = f"{len(lone_images)} of {len(images)} images have none; looked for: {where}"
+        cause = f"there is no mask {name(lone_images[0])} for it ({number})."
+        findings.error(DataError(images[lone_images[0]], cause, "Add the mask, or take the image out of the folder."))
     if lone_masks:
         # OpenEarthMap comes without the xBD images, so this is no error.
-        log.warning("%d of %d masks have no image, such as %s; they are left out.", len(lone_masks), len(masks), masks[lone_masks[0]])
-    scenes = [Scene(name(key), path, masks[key]) for key, path in images.items()]
+        some = f"such as {masks[lone_masks[0]]}; they are left out."
+        findings.warning(f"{len(lone_masks)} of {len(masks)} masks have no image, {some}")
+    scenes = [Scene(name(key), path, masks[key]) for key, path in images.items() if key in masks]
     return sorted(scenes, key=lambda scene: natural(scene.name))
 
 

@@ -8,18 +8,30 @@ One scene is open at a time, and of it one strip of rows a patch high; only a sc
 import contextlib
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from satsynth.datasets.labels import Labels
-from satsynth.datasets.rasters import Strips, opened, rgb_rows
-from satsynth.datasets.scenes import Scene
+from satsynth.datasets.rasters import Raster, Strips, fitted, opened, rgb_rows
+from satsynth.datasets.scenes import Block, Scene
 from satsynth.pairs import IGNORE, StoreWriter
 from satsynth.runtime.errors import ConfigError, DataError
+
+
+class Decoder(Protocol):
+    """What a format's `labels` gives: `Labels` for masks, `Shapes` for annotations that are drawn onto the image's grid."""
+
+    classes: int
+    note: Callable[[Path, Counter], None] | None
+
+    def opened(self, scene: Scene, image: Raster, max_pixels: int) -> contextlib.AbstractContextManager[Callable[[int, int], np.ndarray]]:
+        """A function that gives ids (rows, width) uint8 of rows top..bottom-1 of the scene, whose image is open."""
+
 
 REMAINDERS = ("shift", "pad", "drop")
 logger = logging.getLogger(__name__)
@@ -70,7 +82,7 @@ def majority(mask: np.ndarray, factor: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def open_scene(scene: Scene, decoder: Labels, cfg: dict) -> Iterator[tuple[int, int, Callable, Callable]]:
+def open_scene(scene: Scene, decoder: Decoder, cfg: dict) -> Iterator[tuple[int, int, Callable, Callable]]:
     """Open a scene: its height and width (after any resize), and two functions that give rows top..bottom-1 of image and mask.
 
     With cfg["resize"] = n the longer side becomes n pixels: the image bicubic, the ids nearest (OpenEarthMap's tiles of 1000 px become
@@ -79,50 +91,56 @@ def open_scene(scene: Scene, decoder: Labels, cfg: dict) -> Iterator[tuple[int, 
     Raises:
         DataError: a file is missing, damaged or too large, the two differ in size, or labels are unknown.
     """
-    with opened(scene.image, cfg["max_pixels"]) as image, opened(scene.mask, cfg["max_pixels"]) as mask:
+    with opened(scene.image, cfg["max_pixels"]) as image, decoder.opened(scene, image, cfg["max_pixels"]) as read_mask:
         height, width = image.height, image.width
-        if (height, width) != (mask.height, mask.width):
-            raise DataError(
-                scene.image,
-                f"the image is {width} x {height} pixels, but its mask {scene.mask} is {mask.width} x {mask.height}.",
-                "Give both the same size.",
-            )
-        read_image, read_mask = rgb_rows(image, cfg["bands"], cfg["scale"]), decoder.rows(mask)
-        target = cfg["resize"]
-        if target is None or max(height, width) == target:
+        read_image = rgb_rows(image, cfg["bands"], cfg["scale"])
+        new = fitted(height, width, cfg["resize"])
+        if new == (height, width):
             yield height, width, Strips(read_image).rows, Strips(read_mask).rows
             return
-        new = tuple(max(1, round(side * target / max(height, width))) for side in (width, height))
         if new[0] * new[1] > cfg["max_pixels"]:
-            cause = f"resized to {new[0]} x {new[1]} pixels it is larger than max_pixels = {cfg['max_pixels']}."
+            cause = f"resized to {new[1]} x {new[0]} pixels it is larger than max_pixels = {cfg['max_pixels']}."
             raise DataError(scene.image, cause, "Give a smaller resize, or raise max_pixels.")
-        whole_image = np.asarray(Image.fromarray(read_image(0, height)).resize(new, Image.Resampling.BICUBIC))
-        whole_mask = np.asarray(Image.fromarray(read_mask(0, height)).resize(new, Image.Resampling.NEAREST))
-        yield new[1], new[0], lambda top, bottom: whole_image[top:bottom], lambda top, bottom: whole_mask[top:bottom]
+        whole_image = np.asarray(Image.fromarray(read_image(0, height)).resize(new[::-1], Image.Resampling.BICUBIC))
+        whole_mask = np.asarray(Image.fromarray(read_mask(0, height)).resize(new[::-1], Image.Resampling.NEAREST))
+        yield *new, lambda top, bottom: whole_image[top:bottom], lambda top, bottom: whole_mask[top:bottom]
 
 
-def patches(scene: Scene, decoder: Labels, cfg: dict) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """The patches of a scene as (row, column, image (S,S,3) uint8, mask (S,S) uint8), S = cfg["size"].
+def blocks_of(scene: Scene, height: int, width: int) -> tuple[Block, ...]:
+    """The parts of a scene of height x width pixels that are cut into patches: its blocks, or the whole of it as one."""
+    return scene.blocks or (Block(scene.name, 0, 0, height, width),)
 
-    What lies outside the scene is 0 in the image and 255 in the mask. The scene is read to its last row in any case, so that a
+
+def patches(scene: Scene, decoder: Decoder, cfg: dict) -> Iterator[tuple[str, int, int, np.ndarray, np.ndarray]]:
+    """The patches of a scene as (scene, row, column, image (S,S,3) uint8, mask (S,S) uint8), S = cfg["size"].
+
+    Each block of a scene is cut as if it were a scene: its name is given, rows and columns count from its corner, and no patch crosses
+    its border. What lies outside is 0 in the image and 255 in the mask. The file is read to its last row in any case, so that a
     truncated file or an unknown label is found under every remainder rule. A patch whose share of 255 is above cfg["max_ignore"] is
     left out.
     """
     size = cfg["size"]
     with open_scene(scene, decoder, cfg) as (height, width, image_rows, mask_rows):
-        grid = windows(height, width, size, cfg["stride"], cfg["remainder"])
+        blocks = blocks_of(scene, height, width)
+        grid = sorted(
+            (block.top + row, block.left + column, number)
+            for number, block in enumerate(blocks)
+            for row, column in windows(block.height, block.width, size, cfg["stride"], cfg["remainder"])
+        )
         end = 0
         for row, group in itertools.groupby(grid, key=lambda window: window[0]):
-            end = min(row + size, height)
+            inside = [(column, blocks[number]) for _, column, number in group]
+            end = min(row + size, max(block.top + block.height for _, block in inside))
             image, mask = image_rows(row, end), mask_rows(row, end)
-            for _, column in group:
-                part, ids = image[:, column : column + size], mask[:, column : column + size]
+            for column, block in inside:
+                part = np.s_[: block.top + block.height - row, column : min(column + size, block.left + block.width)]
+                pixels, ids = image[part], mask[part]
                 if ids.shape != (size, size):
                     missing = ((0, size - ids.shape[0]), (0, size - ids.shape[1]))
-                    part = np.pad(part, (*missing, (0, 0)))
+                    pixels = np.pad(pixels, (*missing, (0, 0)))
                     ids = np.pad(ids, missing, constant_values=IGNORE)
                 if np.count_nonzero(ids == IGNORE) <= cfg["max_ignore"] * ids.size:
-                    yield row, column, part, ids
+                    yield block.name, row - block.top, column - block.left, pixels, ids
         for top in range(end, height, size):
             image_rows(top, min(top + size, height))
             mask_rows(top, min(top + size, height))
@@ -148,7 +166,8 @@ def tile(format_name: str, root: Path, split: str, cfg: dict, folders: dict[int,
             raise ConfigError("patches.size", f"{size} px cannot be reduced to {reduced} px.", "Choose sizes that divide each other.")
     module = import_module(f"satsynth.datasets.{format_name}")
     decoder, scenes = module.labels(cfg), module.scenes(Path(root), split, cfg)
-    facts = {"split": split, "scenes": len(scenes), "patch": size, "stride": cfg["stride"], "remainder": cfg["remainder"]}
+    count_scenes = sum(max(1, len(scene.blocks)) for scene in scenes)  # a block is a scene of its own
+    facts = {"split": split, "scenes": count_scenes, "patch": size, "stride": cfg["stride"], "remainder": cfg["remainder"]}
     count = 0
     with contextlib.ExitStack() as stack:
         writers = {
@@ -156,11 +175,11 @@ def tile(format_name: str, root: Path, split: str, cfg: dict, folders: dict[int,
             for reduced, folder in folders.items()
         }
         for number, scene in enumerate(scenes, 1):
-            for row, column, image, mask in patches(scene, decoder, cfg):
+            for name, row, column, image, mask in patches(scene, decoder, cfg):
                 for reduced, writer in writers.items():
                     factor = size // reduced
                     pair = (image, mask) if factor == 1 else (area_mean(image, factor), majority(mask, factor))
-                    writer.append(*pair, scene=scene.name, row=row, column=column)
+                    writer.append(*pair, scene=name, row=row, column=column)
                 count += 1
             if number * 10 // len(scenes) > (number - 1) * 10 // len(scenes):
                 logger.info("%s: %d of %d scenes, %d patches", split, number, len(scenes), count)
@@ -171,7 +190,15 @@ def tile(format_name: str, root: Path, split: str, cfg: dict, folders: dict[int,
                 f"max_ignore {cfg['max_ignore']}).",
                 "Choose a smaller size, remainder: pad, or a larger max_ignore.",
             )
-        _warn(split, len(scenes), writers[max(writers)].class_pixels, decoder.classes)
+        if split == "train" and cfg["stride"] < size:
+            logger.warning("%s", overlapping(cfg["stride"], size))
+        _warn(split, count_scenes, writers[max(writers)].class_pixels, decoder.classes)
+
+
+def overlapping(stride: int, size: int) -> str:
+    """The warning about a stride below the size of a patch."""
+    again = (size / stride) ** 2
+    return f"patches.stride {stride} is below size {size}: patches of train overlap, so a pixel counts up to {again:.3g} times."
 
 
 def _warn(split: str, scenes: int, pixels: np.ndarray, classes: int) -> None:

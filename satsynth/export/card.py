@@ -29,13 +29,23 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Facts:
-    """What the card tells: the export's config, its classes, what was written of each split, the recipe, and what was measured."""
+    """What the card tells.
+
+    Args:
+        cfg: of the export.
+        space: its classes.
+        totals: what was written of each split.
+        recipe: content of `recipe.json`.
+        measured: fidelity and copies, or None.
+        judged: how many pairs of the source that was admitted from have each decision; nothing where none was judged.
+    """
 
     cfg: Mapping
     space: LabelSpace
     totals: Mapping[str, Totals]
     recipe: Mapping
     measured: Measured | None
+    judged: Mapping[str, int]
 
 
 def write_card(path: Path, facts: Facts) -> None:
@@ -91,13 +101,22 @@ def _pairs(facts: Facts) -> list[str]:
         f"# {plain(cfg['dataset'])}: synthetic pairs of {plain(cfg['source'])}",
         "",
         f"Pairs of an aerial image (RGB) and a mask of class ids (8-bit grey, 255: unlabelled), {cfg['size']} × {cfg['size']} pixels. "
-        f"`train` holds pairs that a model made up, {cfg['ratio']} for every real training patch{real}. {val} Synthetic pairs show no "
-        "place: they have no coordinates.",
+        f"`train` holds pairs that a model made up (R = {cfg['ratio']}){real}. {val} Synthetic pairs show no place: they have no "
+        "coordinates.",
         "",
         "![Pairs drawn at random](preview.png)",
         "",
         *_table(("split", "pairs", "of these", "MB of PNG"), rows),
+        *_admission(facts),
     ]
+
+
+def _admission(facts: Facts) -> list[str]:
+    if not facts.judged:
+        return []
+    kept, masked, rejected = (facts.judged[name] for name in ("admitted", "masked", "rejected"))
+    told = f"{kept} were admitted whole, {masked} with pixels set to 255 whose label is doubted, and {rejected} rejected"
+    return ["", f"They were chosen by an admission: of {kept + masked + rejected} pairs {told}."]
 
 
 def _classes(facts: Facts) -> list[str]:
@@ -192,10 +211,10 @@ def _columns(facts: Facts) -> list[str]:
         ("`synthetic`, `source`, `decision`", "whether a model made it, by what, and what was decided on it"),
         ("`index`, `shard`, `seed`, `block`", "absolute index of the pair; of a real one, its row"),
         ("`weights`, `sampler`, `nfe`", "first digits of the weights' SHA-256, sampler and steps, network evaluations a pair"),
-        ("`margin`, `invalid`, `agreement`", "mean gap between the two nearest label codes, share of pixels of no code, quality"),
+        ("`margin`, `invalid`", "mean gap between the two nearest label codes, share of pixels whose bits are no code"),
         ("`neighbour`, `neighbour_distance`", "nearest real training patch (its row) in features"),
         ("`neighbour_pixels`, `neighbour_pixels_distance`", "the same in pixels: root mean square difference, 0 to 255"),
-        ("`masked`, `reasons`", "share of pixels set to 255 afterwards, and why"),
+        ("`masked`, `judged_distance`, `reasons`", "of admitted pairs: share of pixels set to 255, distance to the nearest real pair"),
         ("`patch`", "of a real pair: scene, row and column of its upper left pixel"),
         ("`pixels_CLASS`, `pixels_ignore`", "pixels of each class"),
     ]

@@ -1,6 +1,7 @@
 """An export whole: both splits, archives, descriptors, recipe, preview and card."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from satsynth.export.rows import Part
 from satsynth.export.tree import Archive, Totals, write_split
 from satsynth.pairs import LabelSpace, Store, check_one_origin
 from satsynth.runtime import files
+from satsynth.runtime.errors import StoreError
 from satsynth.runtime.task import Paths, Task
 
 TRAIN, VAL = "train", "val"
@@ -26,7 +28,7 @@ def write_export(task: Task) -> None:
     card, classes, data, mmsegmentation, recipe and preview (files).
 
     Raises:
-        StoreError: a store cannot be used, or does not fit the others.
+        StoreError: a store cannot be used, or does not fit the others, or none of the source holds a pair.
         ConfigError: Parquet files are wanted, and pyarrow is not installed.
     """
     if "parquet" in task.output:
@@ -34,7 +36,10 @@ def write_export(task: Task) -> None:
     space = LabelSpace.from_json(files.read_json(*task.input["classes"]))
     splits = parts(task.input, task.cfg)
     made = [part for part in splits[TRAIN] if part.synthetic]
-    check_one_origin([Store.open(part.folder) for part in made])
+    stores = [Store.open(part.folder) for part in made]
+    check_one_origin(stores)
+    if not any(map(len, stores)):
+        raise StoreError(made[0].folder.parent, "no pair of this source was admitted.", "Loosen its thresholds, or export what it judges.")
     known = recipe.write(task.output["recipe"], task.cfg, made, task.input["generators"])
     totals = {split: _split(split, chosen, space, task) for split, chosen in splits.items()}
     files.write_json(task.output["classes"], descriptors.classes(space))
@@ -42,7 +47,8 @@ def write_export(task: Task) -> None:
     files.write_text(task.output["mmsegmentation"], descriptors.mmsegmentation(space, VAL in splits))
     draw(task.output["preview"], made, space)
     measured = measure(task.input, task.cfg) if task.cfg["measures"] else None
-    write_card(task.output["card"], Facts(task.cfg, space, totals, known, measured))
+    judged = sum((Counter(store.card.get("admission", {}).get("decisions", {})) for store in stores), Counter())
+    write_card(task.output["card"], Facts(task.cfg, space, totals, known, measured, judged))
 
 
 def parts(given: Paths, cfg: Mapping) -> dict[str, list[Part]]:

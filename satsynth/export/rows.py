@@ -20,9 +20,9 @@ FILES = {"file_name": str, "mask_file_name": str}
 FACTS = {
     **{"synthetic": bool, "source": str, "index": int, "shard": int, "patch": str},
     **{"seed": int, "block": int, "weights": str, "sampler": str, "nfe": int},
-    **{"margin": float, "invalid": float, "agreement": float},
+    **{"margin": float, "invalid": float},
     **{"neighbour": int, "neighbour_distance": float, "neighbour_pixels": int, "neighbour_pixels_distance": float},
-    **{"decision": str, "masked": float, "reasons": str},
+    **{"decision": str, "masked": float, "judged_distance": float, "reasons": str},
 }
 # Column of the file of nearest training patches -> ours.
 SEARCHED = {
@@ -31,6 +31,7 @@ SEARCHED = {
     "pixel_row": "neighbour_pixels",
     "pixel_distance": "neighbour_pixels_distance",
 }
+JUDGED = ("decision", "masked", "judged_distance", "reasons")  # margin and invalid are those of the store
 HASH_DIGITS = 12
 
 
@@ -44,7 +45,7 @@ class Part:
         synthetic: whether a source made it.
         shard: its number; -1 for real pairs.
         neighbours: CSV file of `satsynth.segmentation.memorisation.find`, or None.
-        decisions: CSV file with a row a pair that was judged (index, decision, reasons, masked and what it was judged by), or None.
+        decisions: CSV file with a row a pair that was judged (see `satsynth.selection.admission.admit`), or None.
     """
 
     folder: Path
@@ -80,7 +81,7 @@ def describe(part: Part, store: Store) -> pd.DataFrame:
         **{"weights": weights_text(made), "sampler": sampler_text(made), "nfe": sum(made.get("nfe", [0]))},
         **{"decision": UNFILTERED if part.synthetic else REAL, "masked": 0.0, "reasons": NO_TEXT},
     }
-    values |= {name: known[name] for name in ("margin", "invalid", "agreement") if name in known}
+    values |= {name: known[name] for name in ("margin", "invalid") if name in known}
     values |= _searched(part, count) | _judged(part, index)
     unknown = {name: NO_TEXT if kind is str else NO_NUMBER for name, kind in FACTS.items()}
     return pd.DataFrame({name: values.get(name, default) for name, default in unknown.items()}, index=range(count)).fillna(unknown)
@@ -140,5 +141,5 @@ def _judged(part: Part, index: pd.Series) -> dict[str, np.ndarray]:
     found = pd.read_csv(part.decisions, keep_default_na=False, na_values=["nan", ""]).set_index("index")
     if not found.index.is_unique or not set(index) <= set(found.index):
         raise StoreError(part.decisions, f"it does not judge every pair of {part.folder} once.", "Delete it and run again.")
-    found = found.loc[index.tolist()]
-    return {name: found[name].to_numpy() for name in ("margin", "invalid", "agreement", "masked", "decision", "reasons") if name in found}
+    found = found.loc[index.tolist()].rename(columns={"distance": "judged_distance"})
+    return {name: found[name].to_numpy() for name in JUDGED}

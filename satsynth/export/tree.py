@@ -110,6 +110,8 @@ def _text(value: object) -> object:
 def _chunks(folder: Path, opened: Sequence[tuple[Part, Store]], names: tuple[str, ...]) -> Iterator[Callable[[], list[Pair]]]:
     """Calls that encode and write some pairs each."""
     for part, store in opened:
+        if not len(store):
+            continue  # nothing of it was admitted, and its table has no columns
         described = enumerate(rows.rows(rows.describe(part, store)))
         while chosen := list(itertools.islice(described, CHUNK)):
             yield lambda chosen=chosen, part=part, store=store: [_write(folder, part, store, names, *row) for row in chosen]

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import betabinom
 
 from satsynth.runtime.errors import MeasureError
 
@@ -44,6 +45,18 @@ def calibrated(synthetic: np.ndarray, null: np.ndarray, quantile: float = 0.01) 
     number = int(quantile * (len(null) - 1))
     threshold = float(np.sort(null)[number])
     return Calibration(float((synthetic < threshold).mean()), threshold, (number + 1) / (len(null) + 1), len(synthetic), len(null))
+
+
+def chance(limit: Calibration) -> float:
+    """How probable it is that as many of the synthetic distances as were found, or more, lie below the threshold where none is a copy.
+
+    If the M synthetic and the n null distances are drawn alike, the number of the former below the j-th of the latter has the beta-binomial
+    distribution of M, j and n + 1 - j, whatever that they are drawn from (ties only make it smaller). Pairs that resemble one another, as
+    patches of one scene do, vary more than that.
+    """
+    place = round(limit.expected * (limit.null_count + 1))
+    found = round(limit.share * limit.synthetic_count)
+    return float(betabinom.sf(found - 1, limit.synthetic_count, place, limit.null_count + 1 - place))
 
 
 def _distances(values: np.ndarray, name: str) -> np.ndarray:

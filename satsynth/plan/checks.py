@@ -1,15 +1,14 @@
 """The checks of a resolved config that a schema cannot make."""
 
-from pathlib import PurePosixPath
-
+from satsynth.plan.admission import JUDGE, check_origin, judge
 from satsynth.plan.closure import declares, registered
+from satsynth.plan.dataset_checks import check_dataset
 from satsynth.plan.generation import check_generator, check_parts, check_sampler, check_source
 from satsynth.plan.runs import method_of
 from satsynth.plan.stanzas import (
     DIFFUSION,
     NETWORKS,
     ROLES,
-    class_ids,
     codes_of,
     known_stanza,
     makes_masks,
@@ -47,7 +46,7 @@ def check(resolved: dict, config: dict) -> None:
     for name, segmenter in resolved["segmenters"].items():
         _check_segmenter(f"segmenters.{name}", segmenter, resolved["generators"])
     for name, dataset in resolved["datasets"].items():
-        _check_dataset(f"datasets.{name}", dataset)
+        check_dataset(f"datasets.{name}", dataset)
     both = set(resolved["experiments"]) & set(resolved["figures"])
     if both:
         raise ConfigError("figures", f"'{min(both)}' is an experiment too.", "Give tables and figures names of their own.")
@@ -55,9 +54,11 @@ def check(resolved: dict, config: dict) -> None:
     if both:
         raise ConfigError("exports", f"'{min(both)}' is a table or figure too.", "Give exports names of their own.")
     for name, source in resolved["sources"].items():
-        check_source(f"sources.{name}", source, resolved["generators"])
+        if "admit" not in source:  # its parent is checked itself
+            check_source(f"sources.{name}", source, resolved["generators"])
     for name, figure in resolved["figures"].items():
         _check_figure(f"figures.{name}", figure, resolved)
+    _check_gallery(resolved)
     # Only what `run` reaches: an experiment of the embedded demo that an overlay leaves unused need not fit the overlay's sizes.
     for name in resolved["run"]:
         if name in resolved["experiments"]:
@@ -72,42 +73,13 @@ def check(resolved: dict, config: dict) -> None:
             raise ConfigError("run", f"'{name}' is no table, figure or export.", nearest(name, known))
 
 
-def _check_dataset(where: str, dataset: dict) -> None:
-    for key, value in (dataset.get("split") or {}).items():
-        if isinstance(value, str) and key in ("train", "val"):
-            _check_below(f"{where}.split.{key}", value)
-    for key in ("images", "labels"):
-        if key in dataset:
-            _check_below(f"{where}.{key}", dataset[key])
-            if "}{" in dataset[key]:
-                cause = f"two wildcards of {dataset[key]} have nothing between them, so a name could be cut in many ways."
-                raise ConfigError(f"{where}.{key}", cause, "Write something between them, or use one wildcard.")
-    needed = {"demo": ["world"], "folder": ["root", "images", "labels", "classes"]}.get(dataset["format"], ["root"])
-    for key in needed:
-        if key not in dataset:
-            raise ConfigError(
-                f"{where}.{key}", "this key is missing.", f"A dataset of format {dataset['format']} needs {', '.join(needed)}."
-            )
-    patches = dataset["patches"]
-    for reduced in patches["reduced"]:
-        if reduced >= patches["size"] or patches["size"] % reduced:
-            raise ConfigError(
-                f"{where}.patches.reduced", f"{patches['size']} px cannot be reduced to {reduced}.", "Use an integer divisor."
-            )
-    if "classes" in dataset:
-        class_ids(where, dataset)
-        if (dataset["background"] or 0) >= len(dataset["classes"]):
-            cause = f"there is no class id {dataset['background']} among {len(dataset['classes'])} classes."
-            raise ConfigError(f"{where}.background", cause, "Ids count from 0 in the order of `classes`.")
-
-
-def _check_below(where: str, value: str) -> None:
-    """That a relative path stays below the root that it is relative to."""
-    parts = PurePosixPath(value).parts
-    if value.startswith("/") or ".." in parts:
-        raise ConfigError(where, f"{value} lies outside the root.", "Put it below the root, so that a change of it counts.")
-    if any(len(part.encode()) > 255 for part in parts):
-        raise ConfigError(where, "a part of this path has more than 255 bytes, which no file's name can have.", "Shorten it.")
+def _check_gallery(resolved: dict) -> None:
+    """That the sources which the gallery names are there; a place of another size than its dataset's is refused when it is planned."""
+    where, named = "report.gallery.sources", resolved["report"]["gallery"]["sources"]
+    for source in named or []:
+        known_stanza(where, source, resolved["sources"], "source")
+    if named:
+        _check_evaluator(resolved)
 
 
 def _check_experiment(name: str, resolved: dict, config: dict) -> None:
@@ -189,15 +161,14 @@ def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config
         raise ConfigError(f"{here}.ratios", "R = 0 is missing, and there is nothing to compare with.", "Add 0 to the ratios.")
     if entry.get("alone") and experiment["base"] == "fit":
         raise ConfigError(f"{here}.alone", "D' alone is always judged on val.", "Leave it out where base is fit.")
-    if entry["sources"] and max(entry["ratios"]) > 0 and experiment["base"] == "fit":
-        cause = "sources are made from the whole of train, which holds the pairs that `fit` is judged on."
-        raise ConfigError(f"{here}.sources", cause, "Use base: real, or ratios: [0].")
     if max(entry["ratios"]) > 0 and not entry["sources"]:
         raise ConfigError(f"{here}.sources", "no source is named for R above 0.", nearest("", resolved["sources"]))
     if max(entry["ratios"]) == 0 and experiment["view"] == "summary":
         raise ConfigError(f"{here}.ratios", "a summary is about gains, and there is no R above 0.", "Add 1 to the ratios.")
     for source in [name for listed in entry["sources"] for name in replicas(listed)]:
         _check_used(f"{here}.sources", source, experiment, resolved)
+        if max(entry["ratios"]) > 0:
+            check_origin(f"{here}.sources", source, experiment["base"], resolved)
         if not makes_masks(resolved, source):
             cause = f"'{source}' makes images without masks, and nothing can be trained on them."
             raise ConfigError(f"{here}.sources", cause, "Measure it in a table of view fidelity.")
@@ -213,15 +184,19 @@ def _check_parts(where: str, segmenter: str, experiment: dict, resolved: dict) -
     if experiment["base"] == "fit":
         cause = f"'{segmenter}' searches '{name}', which is trained on the whole of train: it holds the pairs that `fit` is judged on."
         raise ConfigError(where, cause, "Use base: real.")
+    if resolved["generators"][name]["split"] != "train":
+        cause = f"'{segmenter}' searches '{name}', which is trained on {resolved['generators'][name]['split']}."
+        raise ConfigError(where, cause, "Give it a generator of split: train.")
     _check_evaluator(resolved)
 
 
-def _check_evaluator(resolved: dict) -> None:
-    evaluator = resolved["measures"]["evaluator"]
-    network = _segmenter("measures.evaluator", evaluator, resolved)["network"]
+def _check_evaluator(resolved: dict, key: str = "measures.evaluator") -> None:
+    """That the segmenter whose features are used gives some; `key` is where it is named."""
+    name = judge(resolved)[0] if key == JUDGE else resolved["measures"]["evaluator"]
+    network = _segmenter(key, name, resolved)["network"]
     if declares(NETWORKS, network, "WRAPPER"):
-        cause = f"'{evaluator}' is of network {network}, which is no plain map from images to classes: it gives no features."
-        raise ConfigError("measures.evaluator", cause, "Name a segmenter of a network such as unet, the paper's evaluator.")
+        cause = f"'{name}' is of network {network}, which is no plain map from images to classes: it gives no features."
+        raise ConfigError(key, cause, "Name a segmenter of a network such as unet, the paper's evaluator.")
 
 
 def _check_used(where: str, source: str, experiment: dict, resolved: dict) -> None:
@@ -235,7 +210,12 @@ def _check_used(where: str, source: str, experiment: dict, resolved: dict) -> No
 
 
 def _check_made(where: str, source: str, datasets: list[str], resolved: dict) -> None:
-    """That the generators of a source can be trained on every one of these datasets."""
+    """That the generators of a source can be trained on every one of these datasets, and that its pairs can be judged."""
+    if "admit" in resolved["sources"][source]:
+        _check_evaluator(resolved, JUDGE)
+        if not makes_masks(resolved, source):
+            cause = f"'{resolved['sources'][source]['admit']}' makes images without masks, and there is no label to judge."
+            raise ConfigError(f"sources.{source}.admit", cause, "Admit from a source of pairs.")
     for stage in stages_of(resolved["sources"][source]):
         size = resolved["generators"][stage]["size"]
         for dataset in datasets:
@@ -329,7 +309,7 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
             raise ConfigError(f"{where}.source", f"'{figure['source']}' denoises nothing.", "Name a source that samples a diffusion model.")
     if view == "upscaling":
         low, high = (resolved["sources"][figure[role]] for role in ("low", "source"))
-        other = [key for key in ("generator", "sampler", "seed", "block") if low.get(key) != high[key]]
+        other = [key for key in ("generator", "sampler", "seed", "block", "admit") if low.get(key) != high.get(key)]
         if not high.get("then") or low.get("then") or other:
             differs = f": they differ in {' and '.join(other)}" if other else ""
             cause = f"the pairs of '{figure['low']}' are not what '{figure['source']}' is made from{differs}."

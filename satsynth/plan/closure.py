@@ -1,7 +1,8 @@
 """What a job's code is: digests of the parsed source of every module that it imports inside this package.
 
 Comments, docstrings and layout are no part of a digest; a statement is. `satsynth.runtime` (devices, files, logs) is left
-out, since it may not affect results, and so is `satsynth.plan`, whose values reach a job through its params.
+out, since it may not affect results, and so is `satsynth.plan`, whose values reach a job through its params. A module that assigns `STATIC`
+reads the folder `static` beside it: the bytes of its files count, too.
 """
 
 import ast
@@ -37,19 +38,28 @@ def _digests(script: str, modules: tuple[str, ...]) -> tuple[tuple[str, str], ..
         path = waiting.pop()
         if path in seen:
             continue
-        digest, imported = _read(path)
+        digest, imported, static = _read(path)
         seen[path] = digest
         for name in imported:
             waiting.extend(_files_of(name))
+        for file in static:
+            seen[file] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     return tuple(sorted((path.relative_to(ROOT).as_posix(), digest) for path, digest in seen.items()))
 
 
 @functools.cache
-def _read(path: Path) -> tuple[str, tuple[str, ...]]:
+def _read(path: Path) -> tuple[str, tuple[str, ...], tuple[Path, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    imported = tuple(sorted(set(_imports(tree, path))))
+    imported, static = tuple(sorted(set(_imports(tree, path)))), _static(tree, path)
     _strip_docstrings(tree)
-    return hashlib.sha256(_spell(tree).encode()).hexdigest()[:16], imported
+    return hashlib.sha256(_spell(tree).encode()).hexdigest()[:16], imported, static
+
+
+def _static(tree: ast.Module, path: Path) -> tuple[Path, ...]:
+    """The files that are no Python and that a module reads; none for nearly all."""
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    reads = any(isinstance(target, ast.Name) and target.id == "STATIC" for target in targets)
+    return tuple(sorted(path.with_name("static").iterdir())) if reads else ()
 
 
 def _spell(node: object) -> str:

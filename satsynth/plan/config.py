@@ -4,6 +4,7 @@ import copy
 import re
 
 from satsynth.plan import names
+from satsynth.plan.admission import check_parent
 from satsynth.plan.checks import NEEDED, OPTIONAL, check, check_read
 from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, known_module, nearest, takes_parts
 from satsynth.runtime.errors import ConfigError
@@ -34,6 +35,7 @@ def resolve(config: dict, preset: dict) -> dict:
     resolved["devices"] = merge(preset["devices"], config.get("devices") or {})
     resolved["report"] = merge(preset["report"], config.get("report") or {})
     resolved["measures"] = merge(preset["measures"], config.get("measures") or {})
+    resolved["admission"] = merge(preset["admission"], config.get("admission") or {})
     resolved["data_root"] = config.get("data_root")
     for section in SECTIONS:
         stanzas = config.get(section) or {}
@@ -92,6 +94,10 @@ def _stanza(section: str, name: str, stanzas: dict, preset: dict, above: dict) -
         check_read(where, own, base, ("network", *(("generator",) if takes_parts(own) else ())), f"network {network}")
         for part in ("loss", "points", "sampler", "search", "training"):
             check_read(f"{where}.{part}", own.get(part, {}), base.get(part, {}), (), f"network {network}")
+    elif section == "sources" and "admit" in own:
+        parent = check_parent(where, own["admit"], {key: _chain(section, key, stanzas)[0] for key in stanzas})
+        check_read(where, own, preset["sources"]["admission"], ("admit",), "an admission")
+        base = {**_stanza(section, parent, stanzas, preset, above), **preset["sources"]["admission"]}
     elif section == "sources" and "augment" in own:
         known_module(f"{where}.augment", own["augment"], AUGMENTATIONS)
         base = preset["sources"][own["augment"]]

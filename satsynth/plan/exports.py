@@ -1,6 +1,7 @@
 """Paths and slices of exports: sets of pairs as folders for other people's training code."""
 
 from satsynth.plan import layout, measures, slices
+from satsynth.plan.admission import DECISIONS
 from satsynth.plan.layout import Layout, files_of
 from satsynth.plan.stanzas import source_size, stages_of
 
@@ -47,6 +48,8 @@ def inputs(plan: Layout, name: str) -> tuple[dict[str, list[str]], dict[str, lis
     counted = {role: files_of(found, "card.json") for role, found in stores.items()}
     large = {role.removesuffix("cards") + "pairs": files_of(found, *layout.STORE[:-1]) for role, found in stores.items()}
     counted["classes"] = [layout.classes(dataset)]
+    if "admit" in resolved["sources"][source]:
+        counted["decisions"] = files_of(shards, DECISIONS)
     counted["generators"] = files_of(plan.stages(dataset, source), "card.json")
     if stanza["measures"]:
         by = layout.evaluator(resolved)

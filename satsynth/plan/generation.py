@@ -151,6 +151,9 @@ def _check_chain(where: str, source: dict, first: dict, generators: dict) -> Non
     second = known_stanza(f"{where}.then", source["then"], generators, "generator")
     if "low" not in second:
         raise ConfigError(f"{where}.then", f"'{source['then']}' is no upscaler.", "Name a generator of kind upscaler, or leave `then` out.")
+    if second["split"] != first["split"]:
+        cause = f"'{source['then']}' is trained on {second['split']}, but '{source['generator']}' on {first['split']}."
+        raise ConfigError(f"{where}.then", cause, f"Chain generators of one split: {source['then']} with split: {first['split']}.")
     if second["low"] != first["size"]:
         cause = f"'{source['then']}' enlarges pairs of {second['low']} px, but '{source['generator']}' makes {first['size']} px."
         raise ConfigError(f"{where}.then", cause, "Chain generators whose sizes meet.")

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from satsynth.plan import names, slices
+from satsynth.plan.admission import check_origin
 from satsynth.plan.runs import Run, runs_of
-from satsynth.plan.stanzas import ROLES, source_size, takes_parts
+from satsynth.plan.stanzas import ROLES, source_size, split_of, takes_parts
 from satsynth.runtime.errors import ConfigError
 
 HELD_OUT = "real-val"  # the measured set that says what distances are to be expected
@@ -97,11 +98,23 @@ class Layout:
 
     def generator_stores(self, dataset: str, name: str) -> list[str]:
         """Stores that a generator is trained on."""
-        return [real(dataset, size) for size in slices.generator_sizes(self.resolved["generators"][name])]
+        stanza = self.resolved["generators"][name]
+        return [real(dataset, size, stanza["split"]) for size in slices.generator_sizes(stanza)]
+
+    def origin(self, dataset: str, size: int | str, source: str) -> str:
+        """Store of the real pairs that a source is made from: it says how many pairs a unit of R has."""
+        self.check_size(size, source)
+        return real(dataset, size, split_of(self.resolved, source))
 
     def training_stores(self, dataset: str, size: int | str, training_set: str) -> tuple[list[str], list[str]]:
-        """Real and synthetic stores of a training set."""
+        """Real and synthetic stores of a training set.
+
+        Raises:
+            ConfigError: a source was made from pairs that the training set is judged on, or is of another size.
+        """
         parsed = names.parse_training_set(training_set, self.resolved["sources"])
+        for source, _ in parsed.parts if parsed.base else ():
+            check_origin(training_set, source, parsed.base, self.resolved)
         own = [real(dataset, size, slices.SPLITS[parsed.base][0])] if parsed.base else []
         made = [folder for source, ratio in parsed.parts for folder in self.shards(dataset, size, source, ratio)]
         return own, made
@@ -151,6 +164,15 @@ class Layout:
         """The scene of every pair that a table is judged on; their hashes stand in the cards."""
         stanza = self.resolved["experiments"][experiment]
         return [f"{real(dataset, stanza['size'], slices.SPLITS[stanza['base']][1])}/index.csv" for dataset in stanza["datasets"]]
+
+    def admissions(self, experiment: str) -> list[str]:
+        """Cards of the admitted shards that the runs of an experiment train on: they say what was rejected, and why."""
+        sources, found = self.resolved["sources"], {}
+        for run in self.runs(experiment):
+            for source, ratio in names.parse_training_set(run.training_set, sources).parts:
+                if "admit" in sources[source]:
+                    found |= dict.fromkeys(self.shards(run.dataset, run.size, source, ratio))
+        return files_of(list(found), "card.json")
 
     def experiments(self) -> list[str]:
         """Tables that `run` names, in its order."""

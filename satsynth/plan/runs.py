@@ -43,13 +43,16 @@ class Run:
 
 
 def method_of(resolved: dict, source: str) -> str:
-    """What the paper would call a source: an augmentation, a rival, or satsynth with its deviation (Tables 3 and 4) after an underscore."""
+    """What the paper would call a source: an augmentation, another kind of generator, or satsynth.
+
+    A deviation of Tables 3 and 4 stands after an underscore.
+    """
     stanza = resolved["sources"][source]
     if "augment" in stanza:
         return stanza["augment"]
     first = resolved["generators"][stanza["generator"]]
-    if first["kind"] == "semgan":
-        return "semgan"
+    if first["kind"] != "ddpm":
+        return first["kind"] + ("_admitted" if "admit" in stanza else "")
     if first["codes"] == "none":
         return "image_only"  # Table 1a's DDPM
     words = ["satsynth"]
@@ -59,6 +62,8 @@ def method_of(resolved: dict, source: str) -> str:
         words.append(first["prediction"])  # Table 3 has x0; of v the paper has no number
     if first["size"] > 128 and not stanza.get("then"):
         words.append("direct")  # the paper's G works at 128 px; above that it stands beside G_SR (Table 4)
+    if "admit" in stanza:
+        words.append("admitted")  # the paper trains on every pair
     return "_".join(words)
 
 

@@ -4,6 +4,7 @@ import functools
 import os
 from pathlib import Path
 
+from satsynth.label_files import label_kind
 from satsynth.plan.runs import Run
 from satsynth.plan.stanzas import class_ids, inference_keys, stages_of
 from satsynth.runtime.errors import ConfigError
@@ -11,6 +12,7 @@ from satsynth.runtime.files import sha256
 
 # Base of a training set -> the splits that it is trained and judged on.
 SPLITS = {"real": ("train", "val"), "fit": ("fit", "held")}
+EVEN = 0.5  # the library's own default of `real_share`
 
 
 def ordered(value):
@@ -28,11 +30,15 @@ def scenes(dataset: dict) -> dict:
 
 def reader(dataset: dict) -> dict:
     """For reading raw labels and images; no class name, colour or place is in it."""
-    keys = ("format", "images", "labels", "ignore", "unknown", "bands", "scale", "split")
+    keys = ("format", "images", "labels", "label_field", "ignore", "unknown", "bands", "scale", "split")
     cfg = {key: dataset[key] for key in keys if key in dataset}
     cfg["class_count"] = len(dataset["classes"]) if "classes" in dataset else None
     ids = class_ids("classes", dataset) if "classes" in dataset else {}
     label_map = dataset.get("label_map")
+    if "labels" in dataset and label_kind(dataset["labels"]) != "masks":
+        # Annotations name their classes: without a map by the classes' own names. What none covers is the background.
+        named = label_map or {name: name for name in ids if name != "ignore"}
+        return cfg | {"label_map": {str(key): ids[name] for key, name in named.items()}, "background": dataset["background"]}
     # Text keys: a map of numbers and colours has no order as it stands.
     cfg["label_map"] = None if label_map is None else {str(key).upper(): ids[name] for key, name in label_map.items()}
     return cfg
@@ -44,6 +50,13 @@ def tiles(dataset: dict, split: str) -> dict:
     patches["remainder"] = patches["remainder"][split]
     patches["stride"] = patches["stride"] or patches["size"]
     return ordered(reader(dataset) | patches)
+
+
+def inspection(dataset: dict) -> dict:
+    """For a look at the raw data of both splits; the page shows the whole stanza."""
+    patches = dict(dataset["patches"])
+    patches["stride"] = patches["stride"] or patches["size"]
+    return ordered({"reader": reader(dataset) | patches, "labels": label_space(dataset), "stanza": dataset})
 
 
 def label_space(dataset: dict) -> dict:
@@ -62,8 +75,8 @@ def held(dataset: dict) -> dict:
 
 
 def generator(stanza: dict) -> dict:
-    """For training a generator; how many devices share it changes nothing."""
-    return ordered({key: value for key, value in stanza.items() if key != "gpu"})
+    """For training a generator; how many devices share it changes nothing. `split` stands in it where it is not train, as it always was."""
+    return ordered({key: value for key, value in stanza.items() if key != "gpu" and (key, value) != ("split", "train")})
 
 
 def source(resolved: dict, name: str) -> dict:
@@ -89,6 +102,8 @@ def segmenter(stanza: dict) -> dict:
     """For training a segmenter; of a local weights file the content counts. How it is scored, how it
     predicts and how many devices share it are no part of it."""
     trained = {key: value for key, value in stanza.items() if key not in ("evaluation", "gpu", *inference_keys(stanza))}
+    if trained["real_share"] == EVEN:  # what every training had before there was such a key
+        del trained["real_share"]
     weights = stanza["encoder_weights"]
     if weights in ("none", "imagenet"):
         return ordered(trained)

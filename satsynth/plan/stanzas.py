@@ -4,6 +4,7 @@ import difflib
 import re
 
 from satsynth import kinds
+from satsynth.label_files import label_kind
 from satsynth.plan.closure import declared, declares, module_of, registered
 from satsynth.runtime.errors import ConfigError
 
@@ -67,6 +68,12 @@ def stages_of(source: dict) -> list[str]:
     return [source[key] for key in ("generator", "then") if source.get(key)]
 
 
+def split_of(resolved: dict, source: str) -> str:
+    """The real pairs that a source is made from, by way of its generators or directly: train, or fit."""
+    stanza = resolved["sources"][source]
+    return stanza["split"] if "augment" in stanza else resolved["generators"][stanza["generator"]]["split"]
+
+
 def codes_of(resolved: dict, source: str) -> set[str | None]:
     """The codes of the generators that a source chains; None is that of one without a diffusion model."""
     return {resolved["generators"][stage].get("codes") for stage in stages_of(resolved["sources"][source])}
@@ -81,7 +88,8 @@ def same_noise(resolved: dict, source: str, other: str) -> bool:
     """Whether pair i of two sources of pairs begins with the same noise: the same generators, seed and block."""
     one, another = (resolved["sources"][name] for name in (source, other))
     alike = all(one.get(key) == another.get(key) for key in ("generator", "then", "seed", "block"))
-    return "generator" in one and alike and makes_masks(resolved, source)
+    numbered = "admit" not in one and "admit" not in another  # what was admitted is numbered anew
+    return "generator" in one and alike and numbered and makes_masks(resolved, source)
 
 
 def takes_parts(segmenter: dict) -> bool:
@@ -106,10 +114,11 @@ def class_ids(where: str, dataset: dict) -> dict[str, int]:
     if len(listed) < 2:
         raise ConfigError(f"{where}.classes", f"{len(listed)} class is listed.", "List at least two.")
     ids = {name: number for number, name in enumerate(listed)} | {"ignore": 255}
+    masks = label_kind(dataset.get("labels", "")) == "masks"
     for raw, name in (dataset.get("label_map") or {}).items():
-        if not re.fullmatch(r"[0-9]{1,20}|#[0-9A-Fa-f]{6}", str(raw)):
+        if masks and not re.fullmatch(r"[0-9]{1,20}|#[0-9A-Fa-f]{6}", str(raw)):
             raise ConfigError(f"{where}.label_map.{raw}", "this is neither a raw value nor a colour.", 'Write 7, or "#RRGGBB" in quotes.')
-        if not str(raw).startswith("#") and int(raw) >= 2**32:
+        if masks and not str(raw).startswith("#") and int(raw) >= 2**32:
             raise ConfigError(f"{where}.label_map.{raw}", "no mask holds so large a value.", "Write a raw value of 32 bits at most.")
         if name not in ids:
             raise ConfigError(f"{where}.label_map.{raw}", f"'{name}' is no class.", nearest(name, ids))

@@ -19,10 +19,15 @@ def is_augmentation(method: str | None) -> bool:
     return isinstance(method, str) and method != "" and not is_synthetic(method)
 
 
+def is_admitted(method: str | None) -> bool:
+    """Whether only those of a generator's pairs are used that were admitted by their scores."""
+    return is_synthetic(method) and method.endswith("_admitted")
+
+
 def name(method: str | None, source: str | None = None) -> str:
-    """D′, or the name of the augmentation (Cutout, CutMix, Copy-Paste), with its source in brackets where that is called otherwise."""
+    """D′, what of it was admitted, or the name of an augmentation (Cutout, CutMix), with its source in brackets if called otherwise."""
     if not is_augmentation(method):
-        return "D′"
+        return "admitted D′" if is_admitted(method) else "D′"
     said = _NAMES.get(method, "-".join(word.capitalize() for word in method.split("_")))
     return said if source in (None, "", method) else f"{said} ({source})"
 

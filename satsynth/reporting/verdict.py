@@ -211,7 +211,8 @@ def _set(row: dict, several: bool) -> str:
     if methods.is_augmentation(row["method"]):
         return methods.name(row["method"], row["source"]) + (f" at R = {row['ratio']:g}" if row["ratio"] != 1 else "")
     source = f" from {row['source']}" if several else ""
-    return f"synthetic pairs{source} at R = {row['ratio']:g}"
+    admitted = "admitted " if methods.is_admitted(row["method"]) else ""
+    return f"{admitted}synthetic pairs{source} at R = {row['ratio']:g}"
 
 
 def _score(row: dict) -> str:

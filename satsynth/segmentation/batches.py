@@ -1,4 +1,6 @@
-"""Batches of a training set: real and synthetic pairs in equal parts, as a function of (seed, step) alone."""
+"""Batches of a training set: real and synthetic pairs in fixed shares, as a function of (seed, step) alone."""
+
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -17,25 +19,29 @@ TURNS = (0, 5, 6, 3, 2, 1, 4, 7)
 
 
 class Mixture:
-    """A training set of real pairs, synthetic pairs or both, drawn half and half whatever their counts (paper, section 5.3).
+    """A training set of real pairs, synthetic pairs or both, in fixed shares whatever their counts (paper, section 5.3: half and half).
 
-    Slot s of the endless stream of images is real where s is even and synthetic where it is odd; a set of one part fills every slot. The
-    e-th draw from a part of n pairs is row e mod n of that part's shuffle number e // n, so every pair is seen equally often, and a run
-    that starts at any step sees the same stream. The shuffles of a part do not depend on the other part: with one seed, D and D ∪ D'
-    see their real pairs in one order.
+    Of the first n slots of the endless stream of images, ceil(n p) are real, p the share of real pairs: with one half, slot s is real where
+    s is even and synthetic where it is odd. A set of one part fills every slot. The e-th draw from a part of n pairs is row e mod n of that
+    part's shuffle number e // n, so every pair is seen equally often, and a run that starts at any step sees the same stream. The shuffles
+    of a part do not depend on the other part: with one seed, D and D ∪ D' see their real pairs in one order.
 
     Args:
         real: view of real pairs, or None.
         synthetic: view of synthetic pairs, or None.
         device: where batches are made. On an accelerator all pairs are moved there once, as uint8, if half of its free memory holds
             them; otherwise, and on the CPU, they are read from the memory-mapped files (whose pages the system caches).
+        real_share: p, in (0, 1); unused where there is one part only.
 
     Raises:
-        ConfigError: there is neither part.
+        ConfigError: there is neither part, or the share is none.
         StoreError: stores differ in size or classes, or one has no labelled pixel.
     """
 
-    def __init__(self, real: View | None, synthetic: View | None, device: str | torch.device):
+    def __init__(self, real: View | None, synthetic: View | None, device: str | torch.device, real_share: float = 0.5):
+        if not 0 < real_share < 1:
+            raise ConfigError("real_share", f"{real_share} is no share of both parts.", "Give more than 0 and less than 1.")
+        self._share = Fraction(str(real_share))  # exact, so that the number of real slots is, too
         parts = {"real": real, "synthetic": synthetic}
         self.counts = {name: len(view) for name, view in parts.items() if view is not None}
         if not self.counts:
@@ -44,7 +50,7 @@ class Mixture:
         _check_labelled(self.view)
         for name, pairs in self.counts.items():
             if pairs == 0:
-                raise StoreError(parts[name].stores[0].folder, f"there are no {name} pairs.", "Train on stores that hold pairs.")
+                raise StoreError(parts[name].stores[0].folder, f"there are no {name} pairs.", _remedy(parts[name]))
         self.device = torch.device(device)
         self._orders: dict[str, tuple[int, int, np.ndarray]] = {}
         self._turns = _turns(self.view.size).to(self.device)
@@ -53,13 +59,24 @@ class Mixture:
     def exposures(self, images: int) -> dict[str, int]:
         """How many of the first `images` slots each part fills: {"real": ..., "synthetic": ...}."""
         if len(self.counts) == 2:
-            return {"real": (images + 1) // 2, "synthetic": images // 2}
+            real = self._real_slots(images)
+            return {"real": real, "synthetic": images - real}
         return {name: images if name in self.counts else 0 for name in ("real", "synthetic")}
 
     def rows(self, seed: int, first: int, count: int) -> np.ndarray:
         """Rows of `view` in slots `first` to `first + count - 1`, (count,) int64; the real pairs come first in the view."""
-        names = list(self.counts)
-        return np.array([self._row(seed, names[slot % len(names)], slot // len(names)) for slot in range(first, first + count)])
+        return np.array([self._row(seed, *self._place(slot)) for slot in range(first, first + count)])
+
+    def _place(self, slot: int) -> tuple[str, int]:
+        """The part that fills a slot, and which of its draws this is."""
+        if len(self.counts) == 1:
+            return next(iter(self.counts)), slot
+        real = self._real_slots(slot)
+        return ("real", real) if self._real_slots(slot + 1) > real else ("synthetic", slot - real)
+
+    def _real_slots(self, count: int) -> int:
+        """How many of the first `count` slots are real."""
+        return -(-count * self._share.numerator // self._share.denominator)
 
     def _row(self, seed: int, name: str, draw: int) -> int:
         epoch, place = divmod(draw, self.counts[name])
@@ -97,6 +114,16 @@ def _check_labelled(view: View) -> None:
     for store in view.stores:
         if len(store) and not any(store.card["class_pixels"]):
             raise StoreError(store.folder, "no pixel of its masks is labelled.", "Train on stores that have masks.")
+
+
+def _remedy(view: View) -> str:
+    """What to do about a part without pairs: of shards of which nothing was admitted, the thresholds to loosen."""
+    admissions = [store.card["admission"] for store in view.stores if "admission" in store.card]
+    loosen = sorted({key for facts in admissions for key in facts["loosen"]})
+    if not loosen:
+        return "Train on stores that hold pairs."
+    source = view.stores[0].folder.absolute().parent.name
+    return f"Every pair was rejected: loosen sources.{source}.thresholds ({', '.join(loosen)}), or leave the source out."
 
 
 def _turns(size: int) -> torch.Tensor:

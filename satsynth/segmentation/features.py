@@ -11,7 +11,7 @@ import torch
 
 from satsynth.pairs import Store
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
+from satsynth.runtime.errors import ConfigError, WeightsError
 from satsynth.runtime.logs import Progress
 from satsynth.segmentation.segmenter import Segmenter, load, pad
 
@@ -47,7 +47,7 @@ def open_evaluator(weights: Path, card: Path, store: Path, device: str | torch.d
         WeightsError: the weights cannot be read, or are made for another number of classes or another size than the store's: features at
             a size that the evaluator was not trained at compare with nothing.
         ConfigError: the evaluator's network has no encoder that gives a map a stage.
-        StoreError: the store is damaged or holds no pair.
+        StoreError: the store is damaged.
     """
     segmenter, facts = load(weights, card, device)
     pairs = Store.open(store)
@@ -55,8 +55,6 @@ def open_evaluator(weights: Path, card: Path, store: Path, device: str | torch.d
         if known != held:
             cause = f"the evaluator was trained on {known} {unit}, but {store} has {held}."
             raise WeightsError(weights, cause, "Use the evaluator that was trained on this dataset at this size.")
-    if not len(pairs):
-        raise StoreError(store, "there are no pairs to describe.", "Name a store that holds pairs.")
     _check_encoder(segmenter, facts["segmenter"]["network"])
     judge = {"evaluator_sha256": facts["weights_sha256"], "evaluator_data": facts["data"]}
     return segmenter, pairs, {"count": len(pairs), **judge, "store_sha256": files.sha256(pairs.folder / "card.json")}
@@ -127,6 +125,8 @@ def extract(
 ) -> dict:
     """Write an evaluator's features of every image of a store, in its order; batch by batch, so that memory does not grow with the store.
 
+    A store without pairs (a shard of which nothing was admitted) has features of no rows.
+
     Args:
         weights, card, store, device: see `open_evaluator`.
         pooled: npy file to write, (N,D) float32: the last encoder stage averaged over its map (ResNet-50: D = 2048), for FID, KID and
@@ -149,19 +149,21 @@ def extract(
     segmenter, pairs, origin = open_evaluator(weights, card, store, device)
     paths = dict(zip(Features._fields, (pooled, spatial, probabilities, entropy)))
     progress = Progress("features", len(pairs), "images")
+    # Of a blank image, where there is no other, only the widths are taken.
+    blank = [torch.zeros((1, pairs.size, pairs.size, 3), dtype=torch.uint8, device=device)]
     with contextlib.ExitStack() as stack:
         append: dict[str, Callable[[np.ndarray], object]] = {}
-        for first, images in zip(range(0, len(pairs), batch), batches(pairs, batch, device)):
+        for first, images in zip(range(0, max(1, len(pairs)), batch), batches(pairs, batch, device) if len(pairs) else blank):
             found = describe(segmenter, images)._asdict()
             for name, values in found.items():
                 if not values.isfinite().all():
                     cause = f"a feature ({name}) of an image among rows {first} to {first + len(images) - 1} of {store} is NaN or Inf."
                     raise WeightsError(weights, cause, "Train the evaluator again, in float32 or at a lower learning rate.")
-                array = values.cpu().numpy()
+                array = values[: len(pairs) - first].cpu().numpy()
                 if name not in append:
-                    append[name] = stack.enter_context(_writing(paths[name], (len(pairs), *array.shape[1:]), array.dtype))
+                    append[name] = stack.enter_context(appending(paths[name], (len(pairs), *array.shape[1:]), array.dtype))
                 append[name](array)
-            progress.update(first + len(images))
+            progress.update(min(first + len(images), len(pairs)))
     sides = [stage.shape[2] for stage in encode(segmenter, images[:1])]
     values = {
         **origin,
@@ -177,7 +179,7 @@ def extract(
 
 
 @contextlib.contextmanager
-def _writing(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[Callable[[np.ndarray], object]]:
+def appending(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[Callable[[np.ndarray], object]]:
     """A function that appends to an npy file; the file appears when the block ends. A memory map would die of a full disk unheard."""
     with files.replacing(path) as partial, open(partial, "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})

@@ -31,6 +31,7 @@ from satsynth.symmetries import SETS, turn
 
 TURNS = np.array(SETS["d4"])
 PIXELS = 32
+COLUMNS = tuple(f"{measure}_{part}" for measure in ("feature", "pixel") for part in ("distance", "row", "turn", "ratio"))
 log = logging.getLogger(__name__)
 
 
@@ -46,6 +47,7 @@ def find(
     batch: int = BATCH,
     device: str | torch.device,
     pixels: int = PIXELS,
+    learned: Path | None = None,
 ) -> dict:
     """Find the nearest training patch of every pair under the eight flips and rotations, in features and in pixels; exact.
 
@@ -64,13 +66,14 @@ def find(
             side that was compared), sha256 of the CSV file. Content only.
         batch: images that the network takes at a time; changes speed and memory only.
         pixels: side of the reduced images; smaller stores are compared as they are.
+        learned: folder of the real pairs that the evaluator must have learned, and no others; None: `train_store`.
 
     Returns:
         What was written to `card_out`.
 
     Raises:
         ConfigError: `pixels` is not positive, `store` is the training set itself, or see `open_evaluator`.
-        WeightsError: the weights do not fit the stores, or learned other pairs than `train_store`, or the features are another evaluator's.
+        WeightsError: the weights do not fit the stores, or learned other pairs than `learned`, or the features are another evaluator's.
         StoreError: the stores differ in size or classes, there are fewer than two training patches, or the features are another store's.
         MeasureError: a feature is NaN or Inf.
     """
@@ -78,7 +81,7 @@ def find(
         raise ConfigError("measures.pixels", f"images of {pixels} px cannot be compared.", "Give 1 or more.")
     segmenter, pairs, origin = open_evaluator(weights, card, store, device)
     train, train_hash = _open_train(pairs, train_store, origin["store_sha256"])
-    check_evaluator(weights, origin["evaluator_data"], train.folder)
+    check_evaluator(weights, origin["evaluator_data"], learned or train.folder)
     bank = Bank(_train_features(Path(train_features_folder), origin["evaluator_sha256"], train_hash, len(train)), device)
     side = min(pixels, train.size)
     width = 3 * side**2
@@ -97,7 +100,7 @@ def find(
         features, colours = (np.concatenate(queries) for queries in zip(*described))
         parts.append({**_nearest(bank, features, 1.0, "feature"), **_nearest(pixel_bank, colours, width, "pixel")})
         progress.update(min(first + step, len(pairs)))
-    table = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    table = pd.DataFrame({name: np.concatenate([part[name] for part in parts] or [np.empty(0)]) for name in COLUMNS})
     table.insert(0, "row", range(len(table)))
     text = io.StringIO()
     table.to_csv(text, index=False, float_format="%.7g", lineterminator="\n")

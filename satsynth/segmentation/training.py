@@ -46,9 +46,9 @@ def train(
 
     Args:
         real: folders of stores of real pairs; may be empty.
-        synthetic: folders of stores of synthetic pairs; may be empty. With both, every batch is half real, half synthetic.
-        cfg: network and the keys that its module reads; encoder, encoder_weights, precision, head_rate, exposures, training (a recipe and
-            an optimiser).
+        synthetic: folders of stores of synthetic pairs; may be empty. With both, batches are mixed by `real_share`.
+        cfg: network and the keys that its module reads; encoder, encoder_weights, precision, head_rate, exposures, real_share (one half
+            where it is left out), training (a recipe and an optimiser).
         seed: of initial weights, order, flips and dropout.
         weights: safetensors file to write.
         card: JSON file to write, last; content only.
@@ -67,7 +67,7 @@ def train(
     """
     begun = time.monotonic()
     views = [open_view(folders) if folders else None for folders in (real, synthetic)]
-    mixture = Mixture(*views, device)
+    mixture = Mixture(*views, device, cfg.get("real_share", 0.5))
     training = {**cfg["training"], "steps": round(cfg["exposures"] * cfg["training"]["steps"])}
     recipe = Recipe.of(training)
     precision = choose_precision(cfg["precision"], device)

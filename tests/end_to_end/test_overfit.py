@@ -28,7 +28,7 @@ def candidates(cfg):
     """Patches that at least two classes fill to a fifth or more, as (length of all outlines, image, mask, scene, row, column)."""
     decoder = reader.labels(cfg)
     for scene in reader.scenes(Path(DATA) / "dubai_mbrsc", "train", cfg)[::3]:
-        for row, column, image, mask in patches(scene, decoder, cfg):
+        for _, row, column, image, mask in patches(scene, decoder, cfg):
             pixels = np.bincount(mask.ravel(), minlength=256)
             if not pixels[CLASSES:].any() and (pixels > 0.2 * mask.size).sum() >= 2 and (pixels[pixels > 0] > 0.02 * mask.size).all():
                 outlines = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])

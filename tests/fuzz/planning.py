@@ -10,12 +10,12 @@ from pathlib import Path
 
 from presets import ROOT, preset, read
 
-from satsynth.plan import layout, measures, names, raw, slices
+from satsynth.plan import admission, layout, measures, names, raw, slices
 from satsynth.plan.closure import module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.layout import Layout
 from satsynth.plan.presets import load_preset
-from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of, takes_parts
+from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of, source_size, takes_parts
 from satsynth.plan.validation import validate
 
 SCHEMA = read("rules/schemas/config.schema.yaml")
@@ -70,6 +70,7 @@ def _parsed(resolved: dict, plan: Layout) -> tuple[list[str], list[object]]:
     for section in ("datasets", "generators", "sources", "segmenters", "experiments", "figures"):
         params.append(names.alternatives(resolved[section]))
     params += [measures.set_pattern(resolved["sources"]), slices.page(resolved)]
+    params += [admission.scored_pattern(resolved), admission.judge(resolved)]
     max(1, 8 // max(1, len(resolved["generators"]))), resolved["devices"]["threads"] or 8, resolved["devices"]["cpu_threads"] or 8
     paths += plan.report_generators() + plan.report_evaluators()
     return paths, params
@@ -95,6 +96,12 @@ def _made(source: str, dataset: str, resolved: dict, plan: Layout, paths: list, 
     if "augment" in stanza:
         params.append(slices.augmentation(resolved, dataset, source))
         module_of(stanza["augment"], AUGMENTATIONS)
+        return
+    if "admit" in stanza:
+        params.append(admission.decisions(resolved, source))
+        size, judge = source_size(resolved, source), admission.judge(resolved)
+        paths += [admission.folder(dataset, size, *judge), admission.judge_folder(dataset, size, *judge)]
+        _made(stanza["admit"], dataset, resolved, plan, paths, params)
         return
     params.append(slices.source(resolved, source))
     paths += layout.files_of(plan.stages(dataset, source), "weights.safetensors", "card.json")

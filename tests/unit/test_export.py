@@ -86,21 +86,42 @@ def test_neighbours_of_other_pairs_are_refused(world):
         world.export(given=given)
 
 
-def test_decisions_on_admitted_pairs_are_told(world):
-    judged = []
-    for shard, decisions in zip(world.shards, (["admitted", "masked", "admitted"], ["masked", "admitted"])):
-        index = Store.open(shard).index["index"]
-        frame = pd.DataFrame(
-            {"pair": range(len(index)), "index": index, "margin": 0.25, "masked": 0.5, "decision": decisions, "reasons": ""}
-        )
-        frame.loc[len(frame)] = [9, 999, 0.1, 0.0, "rejected", "margin"]  # those that were not admitted are judged too
+def judged(world, *decisions):
+    """Files of decisions beside the shards, as an admission leaves them: pairs that were rejected stand there too."""
+    made = []
+    for shard, words in zip(world.shards, decisions, strict=True):
+        facts = {"pair": range(len(words)), "index": Store.open(shard).index["index"], "margin": 0.25, "invalid": 0.0}
+        frame = pd.DataFrame({**facts, "masked": 0.5, "distance": 1.5, "decision": words, "reasons": ""})
+        frame.loc[len(frame)] = [9, 999, 0.1, 0.0, np.nan, 0.0, "rejected", "margin;copy"]
         files.write_text(shard / "decisions.csv", frame[::-1].to_csv(index=False))
-        judged.append(shard / "decisions.csv")
-    found = table(world.export(given={"decisions": judged}) / "train/metadata.csv")
+        card = files.read_json(shard / "card.json")
+        files.write_json(shard / "card.json", card | {"admission": {"decisions": {"admitted": 1, "masked": 2, "rejected": 4}}})
+        made.append(shard / "decisions.csv")
+    return {"decisions": made}
+
+
+def test_decisions_on_admitted_pairs_are_told(world):
+    given = judged(world, ["admitted", "masked", "admitted"], ["masked", "admitted"])
+    place = world.export(given=given)
+    found = table(place / "train/metadata.csv")
     assert [row["decision"] for row in found] == ["admitted", "masked", "admitted", "masked", "admitted"]
-    assert {(row["margin"], row["masked"], row["reasons"], row["invalid"]) for row in found} == {("0.25", "0.5", "-", "0.0")}
+    expected = ("1.0", "0.5", "1.5", "-", "0.0")  # the margin is the store's
+    assert {tuple(row[name] for name in ("margin", "masked", "judged_distance", "reasons", "invalid")) for row in found} == {expected}
+    text = (place / "README.md").read_text()
+    assert "of 14 pairs 2 were admitted whole, 4 with pixels set to 255" in text and "and 8 rejected" in text
     with pytest.raises(StoreError, match="does not judge every pair"):
-        world.export("other", given={"decisions": judged[::-1]})
+        world.export("other", given={"decisions": given["decisions"][::-1]})
+
+
+def test_a_source_that_admits_nothing_is_refused(world):
+    world.shards = [write_store(world.folder / "made/shard-0000", 0, first=0)]
+    with pytest.raises(StoreError, match="no pair of this source was admitted"):
+        world.export()
+
+
+def test_a_shard_may_be_empty(world):
+    world.shards[1] = write_store(world.folder / "made/shard-0001", 0, first=3)
+    assert len(table(world.export(measures=False) / "train/metadata.csv")) == 3
 
 
 def contents(place):

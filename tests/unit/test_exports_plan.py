@@ -47,6 +47,13 @@ def test_an_augmentation_can_be_exported():
     assert counted["generators"] == [] and counted["cards"] == ["results/demo/64px/cutout/shard-0000/card.json"]
 
 
+def test_an_admitted_source_brings_its_decisions():
+    _, plan = planned({"source": "chosen"}, sources={"chosen": {"admit": "cascade"}})
+    counted, _ = exports.inputs(plan, "mine")
+    assert counted["decisions"] == [f"results/demo/64px/chosen/shard-000{shard}/decisions.csv" for shard in range(4)]
+    assert counted["generators"] == [f"results/demo/generators/{name}/card.json" for name in ("satsynth", "upscaler")]
+
+
 @pytest.mark.parametrize(
     ("stanza", "said"),
     [

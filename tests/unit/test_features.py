@@ -8,7 +8,7 @@ from segmentation_fixtures import CLASSES, make_store, run, write_features
 
 from satsynth.pairs import StoreWriter
 from satsynth.runtime import files
-from satsynth.runtime.errors import ConfigError, StoreError, WeightsError
+from satsynth.runtime.errors import ConfigError, WeightsError
 from satsynth.segmentation.features import Features, choose_stage, describe, encode, pool
 from satsynth.segmentation.networks import unet
 from satsynth.segmentation.segmenter import Segmenter, load, pad
@@ -154,10 +154,12 @@ def test_an_evaluator_of_another_size_is_refused(made, tmp_path):
         describe_store(tmp_path / "out", *made["evaluator"], store)
 
 
-def test_a_store_without_pairs_is_refused(made, tmp_path):
+def test_a_store_without_pairs_has_features_of_no_rows(made, tmp_path):
     StoreWriter(tmp_path / "store", size=64, classes=CLASSES).close()
-    with pytest.raises(StoreError, match="no pairs"):
-        describe_store(tmp_path / "out", *made["evaluator"], tmp_path / "store")
+    card, arrays = describe_store(tmp_path / "out", *made["evaluator"], tmp_path / "store")
+    assert card["count"] == 0 and card["pooled_width"] == made["card"]["pooled_width"]
+    for name, empty in arrays.items():
+        assert empty.shape == (0, *made[name].shape[1:]) and empty.dtype == made[name].dtype
 
 
 class OneMap(torch.nn.Module):

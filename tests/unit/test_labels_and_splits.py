@@ -81,7 +81,7 @@ def test_empty_split_list(tmp_path):
 
 def test_one_scene_cannot_be_split(tmp_path):
     pair(tmp_path)
-    with pytest.raises(DataError, match="1 scenes cannot be divided in two"):
+    with pytest.raises(DataError, match=r"one scene only, which cannot be divided in two.*by: block"):
         names(tmp_path, "val")
 
 

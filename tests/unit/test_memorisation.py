@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from segmentation_fixtures import CLASSES, make_store, run, write_features
 
-from satsynth.metrics.memorisation import calibrated
+from satsynth.metrics.memorisation import calibrated, chance
 from satsynth.pairs import StoreWriter
 from satsynth.runtime import files
 from satsynth.runtime.errors import ConfigError, MeasureError, StoreError, WeightsError
@@ -226,3 +226,14 @@ def test_held_out_twins_of_training_patches_make_no_copy():
 def test_distances_and_quantiles_that_are_none_are_refused(synthetic, null, quantile):
     with pytest.raises(MeasureError, match="memorisation"):
         calibrated(synthetic, null, quantile)
+
+
+@pytest.mark.parametrize(("nulls", "pairs", "quantile"), [(40, 25, 0.01), (400, 60, 0.05)])
+def test_chance_is_how_often_as_many_pairs_are_so_near_where_all_are_drawn_alike(nulls, pairs, quantile):
+    rng = np.random.default_rng(5)
+    drawn = [calibrated(rng.random(pairs), rng.random(nulls), quantile) for _ in range(4000)]
+    for least in (1, 2, 4):
+        share = np.mean([round(limit.share * pairs) >= least for limit in drawn])
+        assert chance(drawn[0]._replace(share=least / pairs)) == pytest.approx(share, abs=4 * np.sqrt(0.25 / 4000))
+    assert chance(drawn[0]._replace(share=0)) == 1
+    assert chance(calibrated(np.zeros(pairs), rng.random(nulls) + 1, quantile)) < 1e-9

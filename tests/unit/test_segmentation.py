@@ -1,5 +1,6 @@
 """Segmentation: fair pairs of runs, exact mixing, resuming, encoders, networks."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,25 @@ def test_odd_batches_alternate(real, synthetic):
     assert [int((mixture.rows(0, step * 5, 5) < 6).sum()) for step in range(4)] == [3, 2, 3, 2]
     assert mixture.exposures(20) == {"real": 10, "synthetic": 10}
     assert mixture.exposures(5) == {"real": 3, "synthetic": 2}
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75, 0.07, 0.9])
+def test_real_pairs_have_the_share_that_is_asked_for(real, synthetic, share):
+    mixture = Mixture(open_view([real]), open_view(synthetic), "cpu", share)
+    rows = mixture.rows(3, 0, 400)
+    for count in (1, 7, 100, 399, 400):
+        assert (rows[:count] < 6).sum() == math.ceil(count * round(100 * share) / 100) == mixture.exposures(count)["real"]
+    np.testing.assert_array_equal(mixture.rows(3, 123, 50), rows[123:173])
+    for part, pairs in ((rows[rows < 6], 6), (rows[rows >= 6] - 6, 15)):  # epoch by epoch, as always
+        for first in range(0, len(part) - pairs, pairs):
+            assert sorted(part[first : first + pairs]) == list(range(pairs))
+
+
+def test_a_share_of_one_half_is_the_stream_that_there_always_was(real, synthetic):
+    mixture = Mixture(open_view([real]), open_view(synthetic), "cpu", 0.5)
+    assert ((mixture.rows(1, 0, 60) < 6) == (np.arange(60) % 2 == 0)).all()
+    with pytest.raises(ConfigError, match="1 is no share of both parts"):
+        Mixture(open_view([real]), open_view(synthetic), "cpu", 1)
 
 
 def test_one_part_fills_the_batch(real, synthetic):

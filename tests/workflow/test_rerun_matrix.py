@@ -133,6 +133,7 @@ ROWS = [
     ("generators.*.kind", None, "elsewhere"),
     ("generators.*.size", None, "elsewhere"),
     ("generators.*.low", None, "elsewhere"),
+    ("generators.*.split", None, "elsewhere"),
     ("generators.*.codes", "other", GENERATOR | TRACED | SHOWN | MEASURES),  # of all stages at once
     ("generators.satsynth.*", "other", GENERATOR | TRACED | SHOWN | MEASURES),
     ("generators.*", "other", GENERATOR | SHOWN | MEASURES),
@@ -149,6 +150,7 @@ ROWS = [
     ("sources.cascade.*", "other", SHARDS | SHOWN | MEASURES),
     ("sources.*.augment", None, "elsewhere"),
     ("sources.*.size", None, "elsewhere"),
+    ("sources.*.split", None, "elsewhere"),
     ("sources.*", "other", AUGMENTED),
     # Segmenters
     ("segmenters.*.network", None, "elsewhere"),
@@ -171,6 +173,10 @@ ROWS = [
     ("measures.neighbours", 2, SCORES),
     ("measures.coverage_neighbours", 2, SCORES),
     ("measures.*", "other", SCORES),
+    # Nothing is admitted here: tests/workflow/test_selection.py
+    ("admission.judge", "pspnet", NOTHING),
+    ("admission.seed", 1, NOTHING),
+    ("admission.min_pixels", 5, NOTHING),
     # Tables and figures
     ("experiments.fidelity.title", "Other words", {"tabulate_fidelity"} | PAGE),
     ("experiments.fidelity.sources", ["cascade", "cutout"], (MEASURES - {"draw_figure"} - EXPORT) | ALONE),
@@ -229,6 +235,8 @@ ELSEWHERE = {
     "generators.*.kind": "another module with other keys",
     "generators.*.size": "other paths, likewise",
     "generators.*.low": "other paths, likewise",
+    "generators.*.split": "other pairs, in an experiment of another base: tests/workflow/test_selection.py",
+    "sources.*.split": "likewise",
     "sources.*.generator": "test_the_words_of_names",
     "sources.*.then": "other paths, likewise",
     "segmenters.*.network": "another module with other keys",

@@ -19,7 +19,8 @@ def build(view: str, runs: Sequence[Run], real: Sequence[Real], cfg: dict, out: 
     Args:
         view: a module of this package.
         runs: finished runs; the view dataset needs none.
-        cfg: title (str); confidence (two-sided level of every interval, in (0, 1)); replicates and seed of the scene bootstrap (int).
+        cfg: title (str); confidence (two-sided level of every interval, in (0, 1)); replicates and seed of the scene bootstrap (int);
+            admissions (cards of the admitted shards behind the runs; none where it is left out).
 
     Raises:
         ConfigError: the view or an arm is unknown, a run has no real data, or a comparison has no run on D.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from satsynth.reporting import comparisons, markup, methods, notes, published, statistics
+from satsynth.reporting import comparisons, markup, methods, notes, published, statistics, yields
 from satsynth.reporting.runs import Ground, Real, Row, Run, load
 
 LEADING = (
@@ -59,6 +59,7 @@ def tabulate(runs: Sequence[Run], real: Sequence[Real], cfg: dict) -> markup.Tab
         *notes.missed(grounds, groups),
         *_step_notes(frame),
         *notes.stand_ins(groups),
+        *yields.told(cfg.get("admissions", ())),
         _words(frame),
         *notes.ground(grounds),
     )

@@ -1,0 +1,357 @@
+"""A look at raw data before any training: everything that is there, and everything that is wrong with it, in one go.
+
+report, shown = inspect("folder", Path("data/mytown"), cfg)
+"""
+
+import contextlib
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from satsynth.datasets.duplicates import Details, Window, near_duplicates
+from satsynth.datasets.labels import Labels, unknown_values
+from satsynth.datasets.rasters import fitted, opened, rgb_rows
+from satsynth.datasets.scenes import Block, Collecting, Scene, printable
+from satsynth.datasets.shapes import unknown_categories
+from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, windows
+from satsynth.pairs import IGNORE
+from satsynth.randomness import derive
+from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
+from satsynth.runtime.logs import Progress
+
+SPLITS = ("train", "val")
+SHOWN = 9  # patches of a split in the preview
+LEAST_WINDOW = 128  # px: smaller windows look alike too easily
+EXAMPLES = 3  # files named for an unknown value
+FEW_SCENES = 2  # of val: below this no interval over scenes can be given
+MOST_NAMED = 200  # files, values or windows that a report names
+
+
+class Shown(NamedTuple):
+    """A patch of the preview: where it lies, its image (S,S,3) and mask (S,S), uint8."""
+
+    scene: str
+    row: int
+    column: int
+    image: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass
+class Tally:
+    """What is counted of one split: `pixels` and `in_scenes` (256,) int64 by class id; `small`: scenes smaller than a patch."""
+
+    scenes: int = 0
+    patches: int = 0
+    small: list[str] = field(default_factory=list)
+    details: Details = field(default_factory=Details)
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    in_scenes: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    _drawn: list[tuple[int, tuple, Shown]] = field(default_factory=list)  # a heap; first what is given up first
+
+    def show(self, patch: Shown, inside: tuple[slice, slice]) -> None:
+        """Keep a patch if the draw puts it among the first `SHOWN`; those that are mostly padding or unlabelled come last."""
+        poor = np.count_nonzero(patch.mask == IGNORE) > patch.mask.size // 2
+        rank = derive(0, "preview", patch.scene, patch.row, patch.column) + (int(poor) << 63)
+        heapq.heappush(self._drawn, (-rank, patch[:3], patch))
+        if len(self._drawn) > SHOWN:
+            heapq.heappop(self._drawn)
+
+    def chosen(self) -> list[Shown]:
+        """The patches that were kept, in the order of the draw."""
+        return [patch for _, _, patch in sorted(self._drawn, key=lambda entry: -entry[0])]
+
+
+class Inspection:
+    """One look at a dataset: what was found of files, values and pixels so far.
+
+    Args:
+        decoder: of the labels; its `note` is taken.
+        cfg: see `inspect`.
+    """
+
+    def __init__(self, decoder: Decoder, cfg: dict, findings: Collecting):
+        self.decoder, self.cfg, self.findings = decoder, cfg, findings
+        self.tallies = {split: Tally() for split in SPLITS}
+        self.images, self.masks = Counter(), Counter()  # what a file is -> files
+        self.sides: list[tuple[int, int]] = []
+        self.unknown: dict[tuple[Path, Path], Counter] = {}  # (labels, image) -> unknown value -> pixels, or category -> annotations
+        self.best: dict[int, tuple[int, Shown]] = {}  # class -> the most pixels of it in a patch, and that patch
+        self._seen = Counter()
+        decoder.note = lambda _, strange: self._seen.update(strange)
+
+    def look(self, parts: dict[str, Scene]) -> None:
+        """Look at one image, of which each split may have a scene (both do where it is cut into blocks)."""
+        scene = next(iter(parts.values()))
+        sound = [self._opened(scene.image, self.images)]
+        if isinstance(self.decoder, Labels):
+            sound.append(self._opened(scene.mask, self.masks))
+        if not all(sound) or not all([self._patches(split, part) for split, part in parts.items()]):
+            self._read_alone(scene)
+
+    @contextlib.contextmanager
+    def _reading(self, scene: Scene) -> Iterator[None]:
+        """Keep an error; keep the unknown values of this reading, if it met more of them than an earlier one."""
+        self._seen = Counter()
+        try:
+            yield
+        except SatsynthError as error:
+            self.findings.error(error)
+        place = scene.mask, scene.image
+        if self._seen.total() > self.unknown.get(place, Counter()).total():
+            self.unknown[place] = self._seen
+
+    def _opened(self, path: Path, kinds: Counter) -> bool:
+        """Whether a file can be opened; says what it is."""
+        try:
+            with opened(path, self.cfg["max_pixels"]) as raster:
+                palette = " with a palette" if raster.palette is not None else ""
+                bands = f"{raster.bands} band{'s' if raster.bands > 1 else ''}"
+                kinds[f"{path.suffix.lower().lstrip('.')}, {bands}, {raster.dtype}{palette}"] += 1
+                if kinds is self.images:
+                    self.sides.append((raster.width, raster.height))
+        except SatsynthError as error:
+            self.findings.error(error)
+            return False
+        return True
+
+    def _read_alone(self, scene: Scene) -> None:
+        """Read image and mask each by itself to the end, where they could not be read together: both may be at fault."""
+        with self._reading(scene), opened(scene.image, self.cfg["max_pixels"]) as image:
+            _read_through(rgb_rows(image, self.cfg["bands"], self.cfg["scale"]), image.height)
+        if isinstance(self.decoder, Labels):
+            with self._reading(scene), opened(scene.mask, self.cfg["max_pixels"]) as mask:
+                _read_through(self.decoder.rows(mask), mask.height)
+
+    def _patches(self, split: str, scene: Scene) -> bool:
+        """Count the pixels of a scene in a split, and keep windows and patches of it; whether it could be read."""
+        tally, size, side = self.tallies[split], self.cfg["size"], max(self.cfg["size"], LEAST_WINDOW)
+        with opened(scene.image, self.cfg["max_pixels"]) as image:
+            blocks = {block.name: block for block in blocks_of(scene, *fitted(image.height, image.width, self.cfg["resize"]))}
+        pixels = {name: np.zeros(256, np.int64) for name in blocks}
+        finished = False
+        with self._reading(scene):
+            for patch, inside in self._grid(scene, blocks, size):
+                counts = np.bincount(patch.mask[inside].ravel(), minlength=256)
+                pixels[patch.scene] += counts
+                tally.show(patch, inside)
+                for number in np.flatnonzero(counts[: self.decoder.classes]).tolist():
+                    if counts[number] > self.best.get(number, (0, None))[0]:
+                        self.best[number] = int(counts[number]), patch
+                if side == size:
+                    tally.details.add(_window(patch, scene), patch.image[inside])
+            finished = True
+        if finished and side > size:
+            with self._reading(scene):
+                for patch, inside in self._grid(scene, blocks, side):
+                    tally.details.add(_window(patch, scene), patch.image[inside])
+        for name, block in blocks.items() if finished else ():
+            tally.scenes += 1
+            tally.pixels += pixels[name]
+            tally.in_scenes += pixels[name] > 0
+            tally.patches += len(windows(block.height, block.width, size, self.cfg["stride"], self.cfg["remainder"][split]))
+            if min(block.height, block.width) < size:
+                tally.small.append(f"{name} ({block.width} x {block.height})")
+        return finished
+
+    def _grid(self, scene: Scene, blocks: dict[str, Block], side: int) -> Iterator[tuple[Shown, tuple[slice, slice]]]:
+        """Patches of `side` pixels side by side, padded at the borders, and what of them lies inside: each pixel once, none left out."""
+        for patch in map(
+            Shown._make, patches(scene, self.decoder, {**self.cfg, "size": side, "stride": side, "remainder": "pad", "max_ignore": 1.0})
+        ):
+            block = blocks[patch.scene]
+            yield patch, np.s_[: block.height - patch.row, : block.width - patch.column]
+
+    def report(self, names: tuple[str, ...]) -> dict:
+        """Everything that was found, as plain JSON; what the counts say is added to the errors and warnings first.
+
+        Args:
+            names: of the classes.
+        """
+        self._judge_values()
+        self._judge_counts(names)
+        pairs = self._leaks()
+        known, findings = Counter(), self.findings
+        for counter in self.unknown.values():
+            known.update(counter)
+        return {
+            "files": {
+                "images": dict(sorted(self.images.items())),
+                "masks": dict(sorted(self.masks.items())),
+                "annotations": None if isinstance(self.decoder, Labels) else sorted({str(mask) for mask, _ in self.unknown}),
+                "images_without_mask": [printable(path) for path in findings.lone_images][:MOST_NAMED],
+                "images_without_mask_count": len(findings.lone_images),
+                "masks_without_image": [printable(path) for path in findings.lone_masks][:MOST_NAMED],
+                "masks_without_image_count": len(findings.lone_masks),
+                "sides": [list(side) for side, _ in Counter(self.sides).most_common(MOST_NAMED)],
+                "smallest": list(min(self.sides, key=np.prod, default=())),
+                "largest": list(max(self.sides, key=np.prod, default=())),
+            },
+            "unknown": [
+                {
+                    "value": value,
+                    "count": count,
+                    "files": sum(value in counter for counter in self.unknown.values()),
+                    "examples": [printable(path) for path in self._examples(value)],
+                }
+                for value, count in known.most_common(MOST_NAMED)
+            ],
+            "classes": list(names),
+            "splits": {
+                split: {
+                    "scenes": tally.scenes,
+                    "patches": tally.patches,
+                    "pixels": tally.pixels[: len(names)].tolist(),
+                    "ignored": int(tally.pixels[IGNORE]),
+                    "in_scenes": tally.in_scenes[: len(names)].tolist(),
+                    "windows": tally.details.seen,
+                    "plain": tally.details.plain,
+                }
+                for split, tally in self.tallies.items()
+            },
+            "window": max(self.cfg["size"], LEAST_WINDOW),
+            "near_duplicates": pairs[:MOST_NAMED],
+            "near_duplicates_count": len(pairs),
+            "errors": [{"subject": error.subject, "cause": error.cause, "remedy": error.remedy} for error in findings.errors.values()],
+            "warnings": list(findings.warnings),
+        }
+
+    def _examples(self, value: str) -> list[Path]:
+        """The files with most of an unknown value: masks, or the images whose annotations they are."""
+        held = [(counter[value], place) for place, counter in self.unknown.items() if counter[value]]
+        held = sorted(held, key=lambda pair: (-pair[0], str(pair[1])))[:EXAMPLES]
+        return [mask if isinstance(self.decoder, Labels) else image for _, (mask, image) in held]
+
+    def _judge_values(self) -> None:
+        """One error about all unknown values, at the file with most of them."""
+        if not self.unknown:
+            return
+        (labels, image), _ = max(self.unknown.items(), key=lambda pair: (pair[1].total(), str(pair[0])))
+        total = Counter()
+        for counter in self.unknown.values():
+            total.update(counter)
+        if isinstance(self.decoder, Labels):
+            found = unknown_values(labels, total)
+        else:
+            found = unknown_categories(labels, total, self.decoder.targets, image)
+        if len(self.unknown) > 1:
+            found = DataError(found.subject, f"{found.cause} So it is on {len(self.unknown)} images; on this one most.", found.remedy)
+        if self.cfg["unknown"] == "error":
+            self.findings.error(found)
+        else:
+            self.findings.warning(f"{found.subject}: {found.cause} They are unlabelled, since unknown: ignore is set.")
+
+    def _judge_counts(self, names: tuple[str, ...]) -> None:
+        """What the numbers of scenes, patches and pixels say."""
+        for split, tally in self.tallies.items():
+            if not tally.scenes:
+                continue
+            labelled = tally.pixels[: len(names)]
+            share = 100 * tally.pixels[IGNORE] / max(1, tally.pixels.sum())
+            if not labelled.any():
+                cause = f"every pixel of its {tally.scenes} scenes is unlabelled, so nothing can be learned or measured."
+                self.findings.error(DataError(f"split.{split}", cause, REMEDY_UNLABELLED))
+            elif missing := [name for name, count in zip(names, labelled) if not count]:
+                what = "cannot be learned" if split == "train" else "has no IoU"
+                self.findings.warning(f"split.{split}: no pixel of {', '.join(missing)}, which {what}. {REMEDY_MISSING}")
+            if labelled.any() and share > 50:
+                self.findings.warning(f"split.{split}: {share:.1f} % of all pixels are unlabelled.")
+            if not tally.patches:
+                size = self.cfg["size"]
+                cause = f"no patch of {size} px fits into any of its {tally.scenes} scenes, such as {tally.small[0]}."
+                remedy = "Choose a smaller patches.size, or patches.remainder: pad."
+                self.findings.error(DataError(f"split.{split}", cause, remedy))
+            elif tally.small:
+                some = f"{', '.join(tally.small[:3])}{', ...' if len(tally.small) > 3 else ''}"
+                fate = "left out" if self.cfg["remainder"][split] == "drop" else "padded"
+                self.findings.warning(
+                    f"split.{split}: {len(tally.small)} of {tally.scenes} scenes are smaller than a patch of {self.cfg['size']} px and are "
+                    f"{fate}: {some}. Choose a smaller patches.size."
+                )
+        if 0 < self.tallies["val"].scenes < FEW_SCENES:
+            self.findings.warning("split.val: 1 scene only, so no interval over scenes can be given; raise split.val or add scenes.")
+        if self.cfg["stride"] < self.cfg["size"]:
+            self.findings.warning(overlapping(self.cfg["stride"], self.cfg["size"]))
+
+    def _leaks(self) -> list[dict]:
+        """Near-duplicate windows of train and val, the most alike first; more than one is an error."""
+        train, val = (self.tallies[split].details for split in SPLITS)
+        found = [
+            {"alike": round(alike, 3), "val": vars(val.windows[number]), "train": vars(train.windows[other])}
+            for alike, number, other in near_duplicates(train, val)
+        ]
+        if found:
+            worst = found[0]
+            cause = (
+                f"{len(found)} of {len(val.windows)} windows are near duplicates of a window of train, such as row {worst['val']['row']}, "
+                f"column {worst['val']['column']}: it is row {worst['train']['row']}, column {worst['train']['column']} of "
+                f"{worst['train']['file']} (correlation {worst['alike']})."
+            )
+            self.findings.error(DataError(worst["val"]["file"], cause, REMEDY_LEAK))
+        return found
+
+
+REMEDY_UNLABELLED = (
+    "Mend label_map or ignore: for masks of 0 and 255 give label_map: {0: background, 255: building}, as 255 means unlabelled where "
+    "nothing is said; for annotations set background to the id of what none covers."
+)
+REMEDY_MISSING = "If its raw value is that of `ignore`, give a label_map; if it is rare, choose the split so that both parts have it."
+REMEDY_LEAK = "Keep one of the two, or both in one split (split by a wildcard or lists): val must be ground that train has not seen."
+
+
+def _window(patch: Shown, scene: Scene) -> Window:
+    return Window(patch.scene, patch.row, patch.column, str(scene.image))
+
+
+def _read_through(rows: Callable[[int, int], np.ndarray], height: int) -> None:
+    for top in range(0, height, 512):
+        rows(top, min(top + 512, height))
+
+
+def inspect(
+    format_name: str, root: Path, cfg: dict, names: tuple[str, ...], trouble: list[str] | None = None
+) -> tuple[dict, dict[str, list[Shown]]]:
+    """Look at both splits of a dataset; broken data are told, never raised.
+
+    Args:
+        format_name: a module of this package (isaid, loveda, openearthmap, folder, demo).
+        root: where the raw data are; nothing is written there.
+        cfg: as `tiling.tile` reads it, but `remainder` is a map of both splits.
+        names: of the classes.
+        trouble: subject, cause and remedy of what was found wrong with the root before, or None.
+
+    Returns:
+        The report (plain JSON; see `Inspection.report`), and patches to show by heading: `train`, `val` (drawn at random) and `classes`
+        (for each class the patch with most of it).
+    """
+    findings = Collecting()
+    module = import_module(f"satsynth.datasets.{format_name}")
+    images: dict[Path, dict[str, Scene]] = defaultdict(dict)
+    if trouble:
+        findings.error(ConfigError(*trouble))
+    for split in SPLITS if root.is_dir() or not trouble else ():
+        try:
+            for scene in module.scenes(root, split, cfg, findings):
+                images[scene.image][split] = scene
+        except SatsynthError as error:
+            findings.error(error)
+    try:
+        looking = Inspection(module.labels(cfg), cfg, findings)
+    except SatsynthError as error:
+        findings.error(error)
+        looking = Inspection(Labels(len(names), values={0: 0}, unknown="ignore"), cfg, findings)
+        images = {}
+    progress = Progress("check", len(images), "images")
+    for number, parts in enumerate(images.values(), 1):
+        looking.look(parts)
+        progress.update(number)
+    report = looking.report(names)
+    shown = {split: looking.tallies[split].chosen() for split in SPLITS}
+    shown["classes"] = [patch for _, (_, patch) in sorted(looking.best.items())]
+    return report, shown

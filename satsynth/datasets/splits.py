@@ -1,0 +1,169 @@
+"""Which scenes, or blocks of scenes, are for training and which for validation: by draw, by wildcard, by list, by block of space.
+
+Whole scenes or blocks are divided, never their patches: neighbouring patches look alike, and would leak.
+"""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+from satsynth.datasets.rasters import fitted, opened
+from satsynth.datasets.scenes import Block, Scene, Stopping, drawn, lines_of
+from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
+
+Tags = dict[str, dict[str, str]]  # scene name -> wildcard -> value
+
+
+def part_of(everything: list[Scene], tags: Tags, root: Path, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
+    """The scenes of `everything` that are in a split ("train" or "val"), in their order; see `folder.scenes` for cfg["split"].
+
+    Raises:
+        DataError: an empty split, an unknown name or wildcard value, a scene in both splits. ConfigError: cfg["split"] cannot be read.
+    """
+    rule = cfg["split"]
+    # What val is decides: `by` and `seed` may stand beside a list or a wildcard, from the defaults that the stanza was merged with.
+    if isinstance(rule["val"], str):
+        chosen = _by_list(everything, root, split, rule, findings)
+    elif isinstance(rule["val"], dict):
+        chosen = _by_wildcard(everything, tags, split, rule, findings)
+    elif rule.get("train") is not None:
+        raise ConfigError("split.val", "it is a share, but train is named.", "Name both, or give only by, val and seed.")
+    elif rule["by"] == "block":
+        chosen = _by_block(everything, split, cfg, findings)
+    else:
+        chosen = _by_draw(everything, tags, split, rule)
+    if not chosen:
+        findings.error(DataError(f"split.{split}", f"it is empty: none of the {len(everything)} scenes is in it.", "Mend the key split."))
+    return chosen
+
+
+def _share(rule: dict) -> float:
+    if not 0 < rule["val"] < 1:
+        raise ConfigError("split.val", f"{rule['val']} is not a share between 0 and 1.", "Write, for example, val: 0.2.")
+    return rule["val"]
+
+
+def _by_draw(everything: list[Scene], tags: Tags, split: str, rule: dict) -> list[Scene]:
+    by, share = rule["by"], _share(rule)
+    if by != "scene":
+        _known_wildcard(by, tags, "split.by")
+    group = {scene.name: scene.name if by == "scene" else tags[scene.name][by] for scene in everything}
+    if len(set(group.values())) < 2:
+        cause = f"there is one {by} only, which cannot be divided in two."
+        raise DataError("split", cause, "Add scenes, or cut it into blocks, as in split: {by: block, block: 1024, val: 0.2, seed: 0}.")
+    val = drawn(group.values(), share, rule["seed"], "split")
+    return [scene for scene in everything if (group[scene.name] in val) == (split == "val")]
+
+
+def edges(side: int, block: int) -> list[int]:
+    """Borders of the blocks along one side: multiples of `block`, of which the last block takes what is left up to half a block."""
+    return [number * block for number in range(max(1, round(side / block)))] + [side]
+
+
+def cut(scene: Scene, height: int, width: int, block: int) -> list[Block]:
+    """All blocks of a scene of height x width pixels, row by row, each named by the scene and its first row and column."""
+    downs, acrosses = edges(height, block), edges(width, block)
+    return [
+        Block(f"{scene.name}@{top}-{left}", top, left, bottom - top, right - left)
+        for top, bottom in itertools.pairwise(downs)
+        for left, right in itertools.pairwise(acrosses)
+    ]
+
+
+def _by_block(everything: list[Scene], split: str, cfg: dict, findings: Stopping) -> list[Scene]:
+    rule, parts = cfg["split"], {}
+    share, side = _share(rule), rule.get("block")
+    if side is None:
+        raise ConfigError("split.block", "this key is missing.", "Give the side of a block in pixels, as in block: 1024.")
+    for scene in everything:
+        try:
+            with opened(scene.image, cfg["max_pixels"]) as image:
+                parts[scene.name] = cut(scene, *fitted(image.height, image.width, cfg["resize"]), side)
+        except SatsynthError as error:
+            findings.error(error)
+    names = [block.name for blocks in parts.values() for block in blocks]
+    if len(names) < 2:
+        cause = f"blocks of {side} px cut the {len(everything)} scenes into {len(names)} in all, which cannot be divided in two."
+        raise DataError("split.block", cause, "Choose smaller blocks.")
+    val = drawn(names, share, rule["seed"], "split")
+    findings.warning(
+        f"split: blocks of {side} px of train and val lie side by side in one scene, so what is near a border may be seen by both; "
+        "validation on other scenes is stricter."
+    )
+    chosen = [
+        dataclasses.replace(scene, blocks=tuple(block for block in parts.get(scene.name, ()) if (block.name in val) == (split == "val")))
+        for scene in everything
+    ]
+    return [scene for scene in chosen if scene.blocks]
+
+
+def _by_list(everything: list[Scene], root: Path, split: str, rule: dict, findings: Stopping) -> list[Scene]:
+    known = {scene.name: scene for scene in everything}
+    listed = {}
+    for part in ("train", "val"):
+        path = root / rule[part] if isinstance(rule.get(part), str) else None
+        if path is not None and path.is_file():
+            listed[part] = lines_of(path)
+        elif part == split:
+            raise DataError(
+                path or f"split.{part}", "this list of scenes does not exist.", "Write it: a relative path without suffix a line."
+            )
+    both = set(listed.get("train", ())) & set(listed.get("val", ()))
+    if both:
+        cause = f"{len(both)} scenes are in train too, such as {min(both)}."
+        findings.error(DataError(root / rule["val"], cause, "Keep each scene in one list."))
+    strange = [name for name in listed[split] if name not in known]
+    if strange:
+        some = f"such as {strange[0]!r}; a scene is {everything[0].name!r}."
+        cause = f"{len(strange)} of its {len(listed[split])} names fit no scene, {some}"
+        findings.error(DataError(root / rule[split], cause, "Write one relative path without suffix a line."))
+    wanted = set(listed[split])
+    return [scene for scene in everything if scene.name in wanted]
+
+
+def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, findings: Stopping) -> list[Scene]:
+    names = {}
+    for part in ("val", "train"):
+        wanted = rule.get(part)
+        if wanted is None:
+            continue
+        if not isinstance(wanted, dict):
+            raise ConfigError(
+                f"split.{part}", f"{wanted!r} cannot be read.", "Write val: {wildcard: [values]}, and train alike if need be."
+            )
+        for wildcard, values in wanted.items():
+            _known_wildcard(wildcard, tags, f"split.{part}.{wildcard}")
+            there = {tag[wildcard] for tag in tags.values()}
+            absent = [str(value) for value in values if str(value) not in there]
+            if absent:
+                some = ", ".join(sorted(there)[:12])
+                cause = f"no scene has {absent[0]!r}; there are {some}."
+                findings.error(DataError(f"split.{part}.{wildcard}", cause, "Name values that occur."))
+        fits = {wildcard: {str(value) for value in values} for wildcard, values in wanted.items()}
+        names[part] = {name for name, tag in tags.items() if all(tag[wildcard] in values for wildcard, values in fits.items())}
+    both = names.get("train", set()) & names["val"]
+    if both:
+        cause = f"{len(both)} scenes are in train and val, such as {min(both)}."
+        findings.error(DataError("split", cause, "Keep each scene in one split."))
+    names.setdefault("train", set(tags) - names["val"])
+    _warn_of_neighbours(tags, names, findings)
+    return [scene for scene in everything if scene.name in names[split]]
+
+
+def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], findings: Stopping) -> None:
+    """Say where a wildcard has one value in both splits: its scenes may be parts of one."""
+    for wildcard in next(iter(tags.values()), {}):
+        values = {part: {tags[name][wildcard] for name in names[part] if name in tags} for part in ("train", "val")}
+        shared = sorted(values["train"] & values["val"])
+        if shared:
+            some = f"{', '.join(shared[:8])}{', ...' if len(shared) > 8 else ''}"
+            findings.warning(
+                f"split: scenes of train and val share {{{wildcard}}} {some}; if these are parts of one scene, they may touch, and what is "
+                "near a border may be seen by both."
+            )
+
+
+def _known_wildcard(name: str, tags: Tags, key: str) -> None:
+    known = next(iter(tags.values()), {})
+    if name not in known:
+        raise ConfigError(key, f"images has no wildcard {{{name}}} (it has {sorted(known)}).", "Use scene, or a wildcard of the pattern.")

@@ -1,0 +1,143 @@
+"""Vector labels (.geojson, .gpkg, .shp): polygons by their place on Earth, brought onto the grid of a georeferenced image.
+
+Needs the extra `geo` (envs/requirements-geo.txt): pyogrio reads the files, shapely holds the shapes.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.warp import transform, transform_bounds
+
+from satsynth.datasets.drawing import Shape
+from satsynth.datasets.rasters import Raster
+from satsynth.runtime.errors import DataError
+
+# First bytes by suffix: GDAL opens a file by its content, and some of its formats name other files or addresses to read.
+SIGNATURES = {".gpkg": b"SQLite format 3\0", ".shp": b"\0\0\x27\x0a"}
+INSTALL = ".venv/bin/pip install --no-deps -r envs/requirements-geo.txt"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The one layer with shapes of a vector file: its name, coordinate system, and attributes."""
+
+    name: str
+    crs: CRS
+    fields: tuple[str, ...]
+
+
+def layer_of(path: Path) -> Layer:
+    """The layer of a vector file.
+
+    Raises:
+        DataError: the extra `geo` is not installed, the file is missing or damaged, or has no layer, several, or no coordinate system.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(path, f"the vector labels cannot be read ({error.strerror}).", "Mend labels: a path below root.") from error
+    return _layer_of(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _layer_of(path: Path, modified: int, size: int) -> Layer:
+    pyogrio, _ = _extra(path)
+    _check_content(path)
+    try:
+        layers = [str(name) for name, kind in pyogrio.list_layers(path.absolute()) if kind is not None]
+        if len(layers) != 1:
+            cause = f"it has {len(layers)} layers with shapes ({', '.join(layers) or 'none'}), not one."
+            raise DataError(path, cause, "Save the layer of the labels as a file of its own.")
+        info = pyogrio.read_info(path.absolute(), layer=layers[0])
+    except pyogrio.errors.DataSourceError as error:
+        raise DataError(path, f"the vector labels cannot be opened ({error}).", "Export the file again.") from error
+    if not info["crs"]:
+        missing = " (a shapefile has it in a .prj file beside it)" if path.suffix.lower() == ".shp" else ""
+        raise DataError(path, f"the labels have no coordinate system{missing}.", "Assign the right one, as with ogr2ogr -a_srs EPSG:CODE.")
+    return Layer(layers[0], CRS.from_user_input(info["crs"]), tuple(map(str, info["fields"])))
+
+
+def _extra(path: Path) -> tuple[ModuleType, ModuleType]:
+    try:
+        import pyogrio
+        import shapely
+    except ImportError as error:
+        cause = f"reading vector labels needs the extra geo, which is not installed ({error})."
+        raise DataError(path, cause, f"Run: {INSTALL}") from error
+    return pyogrio, shapely
+
+
+def _check_content(path: Path) -> None:
+    with open(path, "rb") as file:
+        start = file.read(4096)
+    wanted = SIGNATURES.get(path.suffix.lower())
+    good = start.startswith(wanted) if wanted else start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and b"<OGRVRT" not in start
+    if not good:
+        raise DataError(path, f"it begins {start[:8]!r}, as no {path.suffix} file does.", "Export the file again.")
+
+
+def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
+    """The shapes of a vector file that lie on an open image, in the order of the file; `label` is the value of the attribute `field`.
+
+    Raises:
+        DataError: the image has no place on Earth, the file has no such attribute, a shape is no polygon; or what `layer_of` says.
+    """
+    layer = layer_of(path)
+    pyogrio, shapely = _extra(path)
+    if field not in layer.fields:
+        cause = f"it has no attribute {field!r}; it has {', '.join(layer.fields) or 'none'}."
+        raise DataError(path, cause, "Set label_field to the attribute that names the class.")
+    crs, place = image.source.crs, image.source.transform
+    if crs is None or place.is_identity:
+        lacks = "coordinate system" if crs is None else "place in its coordinate system"
+        remedy = "Use a GeoTIFF that has one (world files beside an image are not read); gdal_edit.py -a_srs and -a_ullr write it."
+        raise DataError(image.path, f"the image has no {lacks}, so {path} cannot be laid over it.", remedy)
+    try:
+        box = transform_bounds(crs, layer.crs, *_bounds(image), densify_pts=21)
+        _, _, shapes, (values,) = pyogrio.raw.read(path.absolute(), layer=layer.name, columns=[field], bbox=box)
+    except (RasterioError, pyogrio.errors.DataSourceError, ValueError) as error:
+        cause = f"the labels on {image.path} cannot be read ({error})."
+        raise DataError(path, cause, "Save them in the coordinate system of the images.") from error
+    found = []
+    for shape, value in zip(shapely.from_wkb(shapes), values):
+        if shape is None or shape.is_empty:
+            continue
+        if shape.geom_type not in ("Polygon", "MultiPolygon"):
+            cause = f"a shape with {field} {value!r} is a {shape.geom_type}, which covers no pixels."
+            raise DataError(path, cause, "Buffer lines and points to polygons, or leave them out.")
+        pixels = shapely.transform(shape, functools.partial(_to_pixels, source=layer.crs, image=image, path=path))
+        _, top, _, bottom = pixels.bounds
+        polygons = tuple(shapely.geometry.mapping(part) for part in shapely.get_parts(pixels))
+        found.append(Shape(_text(value), float(pixels.area), float(top), float(bottom), polygons))
+    return found
+
+
+def _bounds(image: Raster) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top of an image in its coordinate system, also where it is turned."""
+    corners = [image.source.transform @ corner for corner in ((0, 0), (image.width, 0), (0, image.height), (image.width, image.height))]
+    xs, ys = zip(*corners)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _to_pixels(points: np.ndarray, source: CRS, image: Raster, path: Path) -> np.ndarray:
+    """Points (n,2) of the layer as pixels (n,2) of the image, x right and y down."""
+    xs, ys = points.T
+    if source != image.source.crs:
+        xs, ys = map(np.asarray, transform(source, image.source.crs, xs, ys))
+    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
+        cause = f"a shape cannot be brought into the coordinate system of {image.path}."
+        raise DataError(path, cause, "Save the labels in the coordinate system of the images.")
+    return np.stack(~image.source.transform @ (xs, ys), axis=1)
+
+
+def _text(value: object) -> str:
+    """An attribute as a key of label_map: 3 and 3.0 are "3"; what is missing is ""."""
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)

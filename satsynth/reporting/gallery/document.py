@@ -1,0 +1,63 @@
+"""The page of the gallery: one HTML file, whose data lie in the folder beside it."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+from satsynth.runtime import files
+from satsynth.runtime.task import Task
+
+STATIC = Path(__file__).with_name("static")
+
+
+def write_run(task: Task) -> None:
+    """Write the page, from what the job was given.
+
+    Of `task`: input cards (of the places, in order); cfg title and places (their names, in the same order); output page.
+    """
+    cards = [files.read_json(path) for path in task.input["cards"]]
+    write(task.output["page"], task.cfg["title"], list(zip(task.cfg["places"], cards, strict=True)))
+
+
+def write(path: str | Path, title: str, places: Sequence[tuple[str, dict]]) -> None:
+    """Write the page, atomically.
+
+    Args:
+        path: the file; the folder `gallery` beside it will hold a folder of each place.
+        title: headline, plain text.
+        places: name of each place and its card (see `satsynth.reporting.gallery.packing.pack`).
+    """
+    options = [f'<option value="{escape(name)}">{escape(_called(card))}</option>' for name, card in places]
+    body = Template(_read("body.html")).substitute(
+        title=escape(title), places="".join(options), alone=" hidden" if len(options) == 1 else ""
+    )
+    style = _read("gallery.css")
+    script = '"use strict";\n{\n' + "\n".join(_read(name.name) for name in sorted(STATIC.glob("*.js"))) + "}\n"
+    # Only what stands here may run, and what lies beside it; nothing of any other place can be fetched or shown.
+    policy = (
+        f"default-src 'none'; script-src 'self' file: {_hash(script)}; style-src {_hash(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    files.write_text(
+        path,
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Gallery: {escape(title)}</title>\n'
+        f"<style>{style}</style>\n</head>\n<body>\n{body}<script>{script}</script>\n</body>\n</html>\n",
+    )
+
+
+def _called(card: dict) -> str:
+    return f"{card['source']} on {card['dataset']}, {card['size']} px"
+
+
+def _read(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """The source expression of a policy that lets this text alone run or apply (CSP level 2)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
