@@ -16,6 +16,8 @@ from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import ConfigError, DataError
 
 WILDCARD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# Told apart with any colour vision: Paul Tol's "muted" scheme (personal.sron.nl/~pault), dark and light in turns.
+SHADES = ("#332288", "#DDCC77", "#117733", "#88CCEE", "#CC6677", "#44AA99", "#882255", "#999933", "#AA4499", "#DDDDDD")
 Found = dict[tuple[str, ...], Path]
 
 
@@ -33,16 +35,23 @@ def rgb(text: str) -> Colour:
 def label_space(cfg: dict) -> LabelSpace:
     """Names and display colours from cfg["classes"], a list of names or of {"name": ..., "color": "#RRGGBB"}.
 
-    A class without a colour has the one by which cfg["label_map"] knows it, else a hue by its position.
+    A class without a colour has the one by which cfg["label_map"] knows it, else one of `SHADES` by its position. Classes beyond these have
+    hues, of which some look alike to the colour-blind.
     """
     raw = {target: rgb(key) for key, target in (cfg["label_map"] or {}).items() if str(key).startswith("#")}
     names, colours = [], []
     for number, entry in enumerate(cfg["classes"]):
         entry = {"name": entry} if isinstance(entry, str) else entry
         names.append(entry["name"])
-        shade = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.75 - 0.25 * (number % 2), 0.9 - 0.2 * (number % 3))
-        colours.append(rgb(entry["color"]) if entry.get("color") else raw.get(number, tuple(round(255 * part) for part in shade)))
+        colours.append(rgb(entry["color"]) if entry.get("color") else raw.get(number, _shade(number)))
     return LabelSpace(tuple(names), tuple(colours))
+
+
+def _shade(number: int) -> Colour:
+    if number < len(SHADES):
+        return rgb(SHADES[number])
+    hue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.75 - 0.25 * (number % 2), 0.9 - 0.2 * (number % 3))
+    return tuple(round(255 * part) for part in hue)
 
 
 def labels(cfg: dict) -> Decoder:
