@@ -6,7 +6,7 @@ import yaml
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satsynth.plan import admission, gallery, layout, measures, names, raw, slices
+from satsynth.plan import admission, gallery, layout, measures, names, raw, selection, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.presets import load_preset
@@ -44,6 +44,7 @@ AUGMENTED = [name for name, source in SOURCES.items() if "augment" in source]
 # Segmenters that are trained around a generator and the evaluator.
 ENCODERS = [name for name, segmenter in CONFIG["segmenters"].items() if takes_parts(segmenter)]
 LAYOUT = layout.Layout(config, CONFIG)
+SELECTIONS = selection.tables(CONFIG)
 PLACES = gallery.places(LAYOUT)
 config["captions"] = CAPTIONS  # for the captions of `snakemake --report`, which read nothing else
 # Under an executor (--jobs) each job has cores and devices of its own, on a machine that this one knows nothing of; there the job reads these
@@ -123,6 +124,21 @@ def raw_digest(dataset):
         absent = [f"{other} ({raw_root(other).absolute()})" for other in others if not raw_root(other).is_dir()]
         also = f" Not there either: {', '.join(absent)}." if absent else ""
         raise WorkflowError(str(error) + also) from None
+
+
+def checked_datasets():
+    """Every stanza of the config; the demo only where there is nothing else."""
+    return [name for name, stanza in DATASETS.items() if stanza["format"] != "demo"] or list(DATASETS)
+
+
+def raw_facts(dataset):
+    """What the raw files are, and why they cannot be listed: [subject, cause, remedy], or None. It is told on the page, and stops nothing."""
+    if DATASETS[dataset]["format"] == "demo":
+        return {"digest": None, "trouble": None}
+    try:
+        return {"digest": raw.digest(raw_root(dataset), dataset), "trouble": None}
+    except SatsynthError as error:
+        return {"digest": None, "trouble": [error.subject, error.cause, error.remedy]}
 
 
 def tile_outputs(dataset):

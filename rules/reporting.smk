@@ -14,7 +14,7 @@ rule tabulate_runs:
     benchmark:
         "results/benchmarks/tabulate_runs/{experiment}.jsonl"
     wildcard_constraints:
-        experiment=names.alternatives(set(CONFIG["experiments"]) - set(measures.tables(CONFIG))),
+        experiment=names.alternatives(set(CONFIG["experiments"]) - set(measures.tables(CONFIG)) - set(SELECTIONS)),
     conda:
         ENVIRONMENT
     params:
@@ -53,6 +53,7 @@ rule write_report:
     input:
         tables=expand("results/tables/{experiment}.csv", experiment=LAYOUT.experiments()),
         printed=expand("results/tables/{experiment}.md", experiment=LAYOUT.experiments()),
+        choices=[selection.choice_of(experiment) for experiment in LAYOUT.experiments() if experiment in SELECTIONS],
         figures=expand("results/figures/{figure}.png", figure=LAYOUT.figures()),
         generators=LAYOUT.report_generators(),
         runs=[path for experiment in LAYOUT.experiments() for path in LAYOUT.run_files(experiment, "card.json")],

@@ -99,3 +99,30 @@ rule admit_pairs:
         code=code("admit_pairs"),
     script:
         "../workflow_scripts/admit_pairs.py"
+
+
+rule tabulate_selection:
+    input:
+        confusions=ancient(lambda wildcards: LAYOUT.run_files(wildcards.experiment, "confusion.npy")),
+        runs=lambda wildcards: LAYOUT.run_files(wildcards.experiment, "card.json", "metrics.json"),
+        real=lambda wildcards: LAYOUT.ground(wildcards.experiment),
+        indices=ancient(lambda wildcards: LAYOUT.scene_indices(wildcards.experiment)),
+        admissions=lambda wildcards: LAYOUT.admissions(wildcards.experiment),
+    output:
+        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
+        md="results/tables/{experiment}.md",
+        tex="results/tables/{experiment}.tex",
+        choice=selection.choice_of("{experiment}"),
+    log:
+        "results/logs/tabulate_selection/{experiment}.log",
+    benchmark:
+        "results/benchmarks/tabulate_selection/{experiment}.jsonl"
+    wildcard_constraints:
+        experiment=names.alternatives(SELECTIONS),
+    conda:
+        ENVIRONMENT
+    params:
+        cfg=lambda wildcards: selection.table(LAYOUT, wildcards.experiment),
+        code=code("tabulate_selection"),
+    script:
+        "../workflow_scripts/tabulate_selection.py"

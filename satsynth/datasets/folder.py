@@ -1,11 +1,11 @@
 """A user's own imagery: images in a folder or by a pattern with wildcards, and masks alike, or a file of annotations."""
 
-import colorsys
 import re
 from pathlib import Path
 
 from satsynth.datasets import coco, vectors
 from satsynth.datasets.labels import Colour, Labels
+from satsynth.datasets.palette import filled
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, natural, paired
 from satsynth.datasets.shapes import Shapes
@@ -16,8 +16,6 @@ from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import ConfigError, DataError
 
 WILDCARD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-# Told apart with any colour vision: Paul Tol's "muted" scheme (personal.sron.nl/~pault), dark and light in turns.
-SHADES = ("#332288", "#DDCC77", "#117733", "#88CCEE", "#CC6677", "#44AA99", "#882255", "#999933", "#AA4499", "#DDDDDD")
 Found = dict[tuple[str, ...], Path]
 
 
@@ -35,23 +33,12 @@ def rgb(text: str) -> Colour:
 def label_space(cfg: dict) -> LabelSpace:
     """Names and display colours from cfg["classes"], a list of names or of {"name": ..., "color": "#RRGGBB"}.
 
-    A class without a colour has the one by which cfg["label_map"] knows it, else one of `SHADES` by its position. Classes beyond these have
-    hues, of which some look alike to the colour-blind.
+    A class without a colour has the one by which cfg["label_map"] knows it, else one of the palette (see `palette`).
     """
     raw = {target: rgb(key) for key, target in (cfg["label_map"] or {}).items() if str(key).startswith("#")}
-    names, colours = [], []
-    for number, entry in enumerate(cfg["classes"]):
-        entry = {"name": entry} if isinstance(entry, str) else entry
-        names.append(entry["name"])
-        colours.append(rgb(entry["color"]) if entry.get("color") else raw.get(number, _shade(number)))
-    return LabelSpace(tuple(names), tuple(colours))
-
-
-def _shade(number: int) -> Colour:
-    if number < len(SHADES):
-        return rgb(SHADES[number])
-    hue = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.75 - 0.25 * (number % 2), 0.9 - 0.2 * (number % 3))
-    return tuple(round(255 * part) for part in hue)
+    entries = [{"name": entry} if isinstance(entry, str) else entry for entry in cfg["classes"]]
+    given = [rgb(entry["color"]) if entry.get("color") else raw.get(number) for number, entry in enumerate(entries)]
+    return LabelSpace(tuple(entry["name"] for entry in entries), tuple(filled(given)))
 
 
 def labels(cfg: dict) -> Decoder:

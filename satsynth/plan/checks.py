@@ -1,5 +1,6 @@
 """The checks of a resolved config that a schema cannot make."""
 
+from satsynth.plan import selection
 from satsynth.plan.admission import JUDGE, check_origin, judge
 from satsynth.plan.closure import declares, registered
 from satsynth.plan.dataset_checks import check_dataset
@@ -94,6 +95,10 @@ def _check_experiment(name: str, resolved: dict, config: dict) -> None:
     for number, entry in enumerate(experiment["grid"]):
         _check_grid(f"{where}.grid[{number}]", entry, experiment, resolved, config)
     _check_replicas(where, experiment, resolved)
+    if view == selection.VIEW:
+        selection.check(name, resolved, config)
+    elif shares := [number for number, entry in enumerate(experiment["grid"]) if "shares" in entry]:
+        raise ConfigError(f"{where}.grid[{shares[0]}].shares", f"a table of view {view} does not read it.", "Leave it out.")
     if view == "fidelity":
         _check_measured(where, experiment, resolved)
 
@@ -138,7 +143,7 @@ def _segmenter(where: str, name: str, resolved: dict) -> dict:
 
 
 def _check_grid(here: str, entry: dict, experiment: dict, resolved: dict, config: dict) -> None:
-    for segmenter in [*entry["segmenters"], *entry.get("controls", [])]:
+    for segmenter in [*entry["segmenters"], *entry.get("controls", []), *entry.get("shares", [])]:
         stanza = _segmenter(f"{here}.segmenters", segmenter, resolved)
         if takes_parts(stanza):
             _check_parts(f"{here}.segmenters", segmenter, experiment, resolved)

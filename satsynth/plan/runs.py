@@ -13,7 +13,7 @@ class Run:
     Args:
         arm: "real" (D), "synthetic" (D' alone), "union" (D and D') or "control" (D with fewer steps).
         source: where the synthetic pairs come from; of replicas that the seeds take in turn, the first.
-        subject: the segmenter that the row speaks of; a control's is the one it controls.
+        subject: the segmenter that the row speaks of; a control's is the one it controls, that of another share the one it extends.
         network: the module of the subject's network.
         method: what makes the synthetic pairs (see `method_of`); None for D.
         generators: those behind this run's synthetic pairs, joined by "+"; "" for D and for augmentations.
@@ -78,8 +78,8 @@ def runs_of(name: str, config: dict, resolved: dict) -> list[Run]:
     experiment = resolved["experiments"][name]
     runs: dict[Run, None] = {}
 
-    def add(segmenter: str, arm: str, base: str | None, sources: list[str], ratio: int) -> None:
-        subject = parent_of(config, segmenter) if arm == "control" else segmenter
+    def add(segmenter: str, arm: str, base: str | None, sources: list[str], ratio: int, share: bool = False) -> None:
+        subject = parent_of(config, segmenter) if arm == "control" or share else segmenter
         network = resolved["segmenters"][subject]["network"]
         method = method_of(resolved, sources[0]) if sources else None
         for dataset in experiment["datasets"]:
@@ -103,6 +103,10 @@ def runs_of(name: str, config: dict, resolved: dict) -> list[Run]:
                     if entry.get("alone"):
                         add(segmenter, "synthetic", None, replicas(listed), ratio)
                     add(segmenter, "union", base, replicas(listed), ratio)
+        for share in entry.get("shares", []):
+            for ratio in filter(None, entry["ratios"]):
+                for listed in entry["sources"]:
+                    add(share, "union", base, replicas(listed), ratio, share=True)
         for control in entry.get("controls", []):
             add(control, "control", base, [], 0)
     if experiment.get("alone"):  # of a fidelity table: D, and one unit of every source of pairs

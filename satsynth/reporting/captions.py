@@ -10,6 +10,8 @@ CAPTIONS = {
     "summary": "What synthetic pairs change for a class, summed up over the segmentation networks.",
     "fidelity": "How close synthetic pairs come to real training patches, in images and in masks, and whether any is a near copy; the "
     "first row of a dataset is its real validation patches.",
+    "selection": "Candidates for what to train on, trained on one part of the training scenes (fit) and scored on the other (held): "
+    "nothing here has seen a validation patch.",
     "dataset": "The real data: images, patches of each split, and the share of labelled pixels and of patches that every class has.",
     "class_distribution": "Classes in real and synthetic masks: the share of labelled pixels that each class holds, and the share of "
     "pairs in which it occurs. The Jensen–Shannon distance (base 2) is 0 for equal shares and 1 for disjoint ones.",

@@ -27,13 +27,14 @@ def collect(
         datasets, generators, training_sets, segmenters, evaluators (lists of dicts) and digests (name -> hexadecimal SHA-256): plain
         values.
     """
-    datasets: dict[tuple[str, str], dict] = {}
+    datasets: dict[tuple[str, str, bool], dict] = {}
     digests = {}
     for path in map(Path, real):
         if path.name not in ("card.json", "index.csv") or path.parts[-3] != "real":
             continue
         dataset, size, split = path.parts[-5], path.parts[-4].removesuffix("px"), path.parts[-2]
-        entry = datasets.setdefault((dataset, size), {"name": dataset, "size": size})
+        within = split in ("fit", "held")
+        entry = datasets.setdefault((dataset, size, within), {"name": dataset, "size": size, "within": within})
         if path.name == "index.csv":
             entry["scenes"] = int(pd.read_csv(path, dtype=str, keep_default_na=False)["scene"].nunique())
         else:
@@ -85,11 +86,7 @@ def packages() -> dict[str, str]:
 
 def words(facts: Mapping) -> list[str]:
     """The facts of `collect` as sentences: a paragraph each for data, generators, training sets, segmenters, and evaluators."""
-    data = [
-        f"{entry['name']} at {entry['size']} px: {count(entry['train'])} real training patches, {count(entry['val'])} validation patches "
-        f"from {_many(entry['scenes'], 'scene')}, {entry['classes']} classes."
-        for entry in facts["datasets"]
-    ]
+    data = [_data(entry) for entry in facts["datasets"]]
     data += [f"Licence of {name}: {licence}." for name, licence in facts.get("licences", {}).items()]
     pairs = [
         f"{entry['name']} ({entry['dataset']}, {entry['size']} px): {count(entry['real_pairs'])} real, "
@@ -107,6 +104,14 @@ def words(facts: Mapping) -> list[str]:
     made = [_generator(entry) for entry in facts["generators"]]
     paragraphs = [data, made, sets, [_segmenter(entry) for entry in facts["segmenters"]], measured]
     return [" ".join(sentences) for sentences in paragraphs if sentences]
+
+
+def _data(entry: Mapping) -> str:
+    told = f"{entry['name']} at {entry['size']} px: {count(entry['train'])} real training patches"
+    scenes = f"from {_many(entry['scenes'], 'scene')}"
+    if entry.get("within"):
+        return f"{told} of its training scenes to choose by (fit), {count(entry['val'])} held-out ones {scenes} of these (held)."
+    return f"{told}, {count(entry['val'])} validation patches {scenes}, {entry['classes']} classes."
 
 
 def _many(number: int, word: str) -> str:

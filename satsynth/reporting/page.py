@@ -15,6 +15,7 @@ from satsynth import __version__
 from satsynth.reporting import blocks
 from satsynth.reporting.answers import answers
 from satsynth.reporting.captions import CAPTIONS, methods
+from satsynth.reporting.choices import findings as chosen
 from satsynth.reporting.citations import references
 from satsynth.reporting.facts import collect, words
 from satsynth.reporting.facts import packages as versions
@@ -37,6 +38,7 @@ MARKS = {
     "summary": {"class_id", "median_gain_points"},
     "fidelity": {"fid", "is", "class_js", "copies_features"},
     "dataset": {"split", "patches", "foreground_pct"},
+    "selection": {"real_share", "outcome", "chosen"},
 }
 
 
@@ -50,6 +52,7 @@ def write(
     packages: Mapping[str, str],
     home: str | Path | None = None,
     chains: Mapping[str, Chain] | None = None,
+    choices: Sequence[Mapping] = (),
     places: Sequence[Mapping] = (),
     exports: Sequence[str | Path] = (),
 ) -> None:
@@ -65,6 +68,7 @@ def write(
         packages: package -> version.
         home: where the page will lie in the end, if not at `out_html`; tables and figures are linked relative to it.
         chains: name of a table -> the jobs behind it, as far as they are known; where they are told, the page says what they used.
+        choices: what selections have chosen (see `satsynth.reporting.choices.describe`).
         places: what the gallery beside the page shows: the card of each place, and its strip of pairs (a path) under the key strip.
         exports: dataset cards (README.md) of the sets that were written for other training code, each in a folder of its own.
     """
@@ -76,7 +80,7 @@ def write(
     gains = {name: (frame, printed[name].notes) for name, frame in frames.items() if views[name] == "gain"}
     measured = [frame for name, frame in frames.items() if views[name] == "fidelity"]
     sections = [
-        ("verdict", "What came out", _verdict(gains, titles)),
+        ("verdict", "What came out", "\n".join(filter(None, [_verdict(gains, titles), _choices(choices, gains)]))),
         ("answers", "Three questions", answers(places, measured, gains, chains, titles) if tables else ""),
         ("gallery", "Pairs, none chosen by hand", blocks.gallery(places)),
         ("run", "What was run", _paragraphs(words(facts))),
@@ -106,10 +110,10 @@ def write(
 def write_run(task: Task) -> None:
     """Write the page of a whole run, from the files that the job was given.
 
-    Of `task`: input tables (CSV), printed (Markdown, in the same order), figures (PNG), generators, runs, evaluators and real (see
-    `satsynth.reporting.facts.collect`), gallery and strips (card and strip of each of its places), exports (their cards); cfg title, run
-    (names in the order in which they are shown), views (figure -> view), licences (dataset -> licence of its raw data); output page. The
-    LaTeX and PDF forms are taken to lie beside the CSV and PNG.
+    Of `task`: input tables (CSV), printed (Markdown, in the same order), choices (JSON), figures (PNG), generators, runs, evaluators and
+    real (see `satsynth.reporting.facts.collect`), gallery and strips (card and strip of each of its places), exports (their cards); cfg
+    title, run (names in the order in which they are shown), views (figure -> view), licences (dataset -> licence of its raw data); output
+    page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
     """
     place = {name: number for number, name in enumerate(task.cfg["run"])}
 
@@ -130,7 +134,8 @@ def write_run(task: Task) -> None:
     places = [
         files.read_json(card) | {"strip": strip} for card, strip in zip(given.get("gallery", ()), given.get("strips", ()), strict=True)
     ]
-    rest = {"home": task.declared["page"], "chains": chains, "places": places, "exports": given.get("exports", ())}
+    choices = [files.read_json(path) for path in given.get("choices", ())]
+    rest = {"home": task.declared["page"], "chains": chains, "choices": choices, "places": places, "exports": given.get("exports", ())}
     write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), **rest)
 
 
@@ -166,14 +171,26 @@ def _verdict(frames: Mapping[str, tuple[pd.DataFrame, Sequence[str]]], titles: M
             told.append(f'<h3><a href="#table-{escape(name)}">{escape(titles[name])}</a></h3>')
         entries = []
         for headline, lines in found:
-            head = f"<strong>{escape(headline)}</strong>"
-            points = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>\n" if lines else ""
+            head, points = _told(headline, lines)
             if folded:
                 entries.append(f"<details>\n<summary>{head}</summary>\n{points}</details>" if lines else f"<p>{head}</p>")
             else:
                 entries.append(f'<div class="verdict">\n<p>{head}</p>\n{points}</div>')
         told += ['<div class="verdict">', *entries, "</div>"] if folded else entries
     return "\n".join(told)
+
+
+def _told(headline: str, lines: Sequence[str]) -> tuple[str, str]:
+    """A headline and its sentences as HTML."""
+    points = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>\n" if lines else ""
+    return f"<strong>{escape(headline)}</strong>", points
+
+
+def _choices(choices: Sequence[Mapping], gains: Mapping[str, tuple[pd.DataFrame, Sequence[str]]]) -> str:
+    """What selections say to use, and what that scored on val where a gain table of the page has it."""
+    frames = [frame for frame, _ in gains.values()]
+    found = [_told(*entry) for choice in choices for entry in chosen(choice, frames)]
+    return "\n".join(f'<div class="verdict">\n<p>{head}</p>\n{points}</div>' for head, points in found)
 
 
 def _methods(frames: Sequence[pd.DataFrame], measured: bool, facts: Mapping, packages: Mapping[str, str]) -> str:

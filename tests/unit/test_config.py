@@ -104,6 +104,12 @@ def test_the_segmentation_pages_examples_resolve():
         load(read("configs/paper.yaml"), block) if "table2" in block.get("experiments", {}) else load(block)
 
 
+def test_the_selection_pages_examples_resolve_over_the_demo():
+    fit, admitted, chosen = examples("docs/selection.md")
+    load(fit), load(admitted)
+    assert load(fit, chosen)["run"] == ["selection"]
+
+
 def test_the_measures_pages_examples_resolve_over_the_demo():
     blocks = examples("docs/measures.md")
     assert len(blocks) == 2
