@@ -1,21 +1,6 @@
 # A look at raw data before anything is trained on them: snakemake check_data --configfile my.yaml
 
 
-def checked_datasets():
-    """Every stanza of the config; the demo only where there is nothing else."""
-    return [name for name, stanza in DATASETS.items() if stanza["format"] != "demo"] or list(DATASETS)
-
-
-def raw_facts(dataset):
-    """What the raw files are, and why they cannot be listed: [subject, cause, remedy], or None. It is told on the page, and stops nothing."""
-    if DATASETS[dataset]["format"] == "demo":
-        return {"digest": None, "trouble": None}
-    try:
-        return {"digest": raw.digest(raw_root(dataset), dataset), "trouble": None}
-    except SatsynthError as error:
-        return {"digest": None, "trouble": [error.subject, error.cause, error.remedy]}
-
-
 rule inspect_data:
     input:
         unpack(lambda wildcards: raw_inputs(wildcards.dataset)),

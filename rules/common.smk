@@ -12,6 +12,7 @@ from satsynth.plan.config import resolve
 from satsynth.plan.presets import load_preset
 from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of, takes_parts
 from satsynth.plan.validation import validate
+from satsynth.reporting.captions import CAPTIONS, group_of
 from satsynth.runtime.devices import has_accelerator
 from satsynth.runtime.errors import SatsynthError
 
@@ -45,6 +46,7 @@ ENCODERS = [name for name, segmenter in CONFIG["segmenters"].items() if takes_pa
 LAYOUT = layout.Layout(config, CONFIG)
 SELECTIONS = selection.tables(CONFIG)
 PLACES = gallery.places(LAYOUT)
+config["captions"] = CAPTIONS  # for the captions of `snakemake --report`, which read nothing else
 # Under an executor (--jobs) each job has cores and devices of its own, on a machine that this one knows nothing of; there the job reads these
 # lines again and must come to the same numbers. Here, two trainings at once on the same cores are many times slower than one after the other,
 # but small networks use one core better than two: where a preset says so, segmenters train and shards are sampled side by side, each on cores
@@ -122,6 +124,21 @@ def raw_digest(dataset):
         absent = [f"{other} ({raw_root(other).absolute()})" for other in others if not raw_root(other).is_dir()]
         also = f" Not there either: {', '.join(absent)}." if absent else ""
         raise WorkflowError(str(error) + also) from None
+
+
+def checked_datasets():
+    """Every stanza of the config; the demo only where there is nothing else."""
+    return [name for name, stanza in DATASETS.items() if stanza["format"] != "demo"] or list(DATASETS)
+
+
+def raw_facts(dataset):
+    """What the raw files are, and why they cannot be listed: [subject, cause, remedy], or None. It is told on the page, and stops nothing."""
+    if DATASETS[dataset]["format"] == "demo":
+        return {"digest": None, "trouble": None}
+    try:
+        return {"digest": raw.digest(raw_root(dataset), dataset), "trouble": None}
+    except SatsynthError as error:
+        return {"digest": None, "trouble": [error.subject, error.cause, error.remedy]}
 
 
 def tile_outputs(dataset):
@@ -234,6 +251,18 @@ def gallery_inputs(wildcards):
     return found | (
         {"train_cards": layout.files_of(train, "card.json"), "train": ancient(layout.files_of(train, *layout.STORE[:-1]))} if train else {}
     )
+
+
+def gallery_outputs(*wildcards):
+    """The files of a place; its strip of pairs stands for all of them in `snakemake --report`, which embeds single files."""
+    files = gallery.outputs(CONFIG, gallery.folder(*wildcards))
+    labels = {"source": "{source} on {dataset}, {size} px"}
+    return files | {"strip": report(files["strip"], caption="captions/gallery.rst", category="Pairs", labels=labels)}
+
+
+def figure_group(wildcards):
+    """The heading that a figure stands under in `snakemake --report`, as in ours."""
+    return group_of(CONFIG["figures"][wildcards.figure]["view"])
 
 
 def judge_file(file):

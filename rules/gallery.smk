@@ -2,7 +2,7 @@ rule pack_gallery:
     input:
         unpack(gallery_inputs),
     output:
-        **gallery.outputs(CONFIG, gallery.folder("{dataset}", "{size}", "{source}")),
+        **gallery_outputs("{dataset}", "{size}", "{source}"),
     log:
         "results/logs/pack_gallery/{dataset}-{size}px-{source}.log",
     benchmark:
@@ -18,9 +18,9 @@ rule pack_gallery:
 
 rule build_gallery:
     input:
-        cards=[f"{gallery.folder(place.dataset, place.size, place.source)}/card.json" for place in PLACES],
+        cards=gallery.files(PLACES, "card.json"),
     output:
-        page=report(gallery.PAGE, caption="captions/gallery.rst", category="Gallery"),
+        page=gallery.PAGE,
     log:
         "results/logs/build_gallery.log",
     benchmark:

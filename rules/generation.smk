@@ -8,7 +8,12 @@ rule train_generator:
         weights="results/{dataset}/generators/{generator}/weights.safetensors",
         card="results/{dataset}/generators/{generator}/card.json",
         history="results/{dataset}/generators/{generator}/history.csv",
-        previews=report("results/{dataset}/generators/{generator}/previews.png", caption="captions/previews.rst", category="Generators"),
+        previews=report(
+            "results/{dataset}/generators/{generator}/previews.png",
+            caption="captions/previews.rst",
+            category="Generators",
+            labels={"generator": "{generator} on {dataset}"},
+        ),
     log:
         "results/logs/train_generator/{dataset}-{generator}.log",
     benchmark:

@@ -102,7 +102,7 @@ rule tabulate_fidelity:
     input:
         unpack(fidelity_table_inputs),
     output:
-        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
+        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables", labels={"table": "{experiment}"}),
         md="results/tables/{experiment}.md",
         tex="results/tables/{experiment}.tex",
     log:

@@ -6,7 +6,7 @@ rule tabulate_runs:
         indices=ancient(lambda wildcards: LAYOUT.scene_indices(wildcards.experiment)),
         admissions=lambda wildcards: LAYOUT.admissions(wildcards.experiment),
     output:
-        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables"),
+        csv=report("results/tables/{experiment}.csv", caption="captions/table.rst", category="Tables", labels={"table": "{experiment}"}),
         md="results/tables/{experiment}.md",
         tex="results/tables/{experiment}.tex",
     log:
@@ -28,7 +28,13 @@ rule draw_figure:
     input:
         unpack(figure_inputs),
     output:
-        png=report("results/figures/{figure}.png", caption="captions/figure.rst", category="Figures"),
+        png=report(
+            "results/figures/{figure}.png",
+            caption="captions/figure.rst",
+            category="Figures",
+            subcategory=figure_group,
+            labels={"figure": "{figure}"},
+        ),
         pdf="results/figures/{figure}.pdf",
     log:
         "results/logs/draw_figure/{figure}.log",
@@ -54,8 +60,10 @@ rule write_report:
         evaluators=LAYOUT.report_evaluators(),
         real=[path for experiment in LAYOUT.experiments() for path in LAYOUT.ground(experiment)],
         indices=ancient([path for experiment in LAYOUT.experiments() for path in LAYOUT.scene_indices(experiment)]),
+        gallery=gallery.files(PLACES, "card.json"),
+        strips=ancient(gallery.files(PLACES, "strip.jpg")),
     output:
-        page=report("results/report/index.html", caption="captions/page.rst", category="Page"),
+        page=report("results/report/index.html", caption="captions/page.rst", category="Report", labels={"page": "the whole run"}),
     log:
         "results/logs/write_report.log",
     benchmark:

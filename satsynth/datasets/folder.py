@@ -1,11 +1,11 @@
 """A user's own imagery: images in a folder or by a pattern with wildcards, and masks alike, or a file of annotations."""
 
-import colorsys
 import re
 from pathlib import Path
 
 from satsynth.datasets import coco, vectors
 from satsynth.datasets.labels import Colour, Labels
+from satsynth.datasets.palette import filled
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, natural, paired
 from satsynth.datasets.shapes import Shapes
@@ -33,16 +33,12 @@ def rgb(text: str) -> Colour:
 def label_space(cfg: dict) -> LabelSpace:
     """Names and display colours from cfg["classes"], a list of names or of {"name": ..., "color": "#RRGGBB"}.
 
-    A class without a colour has the one by which cfg["label_map"] knows it, else a hue by its position.
+    A class without a colour has the one by which cfg["label_map"] knows it, else one of the palette (see `palette`).
     """
     raw = {target: rgb(key) for key, target in (cfg["label_map"] or {}).items() if str(key).startswith("#")}
-    names, colours = [], []
-    for number, entry in enumerate(cfg["classes"]):
-        entry = {"name": entry} if isinstance(entry, str) else entry
-        names.append(entry["name"])
-        shade = colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.75 - 0.25 * (number % 2), 0.9 - 0.2 * (number % 3))
-        colours.append(rgb(entry["color"]) if entry.get("color") else raw.get(number, tuple(round(255 * part) for part in shade)))
-    return LabelSpace(tuple(names), tuple(colours))
+    entries = [{"name": entry} if isinstance(entry, str) else entry for entry in cfg["classes"]]
+    given = [rgb(entry["color"]) if entry.get("color") else raw.get(number) for number, entry in enumerate(entries)]
+    return LabelSpace(tuple(entry["name"] for entry in entries), tuple(filled(given)))
 
 
 def labels(cfg: dict) -> Decoder:

@@ -259,7 +259,8 @@ class Inspection:
                 self.findings.error(DataError(f"split.{split}", cause, REMEDY_UNLABELLED))
             elif missing := [name for name, count in zip(names, labelled) if not count]:
                 what = "cannot be learned" if split == "train" else "has no IoU"
-                self.findings.warning(f"split.{split}: no pixel of {', '.join(missing)}, which {what}. {REMEDY_MISSING}")
+                remedy = f" {REMEDY_MISSING}" if "labels" in self.cfg else ""
+                self.findings.warning(f"split.{split}: no pixel of {', '.join(missing)}, which {what}.{remedy}")
             if labelled.any() and share > 50:
                 self.findings.warning(f"split.{split}: {share:.1f} % of all pixels are unlabelled.")
             if not tally.patches:

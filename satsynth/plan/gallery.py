@@ -1,8 +1,10 @@
 """The gallery of the report: which sources it shows, and the files of each. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from satsynth.plan import layout, slices
+from satsynth.plan import layout, names, slices
+from satsynth.plan.admission import DECISIONS
 from satsynth.plan.layout import Layout, evaluator
 from satsynth.plan.stanzas import sizes_of, source_size
 
@@ -17,12 +19,14 @@ class Place:
     Args:
         dataset, size, source: whose pairs are shown.
         searched: whether the nearest real training patches of its pairs are known.
+        admission: the source that admits from these pairs, whose decisions are shown; None where nothing is decided.
     """
 
     dataset: str
     size: int
     source: str
     searched: bool
+    admission: str | None = None
 
     @property
     def name(self) -> str:
@@ -40,17 +44,34 @@ def places(plan: Layout) -> list[Place]:
 
     Where `report.gallery.sources` names none: every source whose nearest training patches a table or a figure of `run` searches anyway, and
     those whose pairs a figure shows; nothing is trained or searched for the gallery alone. Sources that it names are shown on every dataset
-    of `run` that has patches of their sizes, and their nearest training patches are searched.
+    of `run` that has patches of their sizes, and their nearest training patches are searched. An admission is shown by the pairs that it
+    admits from, with its decisions; of several that `run` makes of one source, the first.
     """
     resolved = plan.resolved
     named = resolved["report"]["gallery"]["sources"]
-    found: dict[tuple[str, str], bool] = {}
+    wanted = _shown(plan)
     if named is not None:
-        found = {(dataset, source): True for dataset in plan.datasets() for source in named if _fits(resolved, dataset, source)}
-    else:
-        for dataset, source, searched in _shown(plan):
-            found[dataset, source] = found.get((dataset, source), False) or searched
-    return [Place(dataset, source_size(resolved, source), source, searched) for (dataset, source), searched in found.items()]
+        wanted = [(dataset, source, True) for dataset in plan.datasets() for source in named if _fits(resolved, dataset, source)]
+    found: dict[tuple[str, str], bool] = {}
+    judged = {(dataset, resolved["sources"][source].get("admit")): source for dataset, source in reversed(_made(plan))}
+    for dataset, source, searched in wanted:
+        parent = resolved["sources"][source].get("admit")
+        if parent:
+            judged.setdefault((dataset, parent), source)
+            # What the run searches is the admitted pairs, not those that they were admitted from.
+            searched = named is not None
+        found[dataset, parent or source] = found.get((dataset, parent or source), False) or searched
+    return [
+        Place(dataset, source_size(resolved, source), source, searched, judged.get((dataset, source)))
+        for (dataset, source), searched in found.items()
+    ]
+
+
+def _made(plan: Layout) -> list[tuple[str, str]]:
+    """Datasets and sources that segmenters of `run` are trained on, in the order of its tables."""
+    runs = [run for experiment in plan.experiments() for run in plan.runs(experiment)]
+    sources = plan.resolved["sources"]
+    return [(run.dataset, source) for run in runs for source, _ in names.parse_training_set(run.training_set, sources).parts]
 
 
 def _fits(resolved: dict, dataset: str, source: str) -> bool:
@@ -58,13 +79,18 @@ def _fits(resolved: dict, dataset: str, source: str) -> bool:
     return {*stages, source_size(resolved, source)} <= set(sizes_of(resolved["datasets"][dataset]))
 
 
-def _shown(plan: Layout):
+def _shown(plan: Layout) -> Iterator[tuple[str, str, bool]]:
     for name in plan.resolved["run"]:
         figure, table = plan.resolved["figures"].get(name, {}), plan.resolved["experiments"].get(name, {})
         if figure.get("view") in ("memorisation", "pairs"):
             yield figure["dataset"], figure["source"], figure["view"] == "memorisation"
         if table.get("view") == "fidelity":
             yield from ((dataset, source, True) for dataset in table["datasets"] for source in table["sources"])
+
+
+def files(shown: list[Place], name: str) -> list[str]:
+    """This file of every place."""
+    return [f"{folder(place.dataset, place.size, place.source)}/{name}" for place in shown]
 
 
 def place_of(plan: Layout, dataset: str, size: int | str, source: str) -> Place:
@@ -91,6 +117,8 @@ def inputs(plan: Layout, place: Place) -> dict[str, list[str]]:
     dataset, size = place.dataset, place.size
     shards = plan.shards(dataset, size, place.source, 1)
     found = {"pairs": shards, "classes": [layout.classes(dataset)]}
+    if place.admission:
+        found["decisions"] = layout.files_of(plan.shards(dataset, size, place.admission, 1), DECISIONS)
     if not place.searched:
         return found
     sets = [layout.HELD_OUT, *map(layout.set_of, shards)]

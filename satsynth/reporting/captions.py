@@ -57,6 +57,21 @@ CAPTIONS = {
     "synthetic pairs in equal parts and scored on real ones. All scenes are made up.",
 }
 
+# Headings of the figures, and their views: first what the pairs are worth.
+GROUPS = {
+    "What the pairs are worth": ("ratio_curve", "class_forest", "occurrence", "predictions", "confusion"),
+    "Pairs and how they are made": ("methods", "pairs", "contrast", "upscaling", "denoising"),
+    "How near to the real ones": ("class_distribution", "memorisation"),
+    "Training": ("training_curves",),
+}
+OTHER = "Others"
+
+
+def group_of(view: str | None) -> str:
+    """The heading under which figures of a view stand."""
+    return next((heading for heading, views in GROUPS.items() if view in views), OTHER)
+
+
 METHODS = (
     "SatSynth learns image and mask together. Class ids are written as codes whose channels stand beside the RGB channels, and a diffusion "
     "model G learns such stacks from the real training pairs. New stacks are sampled from noise, and each pixel's code is read as the "

@@ -78,15 +78,23 @@ def problems(report: dict) -> list[str]:
 
 def summary(name: str, report: dict, page: str) -> str:
     """All of it as text, errors last; `page` is where the page lies."""
-    lines = [headline(name, report), *(f"  {line}" for line in file_lines(report)), ""]
-    lines += [f"  {line}" for line in _columns([share_header(report), *shares(report)])]
-    lines += ["", f"  {leak_line(report)}"]
+    lines = [headline(name, report), *(f"  {line}" for line in file_lines(report))]
+    if any(tally["scenes"] for tally in report["splits"].values()):
+        lines += ["", *(f"  {line}" for line in _columns([share_header(report), *shares(report)])), "", f"  {leak_line(report)}"]
     lines += _listed("unknown values", unknown_lines(report))
     lines += _listed("warning", report["warnings"])
     lines += _listed("ERROR", problems(report))
     number = len(report["errors"])
     verdict = f"{number} error{'s' if number > 1 else ''} to mend before training" if number else "nothing to mend before training"
     return "\n".join([*lines, "", f"  {name}: {verdict}. Page: {page}", ""])
+
+
+def closing(reports: Sequence[dict]) -> str:
+    """The last line, after the summaries of all datasets."""
+    bad = [report["name"] for report in reports if report["errors"]]
+    if not bad:
+        return ""
+    return f"check_data: mend {listing(bad)}; what is wrong is told above. Below, Snakemake says only that this job has failed.\n"
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

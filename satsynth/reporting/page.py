@@ -1,83 +1,45 @@
 """The report: one HTML file that says in words what was run and what came out, and shows every table and figure.
 
-It embeds its images and styles and runs no script, so it can be opened from a disk without a network.
+It embeds its images, its style and the script that sorts and copies tables, so it can be opened from a disk without a network; without
+scripts it is whole.
 """
 
-import base64
 import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
+from satsynth import __version__
+from satsynth.reporting import blocks
+from satsynth.reporting.answers import answers
 from satsynth.reporting.captions import CAPTIONS, methods
 from satsynth.reporting.choices import findings as chosen
+from satsynth.reporting.citations import references
 from satsynth.reporting.facts import collect, words
 from satsynth.reporting.facts import packages as versions
 from satsynth.reporting.grid import grid
 from satsynth.reporting.lineage import Chain, Lineage
-from satsynth.reporting.markup import read_markdown
+from satsynth.reporting.markup import listing, read_markdown
+from satsynth.reporting.methods import SAMPLERS
+from satsynth.reporting.policy import hashed, policy
 from satsynth.reporting.provenance import cost, origins
 from satsynth.reporting.verdict import findings, is_gain
 from satsynth.runtime import files
 from satsynth.runtime.job import Task
 
+STATIC = Path(__file__).with_name("static")
 # More comparisons than this are listed one a line, with their sentences folded away.
 UNFOLDED = 2
 # What only the CSV of a view other than gain has.
 MARKS = {
     "per_class": {"class_id", "iou_pct", "gain_points"},
     "summary": {"class_id", "median_gain_points"},
-    "fidelity": {"fid", "is", "class_js"},
+    "fidelity": {"fid", "is", "class_js", "copies_features"},
     "dataset": {"split", "patches", "foreground_pct"},
     "selection": {"real_share", "outcome", "chosen"},
 }
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #ffffff; --tint: #f6f8fa; --link: #0757b0; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --soft: #9da7b3; --line: #3d444d; --paper: #0d1117; --tint: #161b22; --link: #6cb1ff; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 75rem; padding: 1.5rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
-h1 { font-size: 1.8rem; line-height: 1.25; margin: 0 0 .3rem; }
-h2 { font-size: 1.3rem; margin: 2.4rem 0 .6rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
-h3 { font-size: 1.05rem; margin: 1.6rem 0 .5rem; }
-p, li { max-width: 60rem; }
-a { color: var(--link); }
-nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; margin: .8rem 0 0; padding: 0; }
-.verdict { border-left: .3rem solid var(--link); background: var(--tint); padding: .7rem 1rem; margin: .8rem 0; }
-.verdict p { margin: .2rem 0 .4rem; }
-.verdict ul { margin: 0; padding-left: 1.2rem; }
-.verdict summary { cursor: pointer; margin: .3rem 0; }
-.verdict details ul { margin-bottom: .6rem; }
-.origin { border: 1px solid var(--line); border-radius: .4rem; margin: .6rem 0; padding: .5rem .8rem; }
-.origin summary { cursor: pointer; }
-.origin dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: .7rem 0 .3rem; font-size: .88rem; }
-.origin dt { color: var(--soft); }
-.origin dd { margin: 0; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
-table { border-collapse: collapse; width: 100%; font-size: .85rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding: .5rem 0; }
-caption span { display: block; width: fit-content; position: sticky; left: 0; padding: 0 .6rem; max-width: min(100vw - 2.2rem, 60rem); }
-th, td { padding: .4rem .5rem; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
-thead th { background: var(--tint); vertical-align: bottom; }
-tbody th { font-weight: 600; min-width: 9rem; }
-td.number, th.number { text-align: right; }
-td.number { white-space: nowrap; }
-td:not(.number) { min-width: 7rem; }
-.notes, .links, figcaption { font-size: .88rem; color: var(--soft); }
-.notes { padding-left: 1.2rem; }
-figure { margin: 1.2rem 0 2rem; }
-figure img { display: block; max-width: 100%; height: auto; background: #ffffff; border: 1px solid var(--line); border-radius: .4rem; }
-figcaption { margin-top: .5rem; max-width: 60rem; }
-code { font-size: .92em; overflow-wrap: anywhere; }
-:focus-visible { outline: .15rem solid var(--link); outline-offset: .15rem; }
-@media (max-width: 40rem) { body { padding: 1rem; } h1 { font-size: 1.45rem; } tbody th { min-width: 7rem; } }
-@media print { body { max-width: none; } .wide { overflow: visible; border: 0; } figure, tr { break-inside: avoid; } }
-"""
 
 
 def write(
@@ -91,12 +53,13 @@ def write(
     home: str | Path | None = None,
     chains: Mapping[str, Chain] | None = None,
     choices: Sequence[Mapping] = (),
+    places: Sequence[Mapping] = (),
 ) -> None:
     """Write the page, atomically.
 
     Args:
         out_html: the file to write.
-        cfg: title (str).
+        cfg: title (str); views (name of a figure -> its view), by which figures are put into groups.
         tables: name -> {md, and any of csv, tex: path}; a CSV of the gain view gives the verdict.
         figures: name -> {png, and pdf where there is one: path}.
         captions: name of a table or figure -> caption; what has none stands under its name or title alone.
@@ -105,30 +68,39 @@ def write(
         home: where the page will lie in the end, if not at `out_html`; tables and figures are linked relative to it.
         chains: name of a table -> the jobs behind it, as far as they are known; where they are told, the page says what they used.
         choices: what selections have chosen (see `satsynth.reporting.choices.describe`).
+        places: what the gallery beside the page shows: the card of each place, and its strip of pairs (a path) under the key strip.
     """
-    home = Path(home or out_html).parent
-    titles = {name: read_markdown(paths["md"]).title for name, paths in tables.items()}
+    home, chains = Path(home or out_html).parent, chains or {}
+    printed = {name: read_markdown(paths["md"]) for name, paths in tables.items()}
+    frames = {name: pd.read_csv(paths["csv"]) for name, paths in tables.items() if "csv" in paths}
+    views = {name: view_of(frame) for name, frame in frames.items()}
+    titles = {name: table.title for name, table in printed.items()}
+    gains = {name: (frame, printed[name].notes) for name, frame in frames.items() if views[name] == "gain"}
+    measured = [frame for name, frame in frames.items() if views[name] == "fidelity"]
     sections = [
-        ("verdict", "What came out", "\n".join(filter(None, [_verdict(tables), _choices(choices, tables)]))),
+        ("verdict", "What came out", "\n".join(filter(None, [_verdict(gains, titles), _choices(choices, gains)]))),
+        ("answers", "Three questions", answers(places, measured, gains, chains, titles) if tables else ""),
+        ("gallery", "Pairs, none chosen by hand", blocks.gallery(places)),
         ("run", "What was run", _paragraphs(words(facts))),
-        ("tables", "Tables", "\n".join(_table(name, paths, captions, home) for name, paths in tables.items())),
-        ("figures", "Figures", "\n".join(_figure(name, paths, captions, home) for name, paths in figures.items())),
-        ("methods", "Methods", _paragraphs(_methods(tables, facts["generators"]))),
-        ("provenance", "Provenance", "\n".join([origins(chains or {}, titles), _provenance(facts["digests"], packages)]).strip()),
-        ("cost", "Cost and times", cost(chains or {}, titles)),
+        ("tables", "Tables", blocks.tables(tables, printed, captions, home, chains)),
+        ("figures", "Figures", blocks.figures(figures, cfg.get("views", {}), captions, home)),
+        ("methods", "Methods", _methods(list(frames.values()), bool(measured), facts, packages)),
+        ("provenance", "Provenance", "\n".join([origins(chains, titles), _provenance(facts["digests"], packages)]).strip()),
+        ("cost", "Cost and times", cost(chains, titles)),
     ]
     sections = [section for section in sections if section[2]]
     links = "".join(f'<li><a href="#{key}">{heading}</a></li>' for key, heading, _ in sections)
     body = "\n".join(
         f'<section id="{key}" aria-labelledby="{key}-h">\n<h2 id="{key}-h">{h}</h2>\n{text}\n</section>' for key, h, text in sections
     )
-    title = escape(cfg["title"])
+    title, style, script = escape(cfg["title"]), _static("page.css"), _script()
     files.write_text(
         out_html,
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n'
-        f'<body>\n<header>\n<h1>{title}</h1>\n<nav aria-label="Sections"><ul>{links}</ul></nav>\n</header>\n'
-        f"<main>\n{body}\n</main>\n</body>\n</html>\n",
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{policy(hashed(script), hashed(style))}'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n<style>{style}</style>\n</head>\n'
+        f'<body>\n<a class="skip" href="#main">To the content</a>\n<header>\n<h1>{title}</h1>\n'
+        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n</header>\n'
+        f'<main id="main">\n{body}\n</main>\n<script>{script}</script>\n</body>\n</html>\n',
     )
 
 
@@ -136,8 +108,9 @@ def write_run(task: Task) -> None:
     """Write the page of a whole run, from the files that the job was given.
 
     Of `task`: input tables (CSV), printed (Markdown, in the same order), choices (JSON), figures (PNG), generators, runs, evaluators and
-    real (see `satsynth.reporting.facts.collect`); cfg title, run (names in the order in which they are shown), views (figure -> view),
-    licences (dataset -> licence of its raw data); output page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
+    real (see `satsynth.reporting.facts.collect`), gallery and strips (card and strip of each of its places); cfg title, run (names in the
+    order in which they are shown), views (figure -> view), licences (dataset -> licence of its raw data); output page. The LaTeX and PDF
+    forms are taken to lie beside the CSV and PNG.
     """
     place = {name: number for number, name in enumerate(task.cfg["run"])}
 
@@ -148,40 +121,51 @@ def write_run(task: Task) -> None:
     tables = {path.stem: {"csv": path, "md": printed[path.stem], "tex": path.with_suffix(".tex")} for path in ordered(task.input["tables"])}
     figures = {path.stem: {"png": path, "pdf": path.with_suffix(".pdf")} for path in ordered(task.input["figures"])}
     captions = {name: CAPTIONS[view] for name, view in task.cfg["views"].items() if view in CAPTIONS}
-    views = {name: _view(paths) for name, paths in tables.items()}
+    views = {name: view_of(pd.read_csv(paths["csv"], nrows=0)) for name, paths in tables.items()}
     captions |= {name: CAPTIONS[view] for name, view in views.items() if view in CAPTIONS}
     given = task.input
     facts = collect([*given["real"], *given["indices"]], given["generators"], given["runs"], given["evaluators"])
     facts["licences"] = task.cfg["licences"]
     # State is read as it is now and is no input: what it says of times and hosts may differ, what the page shows of results may not.
     chains = Lineage(os.environ.get("SATSYNTH_STATE", "results/state")).chains({name: paths["csv"] for name, paths in tables.items()})
-    told = {"home": task.declared["page"], "chains": chains, "choices": [files.read_json(path) for path in given.get("choices", ())]}
-    write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), **told)
+    places = [
+        files.read_json(card) | {"strip": strip} for card, strip in zip(given.get("gallery", ()), given.get("strips", ()), strict=True)
+    ]
+    choices = [files.read_json(path) for path in given.get("choices", ())]
+    rest = {"home": task.declared["page"], "chains": chains, "choices": choices, "places": places}
+    write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), **rest)
 
 
-def _view(paths: Mapping[str, str | Path]) -> str | None:
-    """The view of a table, told from the columns of its CSV; None where there is no CSV, or none that is known."""
-    columns = set(pd.read_csv(paths["csv"], nrows=0)) if "csv" in paths else set()
-    if is_gain(columns):
+def view_of(frame: pd.DataFrame) -> str | None:
+    """The view of a table, told from the columns of its CSV; None where it is none that is known."""
+    if is_gain(frame.columns):
         return "gain"
-    return next((view for view, marks in MARKS.items() if marks <= columns), None)
+    return next((view for view, marks in MARKS.items() if marks <= set(frame.columns)), None)
+
+
+def _static(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """The one script of the page, in a scope of its own."""
+    return f'"use strict";\n{{\n{_static("page.js")}}}\n'
 
 
 def _paragraphs(lines: Sequence[str]) -> str:
     return "\n".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
-def _verdict(tables: Mapping[str, Mapping[str, str | Path]]) -> str:
-    frames = {name: pd.read_csv(paths["csv"]) for name, paths in tables.items() if _view(paths) == "gain"}
+def _verdict(frames: Mapping[str, tuple[pd.DataFrame, Sequence[str]]], titles: Mapping[str, str]) -> str:
     gains, before = {}, []
-    for name, frame in frames.items():
+    for name, (frame, _) in frames.items():
         gains[name] = findings(frame, before)
         before.append(frame)
     folded = sum(map(len, gains.values())) > UNFOLDED
     told = []
     for name, found in gains.items():
         if len(gains) > 1:
-            told.append(f'<h3><a href="#table-{escape(name)}">{escape(read_markdown(tables[name]["md"]).title)}</a></h3>')
+            told.append(f'<h3><a href="#table-{escape(name)}">{escape(titles[name])}</a></h3>')
         entries = []
         for headline, lines in found:
             head, points = _told(headline, lines)
@@ -199,51 +183,28 @@ def _told(headline: str, lines: Sequence[str]) -> tuple[str, str]:
     return f"<strong>{escape(headline)}</strong>", points
 
 
-def _choices(choices: Sequence[Mapping], tables: Mapping[str, Mapping[str, str | Path]]) -> str:
+def _choices(choices: Sequence[Mapping], gains: Mapping[str, tuple[pd.DataFrame, Sequence[str]]]) -> str:
     """What selections say to use, and what that scored on val where a gain table of the page has it."""
-    gains = [pd.read_csv(paths["csv"]) for paths in tables.values() if _view(paths) == "gain"]
-    found = [_told(*entry) for choice in choices for entry in chosen(choice, gains)]
+    frames = [frame for frame, _ in gains.values()]
+    found = [_told(*entry) for choice in choices for entry in chosen(choice, frames)]
     return "\n".join(f'<div class="verdict">\n<p>{head}</p>\n{points}</div>' for head, points in found)
 
 
-def _methods(tables: Mapping[str, Mapping[str, str | Path]], generators: Sequence[Mapping]) -> list[str]:
-    frames = [pd.read_csv(paths["csv"]) for paths in tables.values() if "csv" in paths]
+def _methods(frames: Sequence[pd.DataFrame], measured: bool, facts: Mapping, packages: Mapping[str, str]) -> str:
     shown = {word for frame in frames for key in ("network", "method") if key in frame for word in frame[key].dropna()}
-    measured = any(_view(paths) == "fidelity" for paths in tables.values())
-    return methods({*shown, *(entry["kind"] for entry in generators if "kind" in entry)}, measured)
+    generators = facts["generators"]
+    kinds = {entry["kind"] for entry in generators if "kind" in entry}
+    used = {*shown, *kinds, *(entry[key] for entry in generators for key in ("codes", "prediction") if entry.get(key)), *_samplers(frames)}
+    works = "".join(f"<li>{escape(work)}</li>" for work in references(used, measured))
+    made = [f"satsynth {__version__}", *(f"{name} {packages[name]}" for name in ("torch", "numpy", "snakemake") if name in packages)]
+    said = _paragraphs([*methods({*shown, *kinds}, measured), f"Made with {listing(made)}; all versions stand under Provenance."])
+    return f'{said}\n<h3>References</h3>\n<ol class="references">{works}</ol>'
 
 
-def _link(path: str | Path, home: Path) -> str:
-    target = os.path.relpath(path, home).replace(os.sep, "/")
-    return f'<a href="{escape(target)}">{escape(Path(path).suffix[1:])}</a>'
-
-
-def _links(paths: Mapping[str, str | Path], home: Path) -> str:
-    return " · ".join(_link(path, home) for path in paths.values())
-
-
-def _table(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], home: Path) -> str:
-    printed = read_markdown(paths["md"])
-    notes = "".join(f"<li>{escape(note)}</li>" for note in printed.notes)
-    return (
-        f'<article id="table-{escape(name)}">\n<h3>{escape(printed.title)}</h3>\n'
-        f"{grid(printed.header, printed.rows, captions.get(name, printed.title))}\n"
-        f'<ul class="notes">{notes}</ul>\n<p class="links">This table as {_links(paths, home)}</p>\n</article>'
-    )
-
-
-def _figure(name: str, paths: Mapping[str, str | Path], captions: Mapping[str, str], home: Path) -> str:
-    # Figures of one view have one caption: only the name tells them apart.
-    label, caption = name.replace("_", " "), captions.get(name, "")
-    told = f"{label}. {caption}".strip()
-    with Image.open(paths["png"]) as image:
-        wide, high = image.size
-    data = base64.b64encode(Path(paths["png"]).read_bytes()).decode("ascii")
-    return (
-        f'<figure id="figure-{escape(name)}">\n<img alt="{escape(told)}" width="{wide}" height="{high}" '
-        f'src="data:image/png;base64,{data}">\n'
-        f"<figcaption><strong>{escape(label)}.</strong> {escape(caption)} ({_links(paths, home)})</figcaption>\n</figure>"
-    )
+def _samplers(frames: Sequence[pd.DataFrame]) -> set[str]:
+    """The samplers that fidelity tables name."""
+    said = " ".join(str(cell) for frame in frames if "samplers" in frame for cell in frame["samplers"].dropna())
+    return {word for word, name in SAMPLERS.items() if name in said}
 
 
 def _provenance(digests: Mapping[str, str], packages: Mapping[str, str]) -> str:

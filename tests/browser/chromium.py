@@ -51,28 +51,30 @@ def overflow(page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
-LUMINANCE = """
-(element) => {
+CONTRASTS = """
+(elements) => {
   const parse = (text) => text.match(/[0-9.]+/g).map(Number);
   const light = ([red, green, blue]) => [red, green, blue].map((part) => part / 255)
     .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
     .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
-  let behind = element;
-  let colour = parse(getComputedStyle(behind).backgroundColor);
-  while (colour.length === 4 && colour[3] === 0 && behind.parentElement) {
-    behind = behind.parentElement;
-    colour = parse(getComputedStyle(behind).backgroundColor);
-  }
-  const both = [light(parse(getComputedStyle(element).color)), light(colour)].sort((one, other) => other - one);
-  return (both[0] + 0.05) / (both[1] + 0.05);
+  const contrast = (element) => {
+    let behind = element;
+    let colour = parse(getComputedStyle(behind).backgroundColor);
+    while (colour.length === 4 && colour[3] === 0 && behind.parentElement) {
+      behind = behind.parentElement;
+      colour = parse(getComputedStyle(behind).backgroundColor);
+    }
+    const both = [light(parse(getComputedStyle(element).color)), light(colour)].sort((one, other) => other - one);
+    return (both[0] + 0.05) / (both[1] + 0.05);
+  };
+  return elements.filter((element) => element.checkVisibility() && element.textContent.trim()).map(contrast);
 }
 """
 
 
 def contrasts(page, selector: str) -> list[float]:
     """Contrast (WCAG 2, 1 to 21) of the text of every visible element of a selector to what is painted behind it."""
-    elements = [element for element in page.locator(selector).all() if element.is_visible() and element.inner_text().strip()]
-    return [element.evaluate(LUMINANCE) for element in elements]
+    return page.locator(selector).evaluate_all(CONTRASTS)
 
 
 if __name__ == "__main__":

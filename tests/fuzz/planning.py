@@ -49,7 +49,7 @@ def planned(resolved: dict, plan: Layout) -> tuple[list[str], list[object]]:
     for dataset in plan.datasets():
         stanza = resolved["datasets"][dataset]
         params += [slices.tiles(stanza, split) for split in ("train", "val")]
-        params += [slices.held(stanza), slices.label_space(stanza), module_of(stanza["format"], FORMATS)]
+        params += [slices.inspection(stanza), slices.held(stanza), slices.label_space(stanza), module_of(stanza["format"], FORMATS)]
     return paths, params
 
 

@@ -23,6 +23,7 @@ BASES = {
     "demo_generators": ["demo_generators"],
     "sampler_sweep": ["sampler_sweep"],
     "own": [],
+    "annotated": [],
 }
 OWN = {
     "dataset": "mytown",
@@ -43,6 +44,18 @@ OWN = {
         }
     },
     "report": {"title": "My town"},
+}
+# The same with labels that are drawn, and blocks of space.
+ANNOTATED = {
+    "root": "mytown",
+    "images": "images/{id}.tif",
+    "labels": "labels/town.gpkg",
+    "label_field": "kind",
+    "classes": ["background", "road", "building"],
+    "background": 0,
+    "label_map": {"Strasse": "road", 7: "building", "cloud": "ignore"},
+    "split": {"by": "block", "block": 256, "val": 0.2, "seed": 0},
+    "patches": {"size": 64, "reduced": [32]},
 }
 HOSTILE = [
     "$(touch pwned)", "`touch pwned`", "; touch pwned", "| touch pwned", "a b", "a\tb", "a\nb", "a\rb", "'", '"', "''\"\"", "\\", "\0",
@@ -142,11 +155,13 @@ def build(base: str) -> dict:
     config = read("config.yaml")
     for name in BASES[base]:
         config = merge(config, read(f"configs/{name}.yaml"))
+    if base == "annotated":
+        return merge(config, {**OWN, "datasets": {"mytown": ANNOTATED}})
     return merge(config, OWN) if base == "own" else config
 
 
 CASES = {"config.yaml": 200, "tiny": 120, "tiny_all": 120, "dubai": 120, "paper": 10, "paper_loveda": 50, "demo_generators": 60} | {
-    **{"sampler_sweep": 60, "own": 320}
+    **{"sampler_sweep": 60, "own": 320, "annotated": 160}
 }
 
 

@@ -10,7 +10,7 @@ import rasterio
 from dataset_fixtures import CFG, ids, names, only, pair, picture, save, shares, whole
 from PIL import Image
 
-from satsynth.datasets import folder, isaid, loveda, openearthmap
+from satsynth.datasets import folder, isaid, loveda, openearthmap, palette
 from satsynth.datasets.rasters import opened
 from satsynth.pairs import IGNORE
 from satsynth.runtime.errors import ConfigError, DataError
@@ -288,3 +288,29 @@ def test_png_masks_of_few_bits_keep_their_values(tmp_path, bits):
     with Image.open(tmp_path / "masks/a.png") as image:
         assert image.mode in ("1", "L") and (tmp_path / "masks/a.png").read_bytes()[24] == bits  # of the header: bits a sample
     np.testing.assert_array_equal(only(tmp_path)[1], values)
+
+
+def test_the_palette_is_told_apart_with_any_colour_vision():
+    """Distances in CIELAB, as seen normally and with each cone missing (Machado et al. 2009, severity 1)."""
+    eyes = [
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    ]
+    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
+    colours = np.array([*palette.COLOURS, (0, 0, 0)]) / 255
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    for eye in eyes:
+        xyz = np.clip(linear @ np.transpose(eye), 0, 1) @ to_xyz.T / (0.95047, 1, 1.08883)
+        bent = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+        lab = np.stack([116 * bent[:, 1] - 16, 500 * (bent[:, 0] - bent[:, 1]), 200 * (bent[:, 1] - bent[:, 2])], 1)
+        apart = np.linalg.norm(lab[:, None] - lab[None], axis=2)
+        assert apart[~np.eye(len(lab), dtype=bool)].min() >= 16
+
+
+def test_given_colours_stay_and_no_palette_colour_comes_near_them():
+    given = [None, (230, 150, 10), None, None]
+    assert palette.filled(given) == [palette.COLOURS[0], (230, 150, 10), palette.COLOURS[2], palette.COLOURS[3]]
+    many = palette.filled([None] * 40)
+    assert len(set(many)) == 40 and many[:16] == list(palette.COLOURS)

@@ -1,4 +1,7 @@
+import base64
+import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -7,12 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from gallery_fixtures import write_gallery
 from PIL import Image
 from reporting_fixtures import write_demo, write_json
 
 from satsynth import reporting
 from satsynth.reporting import page, tables
 from satsynth.reporting.captions import CAPTIONS, MEASURES, METHODS, RIVALS
+from satsynth.reporting.citations import WORKS
 from satsynth.reporting.facts import collect, words
 
 VOID = {"meta", "img", "br", "link"}
@@ -35,7 +40,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
+        if not self.open or self.open[-1] not in ("style", "script"):
             self.text += data
 
 
@@ -92,7 +97,7 @@ def test_page_holds_every_table_and_figure_in_order_and_nests(task):
     page.write_run(task)
     reader = read(task.output["page"])
     values = {(tag, name): [v for t, n, v in reader.attributes if (t, n) == (tag, name)] for tag, name, _ in reader.attributes}
-    assert values["article", "id"] == ["table-main", "table-classes"]
+    assert values["article", "id"] == ["answer-memorised", "answer-significant", "answer-made", "table-main", "table-classes"]
     assert values["figure", "id"] == ["figure-curve", "figure-grid"]
     assert values["html", "lang"] == ["en"] and reader.tags.count("h1") == 1
     assert all(text for text in values["img", "alt"]) and len(values["img", "alt"]) == 2
@@ -114,7 +119,7 @@ def test_page_stands_alone_and_links_from_its_final_place(task):
 def test_markup_in_names_is_only_text(task):
     page.write_run(task)
     reader = read(task.output["page"])
-    assert "script" not in reader.tags
+    assert reader.tags.count("script") == 1 and f"<script>{page._script()}</script>" in task.output["page"].read_text()
     assert "<script>alert(1)</script>" in reader.text and "<script>alert('main')</script>" in reader.text
 
 
@@ -134,6 +139,43 @@ def test_page_says_what_was_run_and_is_repeatable(task):
         assert said in text, said
     page.write_run(task)
     assert task.output["page"].read_bytes() == before
+
+
+def test_the_gallery_is_shown_by_a_strip_and_linked(task, tmp_path):
+    places = [write_gallery(tmp_path / "results/report"), write_gallery(tmp_path / "other", pairs=20, searched=False)]
+    task.input |= {"gallery": [place.out["card"] for place in places], "strips": [place.out["strip"] for place in places]}
+    page.write_run(task)
+    reader = read(task.output["page"])
+    links = [value for tag, name, value in reader.attributes if (tag, name) == ("a", "href") and "gallery" in value]
+    assert links == ["#gallery", *["gallery.html#place=demo-32px-cascade"] * 4]
+    pictures = [value for tag, name, value in reader.attributes if (tag, name) == ("img", "src") and "jpeg" in value]
+    assert pictures == [f"data:image/jpeg;base64,{base64.b64encode(place.out['strip'].read_bytes()).decode()}" for place in places]
+    text = reader.text.replace("\u202f", " ")
+    assert "shows 60 pairs, by class" in text and "shows 20 of 60 pairs, by class" in text
+    assert "cascade on demo, 32 px: of 60 pairs, " in text  # the answer to the first question
+
+
+def test_only_works_that_the_run_used_are_cited(task, tmp_path):
+    page.write_run(task)
+    text = read(task.output["page"]).text
+    for word in ("satsynth", "ddpm", "fpn"):
+        assert WORKS[word] in text
+    assert not any(WORKS[word] in text for word in ("segdiff", "pspnet", "fid", "cutout"))
+    tabulate(task, tmp_path, "gain", "rival", network="segdiff")
+    page.write_run(task)
+    assert WORKS["segdiff"] in read(task.output["page"]).text
+
+
+def test_a_policy_forbids_all_but_the_pages_own_script_and_style(task):
+    page.write_run(task)
+    (rule,) = (
+        value for tag, name, value in read(task.output["page"]).attributes if (tag, name) == ("meta", "content") and "default" in value
+    )
+    text = task.output["page"].read_text()
+    for name in ("script", "style"):
+        (held,) = re.findall(f"<{name}>(.*?)</{name}>", text, re.DOTALL)
+        assert f"{name}-src 'sha256-{base64.b64encode(hashlib.sha256(held.encode()).digest()).decode()}'" in rule
+    assert "default-src 'none'" in rule and "http" not in rule
 
 
 def tabulate(task, root, view, name, **demo):
@@ -176,7 +218,7 @@ def test_methods_speak_of_rivals_and_measures_only_where_there_are_any(task, tmp
     gan = write_json(tmp_path / "results/demo/generators/gan/card.json", {"kind": "semgan"})
     task.input["generators"].append(gan)
     measured = task.input["tables"][0].parent / "measured.csv"
-    measured.write_text("source,method,fid,is,class_js\nbare,image_only_wide,1,2,3\n")
+    measured.write_text("source,method,fid,is,class_js,copies_features\nbare,image_only_wide,1,2,3,\n")
     shutil.copy(task.input["printed"][0], measured.with_suffix(".md"))
     task.input["tables"].append(measured)
     task.input["printed"].append(measured.with_suffix(".md"))
@@ -241,7 +283,11 @@ print(*(name for name in ("torch", "matplotlib.pyplot", "snakemake") if name in 
     *imported, forbidden = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split("\n")[:-1]
     assert forbidden == ""
     folder = Path(reporting.__file__).parent
-    assert {path.stem for path in folder.rglob("[a-z]*.py")} == {name.split(".")[-1] for name in imported} - {"tables", "figures"}
+    assert {path.stem for path in folder.rglob("[a-z]*.py")} == {name.split(".")[-1] for name in imported} - {
+        "tables",
+        "figures",
+        "gallery",
+    }
 
 
 def test_a_run_that_several_tables_share_is_told_once(tmp_path):

@@ -57,22 +57,23 @@ MATRIX = {
 }
 
 PAGE = {"write_report"}
+GALLERY = {"pack_gallery", "build_gallery"}  # of the demo's cascade
 FIGURE = {"draw_figure"} | PAGE
 TABLE = {"tabulate_runs"} | FIGURE  # the ratio curve is drawn from the table
 EVALUATION = {"evaluate_segmenter"} | TABLE
 RUNS = {"train_segmenter"} | EVALUATION
 SCORES = {"score_fidelity", "tabulate_fidelity"} | PAGE
-SEARCH = {"find_neighbours", "tabulate_fidelity"} | FIGURE
+SEARCH = {"find_neighbours", "tabulate_fidelity"} | FIGURE | GALLERY
 ALONE = {"train_segmenter", "evaluate_segmenter", "tabulate_fidelity"} | PAGE  # runs of a fidelity table that no other table shares
 MEASURES = {"extract_features"} | SCORES | SEARCH  # of the demo's cascade, by its fpn
 SHOWN = {"predict_masks"}  # of the demo's fpn on D and on D with the cascade's pairs
 TRACED = {"trace_denoising"}  # of the demo's `base`
 AUGMENTED = {"augment_pairs"} | RUNS  # of the demo's pairs
-SHARDS = {"sample_pairs"} | RUNS
+SHARDS = {"sample_pairs"} | RUNS | GALLERY
 GENERATOR = {"train_generator"} | SHARDS
 DEMO = {"tile_patches_demo"} | GENERATOR | TRACED | AUGMENTED | SHOWN | MEASURES
 DEMO_VAL = {"tile_patches_demo"} | EVALUATION | SHOWN | MEASURES
-TOWN = {"tile_patches_town"} | GENERATOR
+TOWN = ({"tile_patches_town"} | GENERATOR) - GALLERY
 TOWN_VAL = {"tile_patches_town"} | EVALUATION
 CLASSES = {"describe_classes"} | TABLE
 CHAIN = SHARDS | TRACED | SHOWN | MEASURES  # of G in `base` and in the cascade
@@ -88,7 +89,9 @@ ROWS = [
     ("devices.threads", 3, NOTHING),
     ("devices.cpu_threads", 2, NOTHING),
     ("*.gpu", 2, NOTHING),  # how many devices share a job
-    ("report.title", "Another title", PAGE),
+    ("report.title", "Another title", PAGE | {"build_gallery"}),
+    ("report.gallery.sources", ["cutout"], {"extract_features", "find_neighbours"} | GALLERY | PAGE),
+    ("report.gallery.*", "other", GALLERY | PAGE),
     # Raw data and how they are read
     ("datasets.demo.world.scenes", 5, {"generate_scenes_demo"} | DEMO),
     ("datasets.demo.world.size", 192, {"generate_scenes_demo"} | DEMO),
@@ -156,7 +159,7 @@ ROWS = [
     # Measures
     ("measures.evaluator", "pspnet", MEASURES),  # trained for `extra` already
     ("measures.evaluator_seed", 1, {"train_segmenter"} | MEASURES),
-    ("measures.null_quantile", 0.05, {"tabulate_fidelity"} | FIGURE),
+    ("measures.null_quantile", 0.05, {"tabulate_fidelity"} | FIGURE | GALLERY),
     ("measures.pixels", 16, SEARCH),
     ("measures.neighbours", 2, SCORES),
     ("measures.coverage_neighbours", 2, SCORES),
@@ -187,7 +190,7 @@ ROWS = [
     ("experiments.*.replicates", 60, TABLE),
     ("experiments.*.bootstrap_seed", 4, TABLE),
     ("experiments.*.choice_confidence", None, "elsewhere"),
-    ("experiments.gain.grid", "more", SHARDS),
+    ("experiments.gain.grid", "more", SHARDS - GALLERY),
     ("experiments.*.grid", None, "elsewhere"),
     ("figures.*.view", None, "elsewhere"),
     ("figures.*.dataset", None, "elsewhere"),

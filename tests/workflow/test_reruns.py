@@ -15,8 +15,11 @@ LIBRARY = [
     ("satsynth/segmentation/losses.py", {"train_segmenter", "evaluate_segmenter", "tabulate_runs", "draw_figure", "write_report"}),
     (
         "satsynth/diffusion/samplers.py",
-        {"train_generator", "sample_pairs", "train_segmenter", "evaluate_segmenter", "tabulate_runs", "draw_figure", "write_report"},
+        {"train_generator", "sample_pairs", "train_segmenter", "evaluate_segmenter", "tabulate_runs", "draw_figure", "write_report"}
+        | {"pack_gallery", "build_gallery"},
     ),
+    ("satsynth/reporting/gallery/pictures.py", {"pack_gallery", "build_gallery", "write_report"}),
+    ("satsynth/reporting/gallery/document.py", {"build_gallery"}),
     ("satsynth/reporting/figures/ratio_curve.py", {"draw_figure", "write_report"}),
     ("satsynth/reporting/page.py", {"write_report"}),
     ("satsynth/runtime/logs.py", set()),
@@ -51,6 +54,13 @@ def test_a_touched_result_runs_nothing(copy):
         if path.is_file() and "state" not in path.parts:
             os.utime(path)
     assert copy.planned() == {}
+
+
+@pytest.mark.parametrize(("folder", "rule"), [("gallery/static/3_tiles.js", "build_gallery"), ("static/page.css", "write_report")])
+def test_what_a_page_does_in_a_browser_runs_the_rule_of_the_page(copy, folder, rule):
+    path = copy.folder / "satsynth/reporting" / folder
+    path.write_text(path.read_text() + "\n")
+    assert copy.planned() == {rule: 1}
 
 
 @pytest.mark.parametrize(("file", "rules"), LIBRARY)

@@ -9,12 +9,12 @@ import pandas as pd
 from satsynth.runtime.errors import DataError
 
 WORDS = ("admitted", "masked", "rejected")
-COLUMNS = ("index", "decision", "reasons", "masked")
+COLUMNS = ("index", "decision", "reasons", "masked", "distance")
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """A row a pair of `table` (decision, reasons, masked), or none where nothing was decided."""
+    """A row a pair of `table` (decision, reasons, masked, distance), or none where nothing was decided."""
 
     table: pd.DataFrame | None
 
@@ -23,8 +23,9 @@ class Decisions:
         """Read the decisions of the pairs of these absolute indices.
 
         Args:
-            paths: decisions.csv of an admission's shards: index (absolute), decision (one of `WORDS`), reasons (text), masked (share of
-                pixels set to be ignored).
+            paths: decisions.csv of an admission's shards (see `satsynth.selection.admission.decide`): index (absolute), decision (one of
+                `WORDS`), reasons (text), masked (share of the labelled pixels that are in doubt), distance (by the judge, to the pairs
+                that the generators learned).
             indices: of the pairs that are shown; all of them must have been decided.
 
         Raises:
@@ -34,7 +35,9 @@ class Decisions:
             return cls(None)
         parts = []
         for path in paths:
-            part = pd.read_csv(path, keep_default_na=False, na_values={"masked": [""]}, dtype={"decision": str, "reasons": str})
+            part = pd.read_csv(
+                path, keep_default_na=False, na_values={"masked": [""], "distance": [""]}, dtype={"decision": str, "reasons": str}
+            )
             missing = [name for name in COLUMNS if name not in part]
             if missing:
                 raise DataError(path, f"it is no table of decisions: it lacks {', '.join(missing)}.", "Admit the pairs again.")
@@ -53,7 +56,8 @@ class Decisions:
         if self.table is None:
             return {}
         places = self.table["decision"].map(WORDS.index)
-        return {"decision": places.tolist(), "reasons": self.table["reasons"].tolist(), "masked": self.table["masked"].tolist()}
+        told = {name: self.table[name].tolist() for name in ("reasons", "masked")}
+        return {"decision": places.tolist(), **told, "judgedDistance": self.table["distance"].tolist()}
 
     def counts(self) -> dict[str, int]:
         """How many pairs each decision has; {} where nothing was decided."""

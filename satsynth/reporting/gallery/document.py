@@ -1,12 +1,11 @@
 """The page of the gallery: one HTML file, whose data lie in the folder beside it."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
 
+from satsynth.reporting.policy import hashed, policy
 from satsynth.runtime import files
 from satsynth.runtime.task import Task
 
@@ -36,15 +35,10 @@ def write(path: str | Path, title: str, places: Sequence[tuple[str, dict]]) -> N
     )
     style = _read("gallery.css")
     script = '"use strict";\n{\n' + "\n".join(_read(name.name) for name in sorted(STATIC.glob("*.js"))) + "}\n"
-    # Only what stands here may run, and what lies beside it; nothing of any other place can be fetched or shown.
-    policy = (
-        f"default-src 'none'; script-src 'self' file: {_hash(script)}; style-src {_hash(style)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
     files.write_text(
         path,
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"{policy(hashed(script), hashed(style), beside=True)}"
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Gallery: {escape(title)}</title>\n'
         f"<style>{style}</style>\n</head>\n<body>\n{body}<script>{script}</script>\n</body>\n</html>\n",
     )
@@ -56,8 +50,3 @@ def _called(card: dict) -> str:
 
 def _read(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """The source expression of a policy that lets this text alone run or apply (CSP level 2)."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

@@ -101,7 +101,8 @@ const pair = {
     const lines = [
       ["Decision", known("decision", (value) => DECISIONS[value])],
       ["Reasons", known("reasons", (value) => value || "none")],
-      ["Masked by the admission", known("masked", percent)],
+      ["Labelled pixels in doubt", known("masked", percent)],
+      ["Feature distance by the judge", known("judgedDistance", said)],
       ["Feature distance", columns.distance ? this.far(row) : null],
       ["Ratio to the second nearest", known("ratio", said)],
       ["Pixel distance", known("pixelDistance", (value) => `${said(value)} (RMS of 0 to 255; threshold ${said(numbers.thresholds.pixel)})`)],

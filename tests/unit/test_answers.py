@@ -1,0 +1,58 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from satsynth.metrics.memorisation import calibrated
+from satsynth.reporting.answers import answers, made, memorised, significant
+
+NULL = np.linspace(1, 2, 200)
+
+
+def plain(text):
+    return text.replace("\u00a0", " ")
+
+
+def card(near: int, count: int = 500, **other):
+    """A place of the gallery, `near` of whose pairs lie below every null distance."""
+    found = np.r_[np.full(near, 0.5), np.full(count - near, 1.5)]
+    copies = {kind: calibrated(found, NULL, 0.01)._asdict() for kind in ("feature", "pixel")}
+    return {"dataset": "town", "source": "cascade", "size": 64, "total": count, "copies": {"quantile": 0.01, **copies}} | other
+
+
+def test_few_near_copies_are_no_sign_and_many_are_told():
+    few, many = (plain(memorised([card(near)], [])) for near in (5, 40))
+    assert "1.0 % by the evaluator&#x27;s features and 1.0 % by pixels lie nearer" in few
+    assert "the 1 % quantile of 200 held-out real patches" in few and "1.0 % is expected" in few and "no sign of copies" in few
+    assert "8.0 % by the evaluator" in many and "more than chance explains (p &lt; 0.001" in many and "no sign" not in many
+
+
+def test_a_table_answers_where_the_gallery_does_not():
+    row = {"dataset": "town", "size": 64, "copies_features": 0.031, "copies_pixels": 0.0, "copies_expected": 0.01}
+    frame = pd.DataFrame([row | {"source": "cascade"}, row | {"source": "base"}, row | {"source": "real", "copies_features": np.nan}])
+    text = plain(memorised([card(5)], [frame]))
+    assert text.count("cascade on town") == 1 and "base on town, 64 px: 3.1 % by" in text and "real on town" not in text
+    assert "no source was searched" in memorised([card(5, copies=None)], [])
+
+
+def gain(points, low, high, **other):
+    row = {"arm": "union", "method": "satsynth", "gain_points": points, "gain_low": low, "gain_high": high}
+    return row | {"gain_scene_low": low, "gain_scene_high": high} | other
+
+
+def test_significance_counts_gains_losses_and_what_is_open():
+    rows = [gain(1, 0.5, 2), gain(-1, -2, -0.5), gain(1, -0.5, 2), gain(1, 0.5, 2, method="cutout"), gain(9, 8, 10, arm="real")]
+    text = significant({"main": (pd.DataFrame(rows), ["One.", "Two, and 1 at the Bonferroni level of 98 %."])})
+    assert "3 differences of mIoU between D ∪ D′ and D: 1 shown to be a gain, 1 a loss, 1 undecided" in text
+    assert "Bonferroni level of 98 %" in text and "One." not in text and 'href="#table-main"' in text
+    assert "nothing was trained" in significant({"main": (pd.DataFrame(rows[3:]), [])})
+
+
+@pytest.mark.parametrize("title", ["<script>", 'a"b'])
+def test_names_are_text(title):
+    class Unknown:
+        records = ()
+
+    text = made({"gain": Unknown()}, {"gain": title})
+    assert "<script>" not in text and "not known here" in text and 'href="#made-gain"' in text
+    whole = answers([card(3, source=title, dataset=title)], [], {}, {"gain": Unknown()}, {"gain": title})
+    assert "<script>" not in whole and whole.count("<article") == 3
