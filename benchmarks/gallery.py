@@ -145,7 +145,9 @@ def main() -> None:
             found["shows the tiles of another order"] = time.perf_counter() - begun
             begun = time.perf_counter()
             tab.locator(".tile").first.click()
-            tab.wait_for_function("document.querySelector('#made canvas').width > 0 && document.querySelector('#nearest img').complete")
+            tab.wait_for_function(
+                "() => document.querySelector('#made canvas').width > 0 && document.querySelector('#nearest img').complete"
+            )
             found["opens a pair"] = time.perf_counter() - begun
             context.close()
             if number:  # the first fills the disk's cache
