@@ -100,7 +100,7 @@ def build(root: Path, count: int, size: int, images: Path | None) -> Path:
     given = {"train": open_view([train]), "neighbours": neighbours, "null": [table(root / "null.csv", 400)]}
     card = packing.pack({"dataset": "demo", "source": "cascade"}, CFG | {"pairs": count}, space, open_view(shards), out, **given)
     page = root / "results/report/gallery.html"
-    document.write(page, "Benchmark", [(place.name, card)])
+    document.write(page, "Benchmark", [card])
     return page
 
 

@@ -211,7 +211,7 @@ def test_a_missing_file_is_told_and_the_rest_stays(browser, tmp_path):
     page = ready(watched.open(gallery.page, ""))
     page.locator(".tile").first.click()
     page.wait_for_function("() => !document.getElementById('problem').hidden")
-    assert "pairs-000.js cannot be read. Keep the folder gallery" in page.locator("#problem").text_content()
+    assert "pairs-000.js cannot be read. Keep the folder gallery" in page.get_by_role("alert").inner_text()
     watched.context.close()
 
 

@@ -112,5 +112,5 @@ def write_gallery(
     found |= {"decisions": judged} if decided else {}
     card = packing.pack({"dataset": "demo", "source": "cascade"}, CFG | cfg, space, open_view(folders), out, **found)
     page = root / "results/report/gallery.html"
-    document.write(page, title, [(name, card)])
+    document.write(page, title, [card])
     return SimpleNamespace(page=page, out=out, card=card, view=open_view(folders), train=train, name=name, neighbours=tables)
