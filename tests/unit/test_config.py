@@ -44,6 +44,7 @@ def test_every_preset_follows_the_schema(name):
     parts["experiments"] = {view: whole["experiments"] | {"view": view, "title": title} for view, title in titles.items()}
     assert set(titles) == set(SCHEMA["$defs"]["experiment"]["properties"]["view"]["enum"])
     parts["figures"] = {view: {"view": view, **stanza} for view, stanza in whole["figures"].items()}
+    parts["exports"] = {"any": whole["exports"]}
     validate(parts, SCHEMA)
 
 
