@@ -6,8 +6,8 @@ duplicates where the details correlate above `ALIKE` (1 is the same picture).
 
 `ALIKE` was chosen on 5,317 windows of 128 px of real imagery (99 Mpx of Dubai), each with all others in eight orientations: no two
 different ones come above 0.85, and 1 in 100 has a neighbour above 0.62. The same windows after JPEG of quality 50 stay above 0.98 in 95 of
-100 cases (0.97 in 99), after noise of 5 grey levels above 0.99 (0.98), after a change of contrast always. At 64 px JPEG leaves 5 in 100 below
-0.82, so none smaller than 128 px is compared.
+100 cases (0.97 in 99), after noise of 5 grey levels above 0.99 (0.98), after a change of contrast always. At 64 px JPEG leaves 5 in 100
+below 0.82, so none smaller than 128 px is compared.
 """
 
 from collections.abc import Iterator
