@@ -15,6 +15,7 @@ include: "rules/evaluation.smk"
 include: "rules/measures.smk"
 include: "rules/gallery.smk"
 include: "rules/selection.smk"
+include: "rules/exporting.smk"
 include: "rules/reporting.smk"
 
 

@@ -22,7 +22,7 @@ from benchmarks.table import draw, markdown
 
 NAMES = (
     *("unet_training", "optimizer_step", "samplers", "input_pipeline", "tiling", "segmentation_training"),
-    *("frechet", "neighbours", "host_memory", "job_start", "dry_run", "gallery", "accelerator"),
+    *("frechet", "neighbours", "export", "host_memory", "job_start", "dry_run", "gallery", "accelerator"),
 )
 
 

@@ -6,7 +6,7 @@ import yaml
 
 sys.path.insert(0, str(workflow.basedir))
 
-from satsynth.plan import admission, gallery, layout, measures, names, raw, selection, slices
+from satsynth.plan import admission, exports, gallery, layout, measures, names, raw, selection, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.presets import load_preset
@@ -77,6 +77,7 @@ wildcard_constraints:
     measured=names.alternatives([measures.REAL, *SOURCES]),
     experiment=names.alternatives(CONFIG["experiments"]),
     figure=names.alternatives(CONFIG["figures"]),
+    export=names.alternatives(CONFIG["exports"]),
 
 
 def tracked_store(folder, role=""):
@@ -294,6 +295,12 @@ def admission_files(wildcards):
     return {**shard, **arrays, "scores": f"{scores}/card.json", "calibration": f"{judged}/calibration.json"}
 
 
+def export_inputs(export):
+    """What an export is made of by role; large files count through the cards beside them."""
+    counted, large = exports.inputs(LAYOUT, export)
+    return counted | {role: ancient(paths) for role, paths in large.items()}
+
+
 def code(script, *modules):
     """Digests of everything that a rule's script runs."""
     return digests(f"workflow_scripts/{script}.py", modules)
@@ -305,8 +312,10 @@ def kinds(*generators):
 
 
 def targets():
-    """Every table and figure that the config's `run` names, and the report."""
+    """Every table, figure and export that the config's `run` names, and the report."""
+    exported = [[*exports.outputs(export).values(), *exports.folders(CONFIG, export).values()] for export in exports.named(CONFIG)]
     return [
+        *sum(exported, []),
         *expand("results/tables/{table}.{kind}", table=LAYOUT.experiments(), kind=["csv", "md", "tex"]),
         *expand("results/figures/{figure}.{kind}", figure=LAYOUT.figures(), kind=["png", "pdf"]),
         "results/report/index.html",

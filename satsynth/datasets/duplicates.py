@@ -2,8 +2,12 @@
 
 A window is described by its detail: brightness averaged to 32 x 32 cells, less the same blurred. Plain water or a bare field has no detail
 and is never compared; two fields of one texture have details that do not correlate, since their grain lies elsewhere. Two windows are near
-duplicates where the details correlate above `ALIKE` (1 is the same picture). Unrelated windows of one scene stay below 0.4; JPEG of quality
-50, a change of contrast and noise of 5 grey levels stay above 0.9.
+duplicates where the details correlate above `ALIKE` (1 is the same picture).
+
+`ALIKE` was chosen on 5,354 windows of 128 px of real imagery (99 Mpx of Dubai), each with all others in eight orientations: no two
+different ones come above 0.85, and 1 in 100 has a neighbour above 0.63. The same windows after JPEG of quality 50 stay above 0.98 in 95 of
+100 cases (0.87 in 99), after noise of 5 grey levels above 0.99 (0.92), after a change of contrast always. At 64 px different windows come
+up to 0.9, so none smaller than 128 px is compared.
 """
 
 from collections.abc import Iterator

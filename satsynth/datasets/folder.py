@@ -74,9 +74,9 @@ def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> 
     Args:
         root: what cfg["images"], cfg["labels"] and list files are relative to.
         split: "train" or "val".
-        cfg: `images`, a folder or a pattern with wildcards; `labels`, a folder (pairs by relative path without suffix), a pattern with the
-            same wildcards, a COCO file (.json: images by `file_name`), or a vector file (.geojson, .gpkg, .shp: all images, by their place
-            on Earth), also as a pattern;
+        cfg: `images`, a folder or a pattern with {wildcards} or stars; `labels`, a folder (pairs by relative path without suffix), a
+            pattern with the same wildcards, a COCO file (.json: images by `file_name`), or a vector file (.geojson, .gpkg, .shp: all
+            images, by their place on Earth), also as a pattern;
             `split`, one of {"by": "scene" or a wildcard, "val": share, "seed": int},
             {"by": "block", "block": side in pixels, "val": share, "seed": int} (reads `max_pixels` and `resize`, too),
             {"val": {wildcard: [values]}, optionally "train": {wildcard: [values]}} (train is the rest where it is None or absent), and
@@ -98,6 +98,7 @@ def _find(root: Path, images: str, labels: str, findings: Stopping = STOPPING) -
         raise ConfigError(
             "labels", "it is the same as images.", "Name another folder, or two patterns, as in {id}_image.png, {id}_mask.png."
         )
+    images, labels = _named_stars(images), _named_stars(labels)
     kind, wildcards = label_kind(labels), [set(WILDCARD.findall(pattern)) for pattern in (images, labels)]
     if kind != "masks" and not wildcards[1]:
         return _with_one_file(root, images, root / labels, kind, findings)
@@ -115,6 +116,12 @@ def _find(root: Path, images: str, labels: str, findings: Stopping = STOPPING) -
     names = {key: path.relative_to(root).with_suffix("").as_posix() for key, path in image_files.items()}
     tags = {names[key]: dict(zip(order, key)) for key in image_files if key in mask_files}
     return paired(image_files, mask_files, where, names.get, findings), tags
+
+
+def _named_stars(pattern: str) -> str:
+    """A pattern whose n-th `*` is the wildcard {_n}: stars of images and labels stand for the same in turn."""
+    first, *rest = pattern.split("*")
+    return first + "".join(f"{{_{number}}}{part}" for number, part in enumerate(rest, 1))
 
 
 def _with_one_file(root: Path, images: str, labels: Path, kind: str, findings: Stopping) -> tuple[list[Scene], Tags]:

@@ -42,6 +42,10 @@ class Shown(NamedTuple):
     image: np.ndarray
     mask: np.ndarray
 
+    def copy(self) -> "Shown":
+        """The same with arrays of its own: a patch is a view of a strip as wide as the scene."""
+        return self._replace(image=self.image.copy(), mask=self.mask.copy())
+
 
 @dataclass
 class Tally:
@@ -59,7 +63,7 @@ class Tally:
         """Keep a patch if the draw puts it among the first `SHOWN`; those that are mostly padding or unlabelled come last."""
         poor = np.count_nonzero(patch.mask == IGNORE) > patch.mask.size // 2
         rank = derive(0, "preview", patch.scene, patch.row, patch.column) + (int(poor) << 63)
-        heapq.heappush(self._drawn, (-rank, patch[:3], patch))
+        heapq.heappush(self._drawn, (-rank, patch[:3], patch.copy()))
         if len(self._drawn) > SHOWN:
             heapq.heappop(self._drawn)
 
@@ -81,6 +85,7 @@ class Inspection:
         self.tallies = {split: Tally() for split in SPLITS}
         self.images, self.masks = Counter(), Counter()  # what a file is -> files
         self.sides: list[tuple[int, int]] = []
+        self.labels: set[Path] = set()
         self.unknown: dict[tuple[Path, Path], Counter] = {}  # (labels, image) -> unknown value -> pixels, or category -> annotations
         self.best: dict[int, tuple[int, Shown]] = {}  # class -> the most pixels of it in a patch, and that patch
         self._seen = Counter()
@@ -89,6 +94,7 @@ class Inspection:
     def look(self, parts: dict[str, Scene]) -> None:
         """Look at one image, of which each split may have a scene (both do where it is cut into blocks)."""
         scene = next(iter(parts.values()))
+        self.labels.add(scene.mask)
         sound = [self._opened(scene.image, self.images)]
         if isinstance(self.decoder, Labels):
             sound.append(self._opened(scene.mask, self.masks))
@@ -143,7 +149,7 @@ class Inspection:
                 tally.show(patch, inside)
                 for number in np.flatnonzero(counts[: self.decoder.classes]).tolist():
                     if counts[number] > self.best.get(number, (0, None))[0]:
-                        self.best[number] = int(counts[number]), patch
+                        self.best[number] = int(counts[number]), patch.copy()
                 if side == size:
                     tally.details.add(_window(patch, scene), patch.image[inside])
             finished = True
@@ -184,7 +190,7 @@ class Inspection:
             "files": {
                 "images": dict(sorted(self.images.items())),
                 "masks": dict(sorted(self.masks.items())),
-                "annotations": None if isinstance(self.decoder, Labels) else sorted({str(mask) for mask, _ in self.unknown}),
+                "annotations": None if isinstance(self.decoder, Labels) else sorted(map(str, self.labels)),
                 "images_without_mask": [printable(path) for path in findings.lone_images][:MOST_NAMED],
                 "images_without_mask_count": len(findings.lone_images),
                 "masks_without_image": [printable(path) for path in findings.lone_masks][:MOST_NAMED],
@@ -237,11 +243,9 @@ class Inspection:
         for counter in self.unknown.values():
             total.update(counter)
         if isinstance(self.decoder, Labels):
-            found = unknown_values(labels, total)
+            found = unknown_values(labels, total, len(self.unknown))
         else:
             found = unknown_categories(labels, total, self.decoder.targets, image)
-        if len(self.unknown) > 1:
-            found = DataError(found.subject, f"{found.cause} So it is on {len(self.unknown)} images; on this one most.", found.remedy)
         if self.cfg["unknown"] == "error":
             self.findings.error(found)
         else:
@@ -249,6 +253,7 @@ class Inspection:
 
     def _judge_counts(self, names: tuple[str, ...]) -> None:
         """What the numbers of scenes, patches and pixels say."""
+        learned = self.tallies["train"].pixels > 0
         for split, tally in self.tallies.items():
             if not tally.scenes:
                 continue
@@ -257,7 +262,8 @@ class Inspection:
             if not labelled.any():
                 cause = f"every pixel of its {tally.scenes} scenes is unlabelled, so nothing can be learned or measured."
                 self.findings.error(DataError(f"split.{split}", cause, REMEDY_UNLABELLED))
-            elif missing := [name for name, count in zip(names, labelled) if not count]:
+            # What train has not is told once.
+            elif missing := [name for place, name in enumerate(names) if not labelled[place] and (split == "train" or learned[place])]:
                 what = "cannot be learned" if split == "train" else "has no IoU"
                 remedy = f" {REMEDY_MISSING}" if "labels" in self.cfg else ""
                 self.findings.warning(f"split.{split}: no pixel of {', '.join(missing)}, which {what}.{remedy}")

@@ -145,14 +145,21 @@ class Labels:
         return ids, Counter({name(value): int(count) for value, count in zip(values, counts)})
 
 
-def unknown_values(path: Path, strange: Counter) -> DataError:
-    """The error of a mask that holds values or colours that no class has; `strange` counts pixels by value."""
+def unknown_values(path: Path, strange: Counter, masks: int = 1) -> DataError:
+    """The error of values or colours that no class has.
+
+    Args:
+        path: a mask that holds them, the one with most of them.
+        strange: pixels by value, of all masks.
+        masks: how many hold any.
+    """
     worst = ", ".join(f"{value} ({count} pixels)" for value, count in strange.most_common(5))
     more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
     hint = " JPEG changes colours: save masks as PNG." if path.suffix.lower() in (".jpg", ".jpeg") else ""
+    where = "the mask" if masks == 1 else f"{masks} masks"
     return DataError(
         path,
-        f"{strange.total()} pixels of the mask hold a value or colour that no class has: {worst}{more}.",
+        f"{strange.total()} pixels of {where} hold a value or colour that no class has: {worst}{more}.",
         f"Add it to classes or label_map, or set unknown: ignore.{hint}",
     )
 

@@ -51,6 +51,9 @@ def check(resolved: dict, config: dict) -> None:
     both = set(resolved["experiments"]) & set(resolved["figures"])
     if both:
         raise ConfigError("figures", f"'{min(both)}' is an experiment too.", "Give tables and figures names of their own.")
+    both = (set(resolved["experiments"]) | set(resolved["figures"])) & set(resolved["exports"])
+    if both:
+        raise ConfigError("exports", f"'{min(both)}' is a table or figure too.", "Give exports names of their own.")
     for name, source in resolved["sources"].items():
         if "admit" not in source:  # its parent is checked itself
             check_source(f"sources.{name}", source, resolved["generators"])
@@ -64,9 +67,11 @@ def check(resolved: dict, config: dict) -> None:
         elif name in resolved["figures"]:
             _check_plotted(f"figures.{name}", resolved["figures"][name], resolved, config)
             _check_sources(f"figures.{name}", resolved["figures"][name], resolved)
+        elif name in resolved["exports"]:
+            _check_export(f"exports.{name}", resolved["exports"][name], resolved)
         else:
-            known = [*resolved["experiments"], *resolved["figures"]]
-            raise ConfigError("run", f"'{name}' is neither a table nor a figure.", nearest(name, known))
+            known = [*resolved["experiments"], *resolved["figures"], *resolved["exports"]]
+            raise ConfigError("run", f"'{name}' is no table, figure or export.", nearest(name, known))
 
 
 def _check_gallery(resolved: dict) -> None:
@@ -318,6 +323,24 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
             )
             raise ConfigError(f"{where}.low", cause, remedy)
     if view == "memorisation":
+        _check_evaluator(resolved)
+
+
+def _check_export(where: str, export: dict, resolved: dict) -> None:
+    """That there are pairs to export, and real ones of their size beside them."""
+    for key in ("dataset", "source"):
+        if key not in export:
+            raise ConfigError(f"{where}.{key}", "this key is missing.", "Name the dataset and the source whose pairs are exported.")
+    dataset = known_stanza(f"{where}.dataset", export["dataset"], resolved["datasets"], "dataset")
+    source = export["source"]
+    known_stanza(f"{where}.source", source, resolved["sources"], "source")
+    if not makes_masks(resolved, source):
+        raise ConfigError(f"{where}.source", f"'{source}' makes images without masks.", "Name a source of pairs.")
+    _check_made(f"{where}.source", source, [export["dataset"]], resolved)
+    if source_size(resolved, source) not in sizes_of(dataset):
+        cause = f"'{source}' makes pairs of {source_size(resolved, source)} px, which '{export['dataset']}' does not have."
+        raise ConfigError(f"{where}.source", cause, f"It has {sizes_of(dataset)} (datasets.{export['dataset']}.patches).")
+    if export["measures"]:
         _check_evaluator(resolved)
 
 

@@ -9,7 +9,7 @@ from satsynth.plan.checks import NEEDED, OPTIONAL, check, check_read
 from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, known_module, nearest, takes_parts
 from satsynth.runtime.errors import ConfigError
 
-SECTIONS = ("datasets", "generators", "sources", "segmenters", "experiments", "figures")
+SECTIONS = ("datasets", "generators", "sources", "segmenters", "experiments", "figures", "exports")
 
 
 def merge(base: dict, over: dict) -> dict:
@@ -118,6 +118,11 @@ def _stanza(section: str, name: str, stanzas: dict, preset: dict, above: dict) -
         title = (stanzas[name] or {}).get("title", preset["experiments"]["title"].get(own.get("view"), name))
         own.pop("title", None)
         base = {"grid": [], "sources": [], **preset["experiments"], "title": title}  # view dataset has neither; fidelity no grid
+    elif section == "exports":
+        base = preset["exports"]
+        if dataset:
+            own.setdefault("dataset", dataset)
+        check_read(where, own, base, ("dataset", "source"), "an export")
     else:
         base, view = preset["figures"].get(own.get("view"), {}), own.get("view")
         if view in NEEDED:

@@ -1,5 +1,6 @@
 """The checks of a dataset's stanza that a schema cannot make."""
 
+import re
 from pathlib import PurePosixPath
 
 from satsynth.label_files import label_kind
@@ -19,7 +20,7 @@ def check_dataset(where: str, dataset: dict) -> None:
     for key in ("images", "labels"):
         if key in dataset:
             _check_below(f"{where}.{key}", dataset[key])
-            if "}{" in dataset[key]:
+            if re.search(r"[}*][{*]", dataset[key]):
                 cause = f"two wildcards of {dataset[key]} have nothing between them, so a name could be cut in many ways."
                 raise ConfigError(f"{where}.{key}", cause, "Write something between them, or use one wildcard.")
     needed = {"demo": ["world"], "folder": ["root", "images", "labels", "classes"]}.get(dataset["format"], ["root"])

@@ -56,7 +56,9 @@ def inspection(dataset: dict) -> dict:
     """For a look at the raw data of both splits; the page shows the whole stanza."""
     patches = dict(dataset["patches"])
     patches["stride"] = patches["stride"] or patches["size"]
-    return ordered({"reader": reader(dataset) | patches, "labels": label_space(dataset), "stanza": dataset})
+    label_map = dataset.get("label_map") and {str(key): name for key, name in dataset["label_map"].items()}
+    stanza = dataset | ({"label_map": label_map} if "label_map" in dataset else {})
+    return ordered({"reader": reader(dataset) | patches, "labels": label_space(dataset), "stanza": stanza})
 
 
 def label_space(dataset: dict) -> dict:

@@ -78,7 +78,8 @@ def _in_words(error, what: str, schema: dict) -> ConfigError:
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         extra = sorted((key for key in error.instance if key not in known), key=str)[0]
-        key = f"{where}.{extra}" if where else extra
+        shown = extra if str(extra).strip(" .") else f"'{extra}'"  # dots alone would not be seen as a key
+        key = f"{where}.{shown}" if where else shown
         deeper = _below(extra, error.schema, schema)
         remedy = f"It stands deeper: {' or '.join(deeper)}." if deeper else _likest(extra, error.schema, schema)
         return ConfigError(key, "this key is not known.", remedy)

@@ -100,3 +100,14 @@ def gallery(places: Sequence[Mapping]) -> str:
             "searched.</figcaption>\n</figure>"
         )
     return "\n".join(told)
+
+
+def exports(cards: Sequence[str | Path], home: Path) -> str:
+    """Links to the dataset cards of exports, each named as its folder; "" where there is none."""
+    links = []
+    for card in map(Path, cards):
+        target = os.path.relpath(card, home).replace(os.sep, "/")
+        links.append(
+            f'<li><a href="{escape(target)}">{escape(card.parent.name)}</a>: images, masks and a table of what is known of each pair</li>'
+        )
+    return f"<ul>{''.join(links)}</ul>" if links else ""

@@ -43,7 +43,7 @@ def file_lines(report: dict) -> list[str]:
     lines = [f"images: {kind} ({count(number)})" for kind, number in found["images"].items()]
     lines += [f"masks: {kind} ({count(number)})" for kind, number in found["masks"].items()]
     if found["annotations"]:
-        lines.append(f"annotations: {listing(found['annotations'])}")
+        lines.append(f"annotations: {listing(found['annotations'][:MOST_TOLD])}")
     if found["smallest"]:
         small, large = (f"{width} x {height}" for width, height in (found["smallest"], found["largest"]))
         lines.append(f"size: {small} px" if small == large else f"size: {small} to {large} px")

@@ -54,6 +54,7 @@ def write(
     chains: Mapping[str, Chain] | None = None,
     choices: Sequence[Mapping] = (),
     places: Sequence[Mapping] = (),
+    exports: Sequence[str | Path] = (),
 ) -> None:
     """Write the page, atomically.
 
@@ -69,6 +70,7 @@ def write(
         chains: name of a table -> the jobs behind it, as far as they are known; where they are told, the page says what they used.
         choices: what selections have chosen (see `satsynth.reporting.choices.describe`).
         places: what the gallery beside the page shows: the card of each place, and its strip of pairs (a path) under the key strip.
+        exports: dataset cards (README.md) of the sets that were written for other training code, each in a folder of its own.
     """
     home, chains = Path(home or out_html).parent, chains or {}
     printed = {name: read_markdown(paths["md"]) for name, paths in tables.items()}
@@ -84,6 +86,7 @@ def write(
         ("run", "What was run", _paragraphs(words(facts))),
         ("tables", "Tables", blocks.tables(tables, printed, captions, home, chains)),
         ("figures", "Figures", blocks.figures(figures, cfg.get("views", {}), captions, home)),
+        ("exports", "For other training code", blocks.exports(exports, home)),
         ("methods", "Methods", _methods(list(frames.values()), bool(measured), facts, packages)),
         ("provenance", "Provenance", "\n".join([origins(chains, titles), _provenance(facts["digests"], packages)]).strip()),
         ("cost", "Cost and times", cost(chains, titles)),
@@ -108,9 +111,9 @@ def write_run(task: Task) -> None:
     """Write the page of a whole run, from the files that the job was given.
 
     Of `task`: input tables (CSV), printed (Markdown, in the same order), choices (JSON), figures (PNG), generators, runs, evaluators and
-    real (see `satsynth.reporting.facts.collect`), gallery and strips (card and strip of each of its places); cfg title, run (names in the
-    order in which they are shown), views (figure -> view), licences (dataset -> licence of its raw data); output page. The LaTeX and PDF
-    forms are taken to lie beside the CSV and PNG.
+    real (see `satsynth.reporting.facts.collect`), gallery and strips (card and strip of each of its places), exports (their cards); cfg
+    title, run (names in the order in which they are shown), views (figure -> view), licences (dataset -> licence of its raw data); output
+    page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
     """
     place = {name: number for number, name in enumerate(task.cfg["run"])}
 
@@ -132,7 +135,7 @@ def write_run(task: Task) -> None:
         files.read_json(card) | {"strip": strip} for card, strip in zip(given.get("gallery", ()), given.get("strips", ()), strict=True)
     ]
     choices = [files.read_json(path) for path in given.get("choices", ())]
-    rest = {"home": task.declared["page"], "chains": chains, "choices": choices, "places": places}
+    rest = {"home": task.declared["page"], "chains": chains, "choices": choices, "places": places, "exports": given.get("exports", ())}
     write(task.output["page"], task.cfg, tables, figures, captions, facts, versions(), **rest)
 
 

@@ -111,3 +111,17 @@ def sha256(path: str | Path) -> str:
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def walk(folder: str | Path) -> list[Path]:
+    """Every file below a folder, sorted by its path."""
+    return sorted(path for path in Path(folder).rglob("*") if path.is_file())
+
+
+def digest_folder(folder: str | Path) -> dict:
+    """What a folder holds: number of `files`, their `size` in bytes, and a `sha256` of all relative names and contents."""
+    digest, size, found = hashlib.sha256(), 0, walk(folder)
+    for path in found:
+        size += path.stat().st_size
+        digest.update(json.dumps([path.relative_to(folder).as_posix(), sha256(path)]).encode())
+    return {"files": len(found), "size": size, "sha256": digest.hexdigest()}

@@ -5,7 +5,7 @@ entry can never be picked up for other work. In an entry:
 
     work/            checkpoints; gone once the job has finished
     outputs/         the outputs, under their declared paths; the job writes them here
-    manifest.json    size and SHA-256 of every output; its presence means that the job has finished
+    manifest.json    size and SHA-256 of every output, a file or a folder of files; its presence means that the job has finished
     provenance.json  how the outputs were made; nobody's input
     attempts.json    what every attempt at this work used of its machine, killed ones too (see `satsynth.runtime.telemetry`)
     lock             held by the process that works on the entry
@@ -149,10 +149,14 @@ class State:
 
     def _fault(self, outputs: Iterable[str | Path]) -> str | None:
         try:
-            known = files.read_json(self.manifest)["files"]
+            manifest = files.read_json(self.manifest)
+            known, folders = manifest["files"], manifest.get("folders", {})
             for declared in outputs:
-                if relative(declared).as_posix() not in known:
+                if relative(declared).as_posix() not in (*known, *folders):
                     return f"{declared} is not in its manifest"
+            for name, facts in folders.items():
+                if not (self.staging / name).is_dir() or files.digest_folder(self.staging / name) != facts:
+                    return f"the folder {name} was changed since it was written"
             for name, facts in known.items():
                 path = self.staging / name
                 if not path.is_file():
@@ -171,30 +175,57 @@ class State:
             DiskError: the disk is full.
         """
         outputs = [Path(output) for output in outputs]
-        known = {}
+        known, folders = {}, {}
         for declared in outputs:
             staged = self.staged(declared)
+            if staged.is_dir():
+                folders[relative(declared).as_posix()] = files.digest_folder(staged)
+                continue
             if not staged.is_file():
                 raise SatsynthError(declared, "the job ended without writing this output.", "Report it with the job's log file.")
             with open(staged, "rb") as file:
                 os.fsync(file.fileno())
             known[relative(declared).as_posix()] = {"size": staged.stat().st_size, "sha256": files.sha256(staged)}
-        files.write_json(self.manifest, {"files": known})
+        if folders:
+            os.sync()  # ten thousand files, each brought to the disk by itself, would take half a minute
+        files.write_json(self.manifest, {"files": known} | ({"folders": folders} if folders else {}))
         self.restore(outputs)
         shutil.rmtree(self.work, ignore_errors=True)
 
     def restore(self, outputs: Iterable[str | Path]) -> None:
         """Put the finished outputs in their declared places, as new: hard links, or copies on another file system.
 
-        The modification time is set to now, since Snakemake wants outputs to be younger than inputs.
+        The modification time is set to now, since Snakemake wants outputs to be younger than inputs. A folder appears whole, in the place
+        of one that stood there, or not at all.
         """
         for declared in map(Path, outputs):
+            if self.staged(declared).is_dir():
+                self._restore_folder(declared)
+                continue
             # Left by an attempt that was killed here; another link would also make `prune` keep what nothing needs.
             files.remove_partials(declared.parent, glob.escape(declared.name))
             with files.replacing(declared) as partial:
                 partial.unlink(missing_ok=True)
                 _link(self.staged(declared), partial)
                 os.utime(partial)
+
+    def _restore_folder(self, declared: Path) -> None:
+        declared.parent.mkdir(parents=True, exist_ok=True)
+        for left in declared.parent.glob(f".{glob.escape(declared.name)}.[0-9]*.partial"):  # by an attempt that was killed here
+            shutil.rmtree(left)
+        partial, before = (declared.with_name(f".{declared.name}.{os.getpid()}{number}.partial") for number in (0, 1))
+        try:
+            partial.mkdir()
+            for path in files.walk(self.staged(declared)):
+                target = partial / path.relative_to(self.staged(declared))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(path, target)
+            if declared.exists():
+                declared.rename(before)
+            partial.rename(declared)
+        finally:
+            for folder in (partial, before):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -262,7 +293,8 @@ def _needless(folder: Path, days: float) -> str | None:
     manifest = folder / "manifest.json"
     if manifest.is_file():
         try:
-            names = list(files.read_json(manifest)["files"])
+            known = files.read_json(manifest)
+            names = [*known["files"], *(name for part in known.get("folders", ()) for name in _below(folder / "outputs", part))]
         except (ValueError, KeyError, TypeError):
             return "its manifest cannot be read"
         return None if any(_in_place(folder / "outputs" / name, Path(name)) for name in names) else "its outputs are gone"
@@ -270,6 +302,11 @@ def _needless(folder: Path, days: float) -> str | None:
     times = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
     age = (time.time() - max(times, default=folder.stat().st_mtime)) / 86400
     return f"unfinished, and unchanged for {age:.0f} days" if age >= days else None
+
+
+def _below(outputs: Path, folder: str) -> list[str]:
+    """The files of an output that is a folder, by the paths that they are declared under."""
+    return [path.relative_to(outputs).as_posix() for path in files.walk(outputs / folder)]
 
 
 def _in_place(kept: Path, declared: Path) -> bool:

@@ -185,7 +185,8 @@ def test_config_values(base, tmp_path, monkeypatch):
             sane(*planned(*loaded))
             raw_folders(*loaded)
         except SatsynthError as error:
-            assert re.split(r"[.\[]", error.subject)[0] in {"config", *SCHEMA["properties"], *map(str, config)}, error
+            named = {"config", *SCHEMA["properties"], *map(str, config)}
+            assert re.split(r"[.\[]", error.subject)[0] in named or error.subject.strip("'") in named, error
             raise
 
     survey(base, CASES[base], case, lambda number: None)

@@ -4,14 +4,17 @@ Each case breaks a sound set of six images in one way; `CASES` says what must be
 """
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import yaml
 from dataset_fixtures import ids, picture, save
 from PIL import Image
-from presets import preset
+from presets import ROOT, preset
 from rasterio.transform import from_origin
 from test_annotations import box, layer, ring, scene
 
@@ -271,7 +274,7 @@ CASES = {
     other_size: ("images/c.png", *SIZES),
     unknown_value: ("masks/d.png", "40 pixels of the mask", "9 (40 pixels)", "Add it to classes or label_map, or set unknown: ignore"),
     unknown_colour: ("masks/d.png", "#010203 (16 pixels)", "Add it to classes or label_map"),
-    lossy_masks: (".jpg", "pixels of the mask hold a value or colour that no class has", "JPEG changes colours: save masks as PNG"),
+    lossy_masks: (".jpg", "pixels of 6 masks hold a value or colour that no class has", "JPEG changes colours: save masks as PNG"),
     value_map_of_colours: ("masks/a.png", "the mask is a colour image, but label_map is by value", "Give label_map by colour"),
     truncated: ("images/e.png", "the pixels cannot be read", "Replace the file by a sound copy"),
     no_image_at_all: ("images/e.png", "as no PNG, JPEG or TIFF does", "Replace the file by a sound copy"),
@@ -319,6 +322,19 @@ def test_a_sound_set_has_no_error(tmp_path):
     assert sum(sum(tally["pixels"]) for tally in found["splits"].values()) == 6 * 64 * 64
     assert [tally["scenes"] for tally in found["splits"].values()] == [4, 2]
     assert "nothing to mend before training" in summary("town", found, "page.html")
+
+
+def test_the_stanza_is_told_as_it_can_be_written(tmp_path):
+    sound(tmp_path / "town")
+    label_map = {0: "field", "1": "road", "#0000FF": "house", 2: "ignore"}
+    found = report(tmp_path, {"label_map": label_map})
+    told = yaml.safe_load(found["stanza"])["datasets"]["town"]
+    assert told["label_map"] == {0: "field", 1: "road", "#0000FF": "house", 2: "ignore"}
+    written, again = (
+        resolve({"preset": "paper", "run": [], "datasets": {"town": stanza}}, preset("paper"))["datasets"]["town"]
+        for stanza in ({**STANZA, "label_map": label_map}, told)
+    )
+    assert slices.inspection(again) == slices.inspection(written)
 
 
 def test_everything_is_told_in_one_go(tmp_path):
@@ -375,3 +391,31 @@ def test_plain_and_textured_ground_is_no_near_duplicate(tmp_path):
     found = report(tmp_path, {})
     assert found["near_duplicates_count"] == 0
     assert sum(tally["plain"] for tally in found["splits"].values()) == 24
+
+
+DATA = os.environ.get("SATSYNTH_DATA")
+
+
+@pytest.mark.skipif(not DATA, reason="SATSYNTH_DATA is not set: no real imagery")
+def test_real_imagery_is_sound_and_a_part_in_both_splits_is_found(tmp_path):
+    """Two tiles of Dubai; then one part of val also lies in train, cut out, darker and compressed."""
+    source = Path(DATA) / "dubai_mbrsc/Semantic segmentation dataset"
+    for tile in (1, 3):
+        shutil.copytree(source / f"Tile {tile}", tmp_path / f"town/Tile {tile}")
+    stanza = yaml.safe_load((ROOT / "configs/dubai.yaml").read_text())["datasets"]["dubai"]
+    stanza |= {key: stanza[key].removeprefix("Semantic segmentation dataset/") for key in ("images", "labels")}
+    stanza |= {"root": "town", "patches": {"size": 128, "reduced": [64]}}
+    found = report(tmp_path, stanza)
+    assert not found["errors"] and found["near_duplicates_count"] == 0
+    assert "share {tile} 1, 3" in found["warnings"][0]
+
+    images, masks = tmp_path / "town/Tile 1/images", tmp_path / "town/Tile 1/masks"
+    with Image.open(images / "image_part_009.jpg") as image:
+        copy = image.crop((128, 128, 640, 512)).point(lambda value: int(value * 0.8)).transpose(Image.Transpose.ROTATE_90)
+        copy.save(images / "image_part_010.jpg", quality=60)
+    with Image.open(masks / "image_part_009.png") as mask:
+        mask.crop((128, 128, 640, 512)).transpose(Image.Transpose.ROTATE_90).save(masks / "image_part_010.png")
+    leaks = report(tmp_path, stanza)["near_duplicates"]
+    assert len(leaks) == 12
+    assert {Path(leak["train"]["file"]).name for leak in leaks} == {"image_part_010.jpg"}
+    assert {Path(leak["val"]["file"]).name for leak in leaks} == {"image_part_009.jpg"}

@@ -44,6 +44,7 @@ def test_every_preset_follows_the_schema(name):
     parts["experiments"] = {view: whole["experiments"] | {"view": view, "title": title} for view, title in titles.items()}
     assert set(titles) == set(SCHEMA["$defs"]["experiment"]["properties"]["view"]["enum"])
     parts["figures"] = {view: {"view": view, **stanza} for view, stanza in whole["figures"].items()}
+    parts["exports"] = {"any": whole["exports"]}
     validate(parts, SCHEMA)
 
 
@@ -108,6 +109,17 @@ def test_the_selection_pages_examples_resolve_over_the_demo():
     fit, admitted, chosen = examples("docs/selection.md")
     load(fit), load(admitted)
     assert load(fit, chosen)["run"] == ["selection"]
+
+
+def test_the_data_pages_stanzas_resolve():
+    """The whole stanza, and each variant of keys laid over it."""
+    page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
+    whole, *variants = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    assert len(variants) == 4
+    for variant in ({}, *variants):
+        stanza = load(whole, {"datasets": {"mytown": variant}})["datasets"]["mytown"]
+        assert {key: stanza[key] for key in variant if key != "split"} == {key: variant[key] for key in variant if key != "split"}
+        assert tiles(stanza, "train")["class_count"] == 3
 
 
 def test_the_measures_pages_examples_resolve_over_the_demo():

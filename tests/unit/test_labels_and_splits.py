@@ -79,6 +79,33 @@ def test_empty_split_list(tmp_path):
     assert error.value.subject == "split.val" and "it is empty" in error.value.cause
 
 
+def test_stars_stand_for_the_same_in_turn(tmp_path):
+    for tile in ("north", "south"):
+        for part in ("1", "2"):
+            save(tmp_path / tile / "sat" / f"{part}.jpg", picture())
+            save(tmp_path / tile / "gt" / f"{part}_mask.png", ids())
+    save(tmp_path / "north/sat/1_preview.png", picture())
+    cfg = {**CFG, "images": "*/sat/*.jpg", "labels": "*/gt/*_mask.png"}
+    found = [scene for part in ("train", "val") for scene in folder.scenes(tmp_path, part, cfg)]
+    assert {scene.name for scene in found} == {f"{tile}/sat/{part}" for tile in ("north", "south") for part in ("1", "2")}
+    for scene in found:
+        assert scene.mask == tmp_path / f"{scene.name.replace('/sat/', '/gt/')}_mask.png"
+    val = folder.scenes(tmp_path, "val", {**cfg, "split": {"val": {"_1": ["south"]}}})
+    assert [scene.name for scene in val] == ["south/sat/1", "south/sat/2"]
+
+
+def test_splits_that_touch_are_warned_of(tmp_path, caplog):
+    for tile in (1, 2):
+        for part in (1, 2):
+            pair(tmp_path, f"t{tile}_p{part}")
+    cfg = {"images": "images/t{tile}_p{part}.png", "labels": "masks/t{tile}_p{part}.png"}
+    names(tmp_path, "val", **cfg, split={"val": {"tile": [2]}})
+    assert "share {part} 1, 2" in caplog.text
+    caplog.clear()
+    names(tmp_path, "train", split={"by": "block", "block": 16, "val": 0.5, "seed": 0})
+    assert "blocks of 16 px of train and val lie side by side" in caplog.text
+
+
 def test_one_scene_cannot_be_split(tmp_path):
     pair(tmp_path)
     with pytest.raises(DataError, match=r"one scene only, which cannot be divided in two.*by: block"):

@@ -155,6 +155,15 @@ def test_the_gallery_is_shown_by_a_strip_and_linked(task, tmp_path):
     assert "cascade on demo, 32 px: of 60 pairs, " in text  # the answer to the first question
 
 
+def test_exports_are_linked_where_there_are_any(task, tmp_path):
+    page.write_run(task)
+    assert "For other training code" not in read(task.output["page"]).text
+    task.input["exports"] = [tmp_path / "results/exports/trainset/README.md"]
+    page.write_run(task)
+    reader = read(task.output["page"])
+    assert ("a", "href", "../exports/trainset/README.md") in reader.attributes and "For other training code" in reader.text
+
+
 def test_only_works_that_the_run_used_are_cited(task, tmp_path):
     page.write_run(task)
     text = read(task.output["page"]).text

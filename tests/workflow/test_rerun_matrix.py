@@ -16,7 +16,18 @@ NAMES = ["field", "tree", "soil", "water", "road", "house", "car"]
 MATRIX = {
     "run": [
         *("gain", "extra", "classes", "data", "class_distribution", "pairs", "upscaling", "ratio_curve", "training_curves"),
-        *("occurrence", "class_forest", "confusion", "predictions", "fidelity", "memorisation", "contrast", "methods", "denoising"),
+        *(
+            "occurrence",
+            "class_forest",
+            "confusion",
+            "predictions",
+            "fidelity",
+            "memorisation",
+            "contrast",
+            "methods",
+            "denoising",
+            "trainset",
+        ),
     ],
     "measures": {"evaluator": "fpn"},
     "data_root": "data",
@@ -62,8 +73,9 @@ FIGURE = {"draw_figure"} | PAGE
 TABLE = {"tabulate_runs"} | FIGURE  # the ratio curve is drawn from the table
 EVALUATION = {"evaluate_segmenter"} | TABLE
 RUNS = {"train_segmenter"} | EVALUATION
-SCORES = {"score_fidelity", "tabulate_fidelity"} | PAGE
-SEARCH = {"find_neighbours", "tabulate_fidelity"} | FIGURE | GALLERY
+EXPORT = {"export_pairs_trainset"}  # of the demo's cascade, with its measures
+SCORES = {"score_fidelity", "tabulate_fidelity"} | PAGE | EXPORT
+SEARCH = {"find_neighbours", "tabulate_fidelity"} | FIGURE | GALLERY | EXPORT
 ALONE = {"train_segmenter", "evaluate_segmenter", "tabulate_fidelity"} | PAGE  # runs of a fidelity table that no other table shares
 MEASURES = {"extract_features"} | SCORES | SEARCH  # of the demo's cascade, by its fpn
 SHOWN = {"predict_masks"}  # of the demo's fpn on D and on D with the cascade's pairs
@@ -159,7 +171,7 @@ ROWS = [
     # Measures
     ("measures.evaluator", "pspnet", MEASURES),  # trained for `extra` already
     ("measures.evaluator_seed", 1, {"train_segmenter"} | MEASURES),
-    ("measures.null_quantile", 0.05, {"tabulate_fidelity"} | FIGURE | GALLERY),
+    ("measures.null_quantile", 0.05, {"tabulate_fidelity"} | FIGURE | GALLERY | EXPORT),
     ("measures.pixels", 16, SEARCH),
     ("measures.neighbours", 2, SCORES),
     ("measures.coverage_neighbours", 2, SCORES),
@@ -170,7 +182,7 @@ ROWS = [
     ("admission.min_pixels", 5, NOTHING),
     # Tables and figures
     ("experiments.fidelity.title", "Other words", {"tabulate_fidelity"} | PAGE),
-    ("experiments.fidelity.sources", ["cascade", "cutout"], (MEASURES - {"draw_figure"}) | ALONE),
+    ("experiments.fidelity.sources", ["cascade", "cutout"], (MEASURES - {"draw_figure"} - EXPORT) | ALONE),
     ("experiments.fidelity.alone", "pspnet", ALONE),
     ("experiments.fidelity.seeds", [0, 1], ALONE),
     ("experiments.*.size", None, "elsewhere"),
@@ -207,6 +219,11 @@ ROWS = [
     ("figures.predictions.seed", 3, SHOWN | FIGURE),
     ("figures.predictions.batch", 3, SHOWN | FIGURE),
     ("figures.*", "other", FIGURE),
+    # Exports
+    ("exports.*.dataset", None, "elsewhere"),
+    ("exports.*.source", None, "elsewhere"),
+    ("exports.*.ratio", 2, {"sample_pairs", "find_neighbours"} | EXPORT),
+    ("exports.*", "other", EXPORT),
 ]
 
 # Rows said "elsewhere" change what a name means (another format, size or chain), not a number: each has its words here.
@@ -246,6 +263,8 @@ ELSEWHERE = {
     "figures.*.dataset": "test_the_words_of_names",
     "figures.*.source": "test_the_words_of_names",
     "figures.*.low": "test_the_words_of_names",
+    "exports.*.dataset": "test_the_words_of_names",
+    "exports.*.source": "test_the_words_of_names",
     "figures.*.experiment": "another table or other runs: test_every_network plans both kinds",
 }
 
@@ -407,12 +426,14 @@ def test_the_words_of_names(checkout):
                 "sources": {"again": {"extends": "cascade", "sampler": {"steps": 3}}},
                 "experiments": {"fidelity": {"sources": ["cascade", "again"], "baseline": "cascade"}},
             },
-            {"sample_pairs", "compare_labels"} | ALONE | (MEASURES - {"draw_figure"}),
+            {"sample_pairs", "compare_labels"} | ALONE | (MEASURES - {"draw_figure"} - EXPORT),
         ),
         (
             {"datasets": {"town": {"format": "demo", "world": {"scenes": 4, "size": 128, "seed": 0}}}},
             {"generate_scenes_town"} | TOWN | {"describe_classes"},
         ),
+        ({"exports": {"trainset": {"source": "cutout", "measures": False}}}, EXPORT),
+        ({"exports": {"trainset": {"dataset": "town", "measures": False}}}, EXPORT),
     ]
     for number, (overlay, rules) in enumerate(cases):
         name = checkout.overlay(f"name-{number}.yaml", overlay)

@@ -42,7 +42,9 @@ def test_jobs_of_an_executor_have_the_same_threads_wherever_the_rules_are_read(f
     """The rules are read by the head, which may have no accelerator, and again by every job on its node."""
 
     def threads(*arguments, devices):
-        return re.findall(r"^ +threads: .*$", finished.run("-n", "--forceall", *arguments, CUDA_VISIBLE_DEVICES=devices), re.MULTILINE)
+        return re.findall(
+            r"^ +threads: .*$", finished.run("-n", "--forceall", "--quiet", "host", *arguments, CUDA_VISIBLE_DEVICES=devices), re.MULTILINE
+        )
 
     profile = ("--workflow-profile", "profiles/slurm")
     assert threads(*profile, devices="") == threads(*profile, devices="0") != []
