@@ -111,9 +111,11 @@ def test_the_choice_is_what_the_scores_say(chosen):
         scenes = statistics.bootstrap_scenes(sums, base[1], replicates=50, confidence=each["level"], seed=0)
         if statistics.outcome(seeds.interval, scenes.interval) == "gain":
             shown[name] = np.mean(list(miou.values()))
+    # Networks that learned for four steps may score the same, so scores are compared, and not names.
+    means = {name: np.mean(list(miou.values())) for name, (miou, _) in tried.items()}
+    assert means[each["best"]["source"]] == max(means.values()) == pytest.approx(each["best"]["miou_pct"] / 100)
     named = each["chosen"] if each["chosen"] == "none" else each["chosen"]["source"]
-    assert named == max(shown, key=shown.get, default="none")
-    assert each["best"]["source"] == max(tried, key=lambda name: np.mean(list(tried[name][0].values())))
+    assert (named == "none") == (not shown) and (not shown or shown[named] == max(shown.values()))
     assert each["candidates"] == 2 and each["seeds"] == [0, 1] and each["level"] == pytest.approx(1 - (1 - 0.6827) / 2)
     page = (chosen.folder / "results/report/index.html").read_text()
     words = "Do not use synthetic data here" if named == "none" else "Chosen on held-out training data"
