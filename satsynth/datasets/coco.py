@@ -161,10 +161,11 @@ def _shape(annotation: dict, label: str, image: Raster) -> Shape:
 def _from_runs(form: dict, label: str, image: Raster) -> Shape:
     if form.get("size") != [image.height, image.width]:
         raise ValueError(f"its run lengths are of size {form.get('size')}, not [{image.height}, {image.width}] (height, width)")
-    counts = form.get("counts")
-    lengths = np.array(_uncompressed(counts) if isinstance(counts, str) else counts if isinstance(counts, list) else [], np.int64)
-    if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != image.height * image.width:
+    counts, pixels = form.get("counts"), image.height * image.width
+    listed = _uncompressed(counts) if isinstance(counts, str) else counts if isinstance(counts, list) else []
+    if not all(isinstance(length, int) and 0 <= length <= pixels for length in listed) or sum(listed) != pixels:
         raise ValueError(f"its run lengths do not add up to {image.height} x {image.width} pixels")
+    lengths = np.array(listed, np.int64)
     ends = np.cumsum(lengths)
     first, last = ends[0::2][: len(lengths) // 2], ends[1::2]  # runs of ones: every second, down the columns
     first, last = first[last > first], last[last > first]

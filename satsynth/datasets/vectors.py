@@ -3,8 +3,10 @@
 Needs the extra `geo` (envs/requirements-geo.txt): pyogrio reads the files, shapely holds the shapes.
 """
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -49,18 +51,17 @@ def layer_of(path: Path) -> Layer:
 def _layer_of(path: Path, modified: int, size: int) -> Layer:
     pyogrio, _ = _extra(path)
     _check_content(path)
-    try:
+    with _readable(path):
         layers = [str(name) for name, kind in pyogrio.list_layers(path.absolute()) if kind is not None]
-        if len(layers) != 1:
-            cause = f"it has {len(layers)} layers with shapes ({', '.join(layers) or 'none'}), not one."
-            raise DataError(path, cause, "Save the layer of the labels as a file of its own.")
-        info = pyogrio.read_info(path.absolute(), layer=layers[0])
-    except pyogrio.errors.DataSourceError as error:
-        raise DataError(path, f"the vector labels cannot be opened ({error}).", "Export the file again.") from error
-    if not info["crs"]:
+        info = pyogrio.read_info(path.absolute(), layer=layers[0]) if len(layers) == 1 else {}
+        crs = CRS.from_user_input(info["crs"]) if info.get("crs") else None
+    if len(layers) != 1:
+        cause = f"it has {len(layers)} layers with shapes ({', '.join(layers) or 'none'}), not one."
+        raise DataError(path, cause, "Save the layer of the labels as a file of its own.")
+    if crs is None:
         missing = " (a shapefile has it in a .prj file beside it)" if path.suffix.lower() == ".shp" else ""
         raise DataError(path, f"the labels have no coordinate system{missing}.", "Assign the right one, as with ogr2ogr -a_srs EPSG:CODE.")
-    return Layer(layers[0], CRS.from_user_input(info["crs"]), tuple(map(str, info["fields"])))
+    return Layer(layers[0], crs, tuple(map(str, info["fields"])))
 
 
 def _extra(path: Path) -> tuple[ModuleType, ModuleType]:
@@ -71,6 +72,17 @@ def _extra(path: Path) -> tuple[ModuleType, ModuleType]:
         cause = f"reading vector labels needs the extra geo, which is not installed ({error})."
         raise DataError(path, cause, f"Run: {INSTALL}") from error
     return pyogrio, shapely
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Errors of pyogrio, shapely and rasterio about a file as one of this project that names it."""
+    _, shapely = _extra(path)
+    try:
+        yield
+    except (RuntimeError, ValueError, RasterioError, shapely.errors.ShapelyError) as error:  # pyogrio's are RuntimeErrors
+        cause = f"the vector labels cannot be read ({' '.join(str(error).split())[:300]})."
+        raise DataError(path, cause, "Export the file again, in the coordinate system of the images.") from error
 
 
 def _check_content(path: Path) -> None:
@@ -98,14 +110,12 @@ def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
         lacks = "coordinate system" if crs is None else "place in its coordinate system"
         remedy = "Use a GeoTIFF that has one (world files beside an image are not read); gdal_edit.py -a_srs and -a_ullr write it."
         raise DataError(image.path, f"the image has no {lacks}, so {path} cannot be laid over it.", remedy)
-    try:
+    with _readable(path):
         box = transform_bounds(crs, layer.crs, *_bounds(image), densify_pts=21)
         _, _, shapes, (values,) = pyogrio.raw.read(path.absolute(), layer=layer.name, columns=[field], bbox=box)
-    except (RasterioError, pyogrio.errors.DataSourceError, ValueError) as error:
-        cause = f"the labels on {image.path} cannot be read ({error})."
-        raise DataError(path, cause, "Save them in the coordinate system of the images.") from error
+        shapes = shapely.from_wkb(shapes)
     found = []
-    for shape, value in zip(shapely.from_wkb(shapes), values):
+    for shape, value in zip(shapes, values):
         if shape is None or shape.is_empty:
             continue
         if shape.geom_type not in ("Polygon", "MultiPolygon"):
