@@ -1,6 +1,7 @@
 """A pair of an export made again: the same pixels, whichever block holds it; what was changed, masked or lost is told."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from satsynth.diffusion import ddpm, upscaler
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.export import recipe
-from satsynth.export.regeneration import regenerate
+from satsynth.export.regeneration import find_weights, regenerate
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime import files
 from satsynth.runtime.errors import CardError, ConfigError, DataError, WeightsError
@@ -80,6 +81,11 @@ def test_weights_may_be_named_in_any_order(once, place, tmp_path):
         regenerate(place, 7, weights=once.weights[:1], device="cpu")
     with pytest.raises(WeightsError, match="there is no such file"):
         regenerate(place, 7, weights=[tmp_path / "absent"], device="cpu")
+
+
+def test_an_export_may_lie_at_the_root_of_a_disk(place):
+    with pytest.raises(WeightsError, match="no generator below / has the weights"):
+        find_weights(recipe.Recipe.read(place / "recipe.json"), (), Path("/set"))
 
 
 def test_another_pixel_is_noticed(place):
