@@ -131,7 +131,13 @@ def test_pairs_of_an_augmentation_have_no_weights(tmp_path):
         card = files.read_json(shard / "card.json")
         files.write_json(shard / "card.json", card | {"source": {"augment": "cutout", "seed": 0, "parents": ["x"]}})
     place = world.export(given={"generators": []}, generators=[])
-    assert "altered by cutout" in (place / "README.md").read_text()
+    text = (place / "README.md").read_text()
+    assert (
+        "altered by cutout" in text
+        and "augmented pairs of made" in text
+        and "All pairs, altered or not, are parts of the source data" in text
+    )
+    assert "a model made" not in text and "made by a model" not in text and "synthetic pairs" not in text
     with pytest.raises(ConfigError, match="altered by cutout; no weights made them"):
         regenerate(place, 1, device="cpu")
 
