@@ -139,6 +139,22 @@ def test_the_keyboard_alone_walks_opens_and_comes_back(opened, gallery):
     assert page.evaluate("document.activeElement.ariaLabel").startswith("Pair 59,") and "pair=" not in page.url
 
 
+def test_the_focus_stays_where_a_button_or_a_tile_goes_away(opened, gallery):
+    page = ready(opened(gallery.page, "#pair=58"))
+    page.wait_for_selector("dialog[open]")
+    page.focus("#next")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.getElementById('next').disabled")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#pair-h") == "Pair 58 of cascade"
+    page.keyboard.press("Escape")
+    before = page.evaluate("document.activeElement.getBoundingClientRect().width")
+    page.set_viewport_size({"width": 700, "height": 900})  # as by zooming in: all tiles are laid anew
+    page.wait_for_function("before => document.querySelector('.tile').getBoundingClientRect().width !== before", arg=before)
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.activeElement.ariaLabel").startswith("Pair 58,")
+
+
 def test_the_address_opens_the_pair_and_keeps_what_was_chosen(opened, gallery):
     page = opened(gallery.page, "#place=demo-32px-cascade&class=water&sort=margin&down=1&pair=17")
     page.wait_for_selector("dialog[open]")

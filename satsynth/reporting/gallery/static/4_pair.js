@@ -21,6 +21,7 @@ const pair = {
     find("pair-place").textContent = known ? `${place + 1} of ${tiles.order.length}` : "left out by the filters";
     find("previous").disabled = !known || place === 0;
     find("next").disabled = !known || place === tiles.order.length - 1;
+    if (document.activeElement.disabled) find("pair-h").focus(); // a button that is disabled hears no more keys
     find("pair-copied").textContent = "";
     if (dialog.contains(find("problem"))) find("problem").hidden = true; // it was of another pair
     this.write();
