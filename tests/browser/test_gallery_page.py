@@ -10,6 +10,7 @@ from PIL import Image
 from reporting_fixtures import SPACE
 
 from satsynth.pairs import LabelSpace
+from satsynth.reporting.gallery import document
 
 FIRST = ".tile img.image[src]"
 
@@ -226,6 +227,21 @@ def test_a_missing_file_is_told_and_the_rest_stays(browser, tmp_path):
     page.locator(".tile").first.click()
     page.wait_for_function("() => !document.getElementById('problem').hidden")
     assert "pairs-000.js cannot be read. Keep the folder gallery" in page.get_by_role("alert").inner_text()
+    watched.context.close()
+
+
+def test_a_source_that_cannot_be_read_is_not_said_to_be_shown(browser, tmp_path):
+    gallery = write_gallery(tmp_path, count=9)
+    document.write(gallery.page, "Two", [gallery.card, gallery.card | {"name": "absent", "source": "other"}])
+    watched = Watched(browser, {})
+    page = ready(watched.open(gallery.page, ""))
+    page.select_option("[name=place]", "absent")
+    page.wait_for_function("() => !document.getElementById('problem').hidden")
+    assert "absent/numbers.js cannot be read" in page.inner_text("#problem")
+    assert page.input_value("[name=place]") == "demo-32px-cascade"
+    page.check("[name=down]")
+    page.wait_for_url("**down=1")
+    assert "place=demo-32px-cascade" in page.url and "cascade on demo" in page.inner_text("#shown")
     watched.context.close()
 
 

@@ -99,6 +99,7 @@ async function load(wanted) {
     writeAddress();
   } catch (error) {
     failed(error);
+    if (state.numbers && state.place === wanted.place) state.place = form.elements.place.value = state.numbers.place; // what is still shown
   }
 }
 
