@@ -9,6 +9,7 @@ from presets import preset, read
 from reporting_fixtures import blur, write_classes, write_demo, write_json, write_pairs, write_run
 
 from satsynth.plan import selection
+from satsynth.plan.closure import digests
 from satsynth.plan.config import merge, resolve
 from satsynth.plan.layout import Layout
 from satsynth.plan.validation import validate
@@ -153,6 +154,18 @@ def test_a_class_that_nobody_has_is_left_out(tmp_path):
 def test_too_few_replicates_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="Draw 32 or more"):
         build(tmp_path, {("real", 0): 0.4, ("union", 1): 0.2, ("union", 3): 0.2}, {**CFG, "replicates": 20})
+
+
+def test_a_change_of_the_table_runs_the_selection_again():
+    read_by_it = dict(digests("workflow_scripts/tabulate_selection.py", ()))
+    rule = (
+        "reporting/tables/selection.py",
+        "reporting/comparisons.py",
+        "reporting/statistics.py",
+        "reporting/yields.py",
+        "selection/choice.py",
+    )
+    assert {f"satsynth/{name}" for name in rule} <= set(read_by_it)
 
 
 # What the report says
