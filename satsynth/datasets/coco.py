@@ -18,11 +18,10 @@ FARTHEST = 1e7  # pixels: no image is so large
 
 @dataclass(frozen=True)
 class Entry:
-    """An image of the file: its id, its name as written, the parts of that path, and its size where it is given."""
+    """An image of the file: its id, its name as written, and its size where it is given."""
 
     id: int | str
     file_name: str
-    parts: tuple[str, ...]
     height: int | None
     width: int | None
 
@@ -41,7 +40,8 @@ class Annotations:
     def __init__(self, path: Path, content: object):
         self.path = path
         self.entries: dict[int | str, Entry] = {}
-        self._named: dict[str, list[Entry]] = defaultdict(list)
+        self._by_parts: dict[tuple[str, ...], Entry] = {}  # parts of `file_name`
+        self._named: dict[str, list[Entry]] = defaultdict(list)  # the last of them
         self._annotations: dict[int | str, list[dict]] = defaultdict(list)
         self._categories: dict[int | str, str] = {}
         if not isinstance(content, dict):
@@ -74,19 +74,18 @@ class Annotations:
         name = str(image["file_name"])
         parts = PurePosixPath(name.replace("\\", "/")).parts
         sides = [image.get(key) if isinstance(image.get(key), int) else None for key in ("height", "width")]
-        entry = Entry(image["id"], name, parts, *sides)
-        same = [other for other in self._named[parts[-1] if parts else ""] if other.parts == parts]
-        if same or entry.id in self.entries:
-            what = f"file_name {name!r}" if same else f"image id {entry.id}"
+        entry = Entry(image["id"], name, *sides)
+        if parts in self._by_parts or entry.id in self.entries:
+            what = f"file_name {name!r}" if parts in self._by_parts else f"image id {entry.id}"
             raise DataError(self.path, f"{what} stands twice in its list images.", "Keep one entry an image.")
-        self.entries[entry.id] = entry
+        self.entries[entry.id] = self._by_parts[parts] = entry
         self._named[parts[-1] if parts else ""].append(entry)
 
     def entry_of(self, image: Path) -> Entry | None:
         """The entry of an image file: the longest `file_name` that its path ends with, else the only one of the same last part."""
+        ends = (self._by_parts.get(image.parts[start:]) for start in range(len(image.parts)))
         named = self._named.get(image.name, [])
-        ends = [entry for entry in named if image.parts[-len(entry.parts) :] == entry.parts]
-        return max(ends, key=lambda entry: len(entry.parts)) if ends else named[0] if len(named) == 1 else None
+        return next(filter(None, ends), named[0] if len(named) == 1 else None)
 
     def shapes_of(self, image: Raster) -> list[Shape]:
         """The shapes on an open image, in the order of the file; `label` is the name of the category.
@@ -161,10 +160,13 @@ def _shape(annotation: dict, label: str, image: Raster) -> Shape:
 def _from_runs(form: dict, label: str, image: Raster) -> Shape:
     if form.get("size") != [image.height, image.width]:
         raise ValueError(f"its run lengths are of size {form.get('size')}, not [{image.height}, {image.width}] (height, width)")
-    counts = form.get("counts")
-    lengths = np.array(_uncompressed(counts) if isinstance(counts, str) else counts if isinstance(counts, list) else [], np.int64)
-    if lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != image.height * image.width:
+    counts, pixels = form.get("counts"), image.height * image.width
+    counts = _uncompressed(counts) if isinstance(counts, str) else counts
+    # Each by itself: sums of numbers of 64 bits may come out right by overflow.
+    sound = isinstance(counts, list) and all(isinstance(run, int | float) and 0 <= run <= pixels and run == int(run) for run in counts)
+    if not sound or sum(counts) != pixels:
         raise ValueError(f"its run lengths do not add up to {image.height} x {image.width} pixels")
+    lengths = np.array(counts, np.int64)
     ends = np.cumsum(lengths)
     first, last = ends[0::2][: len(lengths) // 2], ends[1::2]  # runs of ones: every second, down the columns
     first, last = first[last > first], last[last > first]

@@ -138,6 +138,9 @@ BROKEN = {
     "neither a list of polygons nor run lengths": SOUND | {"segmentation": "all"},
     r"of size \[24, 20\], not \[20, 24\]": SOUND | {"segmentation": {"size": [24, 20], "counts": [480]}},
     "do not add up to 20 x 24": SOUND | {"segmentation": {"size": [20, 24], "counts": [479]}},
+    "do not add up to 20 x 24 pixels": SOUND | {"segmentation": {"size": [20, 24], "counts": [480, None]}},
+    "add up to 20 x 24 pixels": SOUND | {"segmentation": {"size": [20, 24], "counts": [2**63 - 1, 2**63 - 1, 482]}},  # 480 by overflow
+    "not add up to 20 x 24 pixels": SOUND | {"segmentation": {"size": [20, 24], "counts": [2**70]}},
     "characters that none has": SOUND | {"segmentation": {"size": [20, 24], "counts": "\x01"}},
 }
 
@@ -240,6 +243,53 @@ def test_what_vector_labels_lack_is_named(tmp_path, monkeypatch):
     vectors._layer_of.cache_clear()
     with pytest.raises(DataError, match=r"needs the extra geo.*pip install --no-deps -r envs/requirements-geo.txt"):
         drawn(tmp_path, {**VECTOR, "labels": "town.gpkg"})
+
+
+def polygon(*rings):
+    """GeoJSON text of one road of these rings, in pixels of `scene`."""
+    form = {"type": "Polygon", "coordinates": [[(500_000 + x, 5_500_000 - y) for x, y in ring] for ring in rings]}
+    feature = {"type": "Feature", "properties": {"kind": "road"}, "geometry": form}
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::25832"}}
+    return json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]})
+
+
+@pytest.mark.filterwarnings("ignore:Non closed ring")
+@pytest.mark.parametrize(
+    ("ring", "words"),
+    [
+        ([(1, 1), (9, 1), (9, 9)], "is no sound polygon .*Close its rings"),
+        ([(1, 1)], "is no sound polygon"),
+        ([(-1e300, -1e300), (9, 1), (9, 9), (-1e300, -1e300)], "'road' on .*a.tif reaches too far"),
+    ],
+)
+def test_a_broken_polygon_is_named(tmp_path, ring, words):
+    scene(tmp_path)
+    scene(tmp_path, "zz")
+    (tmp_path / "town.geojson").write_text(polygon(ring))
+    with pytest.raises(DataError, match=words):
+        drawn(tmp_path, VECTOR)
+
+
+@pytest.mark.filterwarnings("error::rasterio.errors.ShapeSkipWarning")
+def test_what_covers_nothing_leaves_the_background(tmp_path):
+    scene(tmp_path)
+    scene(tmp_path, "zz")
+    (tmp_path / "town.geojson").write_text(polygon([(1, 1), (9, 9), (1, 1)]))
+    assert (drawn(tmp_path, VECTOR) == 0).all()
+    layer(tmp_path / "far.gpkg", SHAPES[-1:])
+    assert (drawn(tmp_path, {**VECTOR, "labels": "far.gpkg"}) == 0).all()
+
+
+def test_vector_files_that_cannot_be_opened_are_named(tmp_path):
+    scene(tmp_path)
+    scene(tmp_path, "zz")
+    (tmp_path / "town.geojson").mkdir()
+    with pytest.raises(DataError, match=r"town.geojson: the vector labels cannot be opened \(.*directory"):
+        drawn(tmp_path, VECTOR)
+    layer(tmp_path / "local.shp", SHAPES)
+    (tmp_path / "local.prj").write_text('LOCAL_CS["the grid of our town",UNIT["metre",1]]')
+    with pytest.raises(DataError, match=r"cannot be read \(.*Save them in the coordinate system of the images"):
+        drawn(tmp_path, {**VECTOR, "labels": "local.shp"})
 
 
 # Blocks of space.
