@@ -100,7 +100,7 @@ def build(root: Path, count: int, size: int, images: Path | None) -> Path:
     given = {"train": open_view([train]), "neighbours": neighbours, "null": [table(root / "null.csv", 400)]}
     card = packing.pack({"dataset": "demo", "source": "cascade"}, CFG | {"pairs": count}, space, open_view(shards), out, **given)
     page = root / "results/report/gallery.html"
-    document.write(page, "Benchmark", [(place.name, card)])
+    document.write(page, "Benchmark", [card])
     return page
 
 
@@ -145,7 +145,9 @@ def main() -> None:
             found["shows the tiles of another order"] = time.perf_counter() - begun
             begun = time.perf_counter()
             tab.locator(".tile").first.click()
-            tab.wait_for_function("document.querySelector('#made canvas').width > 0 && document.querySelector('#nearest img').complete")
+            tab.wait_for_function(
+                "() => document.querySelector('#made canvas').width > 0 && document.querySelector('#nearest img').complete"
+            )
             found["opens a pair"] = time.perf_counter() - begun
             context.close()
             if number:  # the first fills the disk's cache

@@ -24,13 +24,14 @@ rule inspect_data:
         "../workflow_scripts/inspect_data.py"
 
 
-# Without an output, so that it speaks every time it is asked.
+# Without an output, so that it speaks every time it is asked; here, so that it is heard where jobs go to a cluster.
 rule check_data:
     input:
         pages=expand("results/check_data/{dataset}/index.html", dataset=checked_datasets()),
         reports=expand("results/check_data/{dataset}/report.json", dataset=checked_datasets()),
     log:
         "results/logs/check_data.log",
+    localrule: True
     conda:
         ENVIRONMENT
     script:

@@ -62,6 +62,7 @@ rule write_report:
         indices=ancient([path for experiment in LAYOUT.experiments() for path in LAYOUT.scene_indices(experiment)]),
         gallery=gallery.files(PLACES, "card.json"),
         strips=ancient(gallery.files(PLACES, "strip.jpg")),
+        exports=ancient([exports.outputs(export)["card"] for export in exports.named(CONFIG)]),  # only linked
     output:
         page=report("results/report/index.html", caption="captions/page.rst", category="Report", labels={"page": "the whole run"}),
     log:

@@ -161,12 +161,10 @@ def _from_runs(form: dict, label: str, image: Raster) -> Shape:
     if form.get("size") != [image.height, image.width]:
         raise ValueError(f"its run lengths are of size {form.get('size')}, not [{image.height}, {image.width}] (height, width)")
     counts, pixels = form.get("counts"), image.height * image.width
-    counts = _uncompressed(counts) if isinstance(counts, str) else counts
-    # Each by itself: sums of numbers of 64 bits may come out right by overflow.
-    sound = isinstance(counts, list) and all(isinstance(run, int | float) and 0 <= run <= pixels and run == int(run) for run in counts)
-    if not sound or sum(counts) != pixels:
+    listed = _uncompressed(counts) if isinstance(counts, str) else counts if isinstance(counts, list) else []
+    if not all(isinstance(length, int) and 0 <= length <= pixels for length in listed) or sum(listed) != pixels:
         raise ValueError(f"its run lengths do not add up to {image.height} x {image.width} pixels")
-    lengths = np.array(counts, np.int64)
+    lengths = np.array(listed, np.int64)
     ends = np.cumsum(lengths)
     first, last = ends[0::2][: len(lengths) // 2], ends[1::2]  # runs of ones: every second, down the columns
     first, last = first[last > first], last[last > first]

@@ -3,8 +3,10 @@
 Needs the extra `geo` (envs/requirements-geo.txt): pyogrio reads the files, shapely holds the shapes.
 """
 
+import contextlib
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +23,6 @@ from satsynth.runtime.errors import DataError
 
 # First bytes by suffix: GDAL opens a file by its content, and some of its formats name other files or addresses to read.
 SIGNATURES = {".gpkg": b"SQLite format 3\0", ".shp": b"\0\0\x27\x0a"}
-# What rasterio raises of coordinate systems: some errors of GDAL come through as they are.
-UNKNOWN_PLACES = (RasterioError, CPLE_BaseError)
 INSTALL = ".venv/bin/pip install --no-deps -r envs/requirements-geo.txt"
 
 
@@ -51,23 +51,17 @@ def layer_of(path: Path) -> Layer:
 @functools.lru_cache(maxsize=64)
 def _layer_of(path: Path, modified: int, size: int) -> Layer:
     pyogrio, _ = _extra(path)
-    try:
+    with _readable(path):
         _check_content(path)
         layers = [str(name) for name, kind in pyogrio.list_layers(path.absolute()) if kind is not None]
-        if len(layers) != 1:
-            cause = f"it has {len(layers)} layers with shapes ({', '.join(layers) or 'none'}), not one."
-            raise DataError(path, cause, "Save the layer of the labels as a file of its own.")
-        info = pyogrio.read_info(path.absolute(), layer=layers[0])
-    except (OSError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise DataError(path, f"the vector labels cannot be opened ({error}).", "Export the file again.") from error
-    if not info["crs"]:
+        info = pyogrio.read_info(path.absolute(), layer=layers[0]) if len(layers) == 1 else {}
+        crs = CRS.from_user_input(info["crs"]) if info.get("crs") else None
+    if len(layers) != 1:
+        cause = f"it has {len(layers)} layers with shapes ({', '.join(layers) or 'none'}), not one."
+        raise DataError(path, cause, "Save the layer of the labels as a file of its own.")
+    if crs is None:
         missing = " (a shapefile has it in a .prj file beside it)" if path.suffix.lower() == ".shp" else ""
         raise DataError(path, f"the labels have no coordinate system{missing}.", "Assign the right one, as with ogr2ogr -a_srs EPSG:CODE.")
-    try:
-        crs = CRS.from_user_input(info["crs"])
-    except UNKNOWN_PLACES as error:
-        cause = f"the coordinate system of the labels is not known ({error})."
-        raise DataError(path, cause, "Save them in the coordinate system of the images.") from error
     return Layer(layers[0], crs, tuple(map(str, info["fields"])))
 
 
@@ -79,6 +73,18 @@ def _extra(path: Path) -> tuple[ModuleType, ModuleType]:
         cause = f"reading vector labels needs the extra geo, which is not installed ({error})."
         raise DataError(path, cause, f"Run: {INSTALL}") from error
     return pyogrio, shapely
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Errors of pyogrio, shapely and rasterio about a file as one of this project that names it."""
+    _, shapely = _extra(path)
+    try:
+        yield
+    # pyogrio's are RuntimeErrors; some of GDAL's come through rasterio as they are.
+    except (OSError, RuntimeError, ValueError, RasterioError, CPLE_BaseError, shapely.errors.ShapelyError) as error:
+        cause = f"the vector labels cannot be read ({' '.join(str(error).split())[:300]})."
+        raise DataError(path, cause, "Export the file again, in the coordinate system of the images.") from error
 
 
 def _check_content(path: Path) -> None:
@@ -94,7 +100,7 @@ def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
     """The shapes of a vector file that lie on an open image, in the order of the file; `label` is the value of the attribute `field`.
 
     Raises:
-        DataError: the image has no place on Earth, the file has no such attribute, a shape is no polygon or a broken one; or what
+        DataError: the image has no place on Earth, the file has no such attribute, a shape is none or a broken polygon; or what
             `layer_of` says.
     """
     layer = layer_of(path)
@@ -107,24 +113,17 @@ def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
         lacks = "coordinate system" if crs is None else "place in its coordinate system"
         remedy = "Use a GeoTIFF that has one (world files beside an image are not read); gdal_edit.py -a_srs and -a_ullr write it."
         raise DataError(image.path, f"the image has no {lacks}, so {path} cannot be laid over it.", remedy)
-    try:
+    with _readable(path):
         box = transform_bounds(crs, layer.crs, *_bounds(image), densify_pts=21)
-        _, _, read, (values,) = pyogrio.raw.read(path.absolute(), layer=layer.name, columns=[field], bbox=box)
-    except (*UNKNOWN_PLACES, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
-        cause = f"the labels on {image.path} cannot be read ({error})."
-        raise DataError(path, cause, "Save them in the coordinate system of the images.") from error
-    try:
-        shapes = shapely.from_wkb(read)
-    except shapely.errors.GEOSException as error:
-        cause = f"a shape on {image.path} is no sound polygon ({' '.join(str(error).split())})."
-        raise DataError(path, cause, "Close its rings and give each three corners or more, or remove it.") from error
+        _, _, shapes, (values,) = pyogrio.raw.read(path.absolute(), layer=layer.name, columns=[field], bbox=box)
+        shapes = shapely.from_wkb(shapes)
     kept = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     for shape, value in zip(shapes[kept], values[kept]):
         if shape.geom_type not in ("Polygon", "MultiPolygon"):
             cause = f"a shape with {field} {value!r} is a {shape.geom_type}, which covers no pixels."
             raise DataError(path, cause, "Buffer lines and points to polygons, or leave them out.")
-    # All at once: to set up the change of coordinates takes longer than to apply it.
-    placed = shapely.transform(shapes[kept], functools.partial(_to_pixels, source=layer.crs, image=image, path=path))
+    with _readable(path):  # all at once: to set up the change of coordinates takes longer than to apply it
+        placed = shapely.transform(shapes[kept], functools.partial(_to_pixels, source=layer.crs, image=image, path=path))
     found = []
     for pixels, value in zip(placed, values[kept]):
         _, top, _, bottom = pixels.bounds
@@ -146,13 +145,9 @@ def _bounds(image: Raster) -> tuple[float, float, float, float]:
 def _to_pixels(points: np.ndarray, source: CRS, image: Raster, path: Path) -> np.ndarray:
     """Points (n,2) of the layer as pixels (n,2) of the image, x right and y down."""
     xs, ys = points.T
-    try:
-        if source != image.source.crs:
-            xs, ys = map(np.asarray, transform(source, image.source.crs, xs, ys))
-        sound = bool(np.isfinite(xs).all() and np.isfinite(ys).all())
-    except UNKNOWN_PLACES:
-        sound = False
-    if not sound:
+    if source != image.source.crs:
+        xs, ys = map(np.asarray, transform(source, image.source.crs, xs, ys))
+    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
         cause = f"a shape cannot be brought into the coordinate system of {image.path}."
         raise DataError(path, cause, "Save the labels in the coordinate system of the images.")
     return np.stack(~image.source.transform @ (xs, ys), axis=1)

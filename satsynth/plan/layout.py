@@ -183,9 +183,10 @@ class Layout:
         return [name for name in self.resolved["run"] if name in self.resolved["figures"]]
 
     def datasets(self) -> list[str]:
-        """Datasets of the tables and figures that `run` names, in the order of the config."""
+        """Datasets of the tables, figures and exports that `run` names, in the order of the config."""
         named = {dataset for name in self.experiments() for dataset in self.resolved["experiments"][name]["datasets"]}
         named |= {self.resolved["figures"][name].get("dataset") for name in self.figures()}
+        named |= {stanza.get("dataset") for name, stanza in self.resolved["exports"].items() if name in self.resolved["run"]}
         return [dataset for dataset in self.resolved["datasets"] if dataset in named]
 
     def report_generators(self) -> list[str]:

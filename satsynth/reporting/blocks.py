@@ -87,12 +87,11 @@ def gallery(places: Sequence[Mapping]) -> str:
     """
     told = []
     for card in places:
-        name = f"{card['dataset']}-{card['size']}px-{card['source']}"
         label = f"{card['source']} on {card['dataset']}, {card['size']} px"
         shown = (
             f"{count(card['shown'])} pairs" if card["shown"] == card["total"] else f"{count(card['shown'])} of {count(card['total'])} pairs"
         )
-        link = f'href="gallery.html#place={escape(name)}"'
+        link = f'href="gallery.html#place={escape(card["name"])}"'
         told.append(
             f'<figure>\n<a class="strip" {link}>{_embedded(card["strip"], f"The first pairs of {label}, images above masks")}</a>\n'
             f"<figcaption><strong>{escape(label)}.</strong> The first pairs by index, each image above its mask. "

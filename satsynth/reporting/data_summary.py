@@ -81,6 +81,7 @@ def summary(name: str, report: dict, page: str) -> str:
     lines = [headline(name, report), *(f"  {line}" for line in file_lines(report))]
     if any(tally["scenes"] for tally in report["splits"].values()):
         lines += ["", *(f"  {line}" for line in _columns([share_header(report), *shares(report)])), "", f"  {leak_line(report)}"]
+    lines += ["", *(f"  {line}" for line in report["stanza"].splitlines()), ""]
     lines += _listed("unknown values", unknown_lines(report))
     lines += _listed("warning", report["warnings"])
     lines += _listed("ERROR", problems(report))

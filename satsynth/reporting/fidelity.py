@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from satsynth.metrics.memorisation import calibrated
-from satsynth.reporting import alone, markup, methods, notes, published
+from satsynth.reporting import alone, markup, methods, notes, published, yields
 from satsynth.reporting.runs import Real, Run, real_data
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
@@ -113,7 +113,7 @@ def tabulate(rows: Sequence[Mapping], cfg: Mapping, runs: Sequence[Run] = (), re
     header = (*(name for name, _ in lead), *HEADER)
     shown = [place for place, name in enumerate(header) if name not in OPTIONAL or any(row[place] != markup.NONE for row in cells)]
     picked = tuple(tuple(row[place] for place in shown) for row in cells)
-    said = (*_notes(frame, cfg), *_changes(frame, cfg), *trained.notes())
+    said = (*_notes(frame, cfg), *_changes(frame, cfg), *trained.notes(), *yields.told(path for row in rows for path in row["stores"]))
     return markup.Table(notes.title(cfg, frame, LEAD), frame, tuple(header[place] for place in shown), picked, said)
 
 

@@ -1,6 +1,6 @@
 """What admissions took of their parents' pairs, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from satsynth.runtime import files
@@ -9,15 +9,17 @@ from satsynth.selection.admission import tell
 SUMMED = ("decisions", "reasons")
 
 
-def told(cards: Sequence[str | Path]) -> list[str]:
+def told(cards: Iterable[str | Path]) -> list[str]:
     """A sentence for each admitted source: its yield over all shards that are used, and why pairs were rejected.
 
     Args:
-        cards: {dataset}/{size}px/{source}/shard-{shard}/card.json of admitted shards.
+        cards: {dataset}/{size}px/{source}/shard-{shard}/card.json; those of shards that nobody admitted are passed over.
     """
     summed: dict[tuple[str, str, str], dict] = {}
     for path in map(Path, cards):
-        facts = files.read_json(path)["admission"]
+        facts = files.read_json(path).get("admission")
+        if facts is None:
+            continue
         place = (path.parts[-5], path.parts[-4].removesuffix("px"), path.parts[-3])
         total = summed.setdefault(place, {"parent_count": 0, "pixels": 0, "masked_pixels": 0, **{name: {} for name in SUMMED}})
         for name in ("parent_count", "pixels", "masked_pixels"):

@@ -87,11 +87,11 @@ def test_a_column_sorts_up_and_down_and_back_and_dashes_stay_last(opened, report
 def test_a_table_is_copied_as_text_that_a_spreadsheet_takes(opened, report):
     shown = opened(report, permissions=["clipboard-read", "clipboard-write"])
     shown.locator("#table-main .tools button", has_text="Copy as TSV").click()
-    shown.wait_for_function("document.querySelector('#table-main [role=status]').textContent === 'Copied.'")
+    shown.wait_for_function("() => document.querySelector('#table-main [role=status]').textContent === 'Copied.'")
     lines = shown.evaluate("navigator.clipboard.readText()").split("\n")
     assert len(lines) == 1 + shown.locator("#table-main tbody tr").count() and len({line.count("\t") for line in lines}) == 1
     shown.locator("#table-main .tools button", has_text="Copy as Markdown").click()
-    shown.wait_for_function("navigator.clipboard.readText().then(text => text.startsWith('| '))")
+    shown.wait_for_function("() => navigator.clipboard.readText().then(text => text.startsWith('| '))")
     text = shown.evaluate("navigator.clipboard.readText()")
     assert text.split("\n")[1].startswith("| --- |")
 

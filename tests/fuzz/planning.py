@@ -10,7 +10,7 @@ from pathlib import Path
 
 from presets import ROOT, preset, read
 
-from satsynth.plan import admission, layout, measures, names, raw, slices
+from satsynth.plan import admission, layout, measures, names, raw, selection, slices
 from satsynth.plan.closure import module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.layout import Layout
@@ -41,7 +41,9 @@ def planned(resolved: dict, plan: Layout) -> tuple[list[str], list[object]]:
             params.append(measures.table(plan, name))
             module_of(resolved["segmenters"][resolved["measures"]["evaluator"]]["network"], NETWORKS)
         else:
-            params.append(slices.table(resolved, name, plan.runs(name)))
+            chooses = name in selection.tables(resolved)
+            params.append(selection.table(plan, name) if chooses else slices.table(resolved, name, plan.runs(name)))
+            paths += [*plan.admissions(name), selection.choice_of(name)]
         for run in plan.runs(name):
             _trained(run, resolved, plan, paths, params)
     for name in plan.figures():

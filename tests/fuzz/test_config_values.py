@@ -22,6 +22,7 @@ BASES = {
     "paper_loveda": ["paper", "paper_loveda"],
     "demo_generators": ["demo_generators"],
     "sampler_sweep": ["sampler_sweep"],
+    "selection": ["selection"],
     "own": [],
     "annotated": [],
 }
@@ -161,7 +162,7 @@ def build(base: str) -> dict:
 
 
 CASES = {"config.yaml": 200, "tiny": 120, "tiny_all": 120, "dubai": 120, "paper": 10, "paper_loveda": 50, "demo_generators": 60} | {
-    **{"sampler_sweep": 60, "own": 320, "annotated": 160}
+    **{"sampler_sweep": 60, "selection": 160, "own": 320, "annotated": 160}
 }
 
 

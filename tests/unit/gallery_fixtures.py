@@ -83,6 +83,7 @@ def write_gallery(
     space: LabelSpace = SPACE,
     title: str = "Demo",
     copied: bool = False,
+    parts: int | None = None,
     **cfg: int,
 ) -> SimpleNamespace:
     """A gallery of `count` pairs in `root`/results/report; with `copied`, pair 0 is a real patch under symmetry 5."""
@@ -106,10 +107,10 @@ def write_gallery(
         table.loc[0, ["feature_row", "feature_turn", "feature_distance"]] = [7, 3, 0.0]
         table.to_csv(tables[0], index=False)
     name = NAME.format(size=size)
-    out = outputs(root / "results/report/gallery" / name, max(1, -(-count // 200)))
+    out = outputs(root / "results/report/gallery" / name, parts or max(1, -(-count // 200)))
     found = {"train": train, "neighbours": tables, "null": [neighbours(root / "null.csv", 120, 30, 99)]} if searched else {}
     found |= {"decisions": judged} if decided else {}
     card = packing.pack({"dataset": "demo", "source": "cascade"}, CFG | cfg, space, open_view(folders), out, **found)
     page = root / "results/report/gallery.html"
-    document.write(page, title, [(name, card)])
+    document.write(page, title, [card])
     return SimpleNamespace(page=page, out=out, card=card, view=open_view(folders), train=train, name=name, neighbours=tables)

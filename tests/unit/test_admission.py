@@ -6,11 +6,14 @@ import pytest
 import torch
 from segmentation_fixtures import CLASSES, make_store, run, shapes, write_features
 
+from satsynth.metrics.memorisation import calibrated
 from satsynth.pairs import IGNORE, Store, StoreWriter, open_view
+from satsynth.reporting.fidelity import _distances as distances
 from satsynth.reporting.yields import told
 from satsynth.runtime import files
 from satsynth.runtime.errors import MeasureError, StoreError, WeightsError
 from satsynth.segmentation.batches import Mixture
+from satsynth.segmentation.fidelity import Measured
 from satsynth.segmentation.segmenter import load
 from satsynth.selection.admission import COLUMNS, DECISIONS, admit, decide, distance_threshold, tell
 from satsynth.selection.calibration import FACTORS, calibrate, class_means, masked_shares
@@ -128,8 +131,12 @@ def test_a_shard_of_which_nothing_is_admitted_is_a_store_like_any_other(made, tm
         Mixture(fit, open_view([store.folder]), "cpu")
     write_features(tmp_path / "features", *made["judge"], store.folder)
     assert np.load(tmp_path / "features/pooled.npy").shape == (0, 512)
+    joined = Measured([(tmp_path / "features", store.folder), (made["folder"] / "features", made["fit"])], 10, 0, "measured")
+    assert joined.features("pooled").shape == (10, 512) and joined.features("probabilities").shape == (10, 2, CLASSES)
     assert judged(made, store.folder, tmp_path / "scores")["count"] == 0
     assert len(pd.read_csv(tmp_path / "scores/neighbours.csv")) == 0
+    both = distances([tmp_path / "scores/neighbours.csv", made["folder"] / "shard-scores/neighbours.csv"])
+    assert calibrated(both["features"], both["features"]).synthetic_count == 24
     again, _, _ = admitted(made, tmp_path / "again", store.folder, tmp_path / "scores")
     assert len(again) == 0
 

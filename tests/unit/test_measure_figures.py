@@ -139,6 +139,20 @@ def test_curves_are_the_empirical_distributions(made):
     assert curve.get_ydata()[1:] == pytest.approx(100 * np.arange(1, 13) / 12)
 
 
+def test_a_shard_without_pairs_changes_nothing(made, tmp_path):
+    cfg, inputs = made["memorisation"]
+    empty = flat(tmp_path / "empty", [], Store.open(inputs["synthetic"][0]).size)
+    more = {
+        "synthetic": [empty, *inputs["synthetic"]],
+        "neighbours": [neighbours(tmp_path / "empty.csv", np.ones(0)), *inputs["neighbours"]],
+    }
+    before, after = (cells_of(compose("memorisation", cfg, given)) for given in (inputs, inputs | more))
+    assert len(before) == len(after) and all((one == other).all() for one, other in zip(before, after))
+    alone = {name: paths[:1] for name, paths in more.items()}
+    with pytest.raises(StoreError, match="no synthetic pair to show"):
+        compose("memorisation", cfg, inputs | alone)
+
+
 def test_a_threshold_of_zero_gives_plain_distances(texts, tmp_path):
     words = texts("memorisation", inputs={"null": [neighbours(tmp_path / "null.csv", np.zeros(30))]})
     assert "distance 0.25" in words and not any("×" in text for text in words)

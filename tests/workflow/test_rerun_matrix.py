@@ -102,7 +102,7 @@ ROWS = [
     ("devices.cpu_threads", 2, NOTHING),
     ("*.gpu", 2, NOTHING),  # how many devices share a job
     ("report.title", "Another title", PAGE | {"build_gallery"}),
-    ("report.gallery.sources", ["cutout"], {"extract_features", "find_neighbours"} | GALLERY | PAGE),
+    ("report.gallery.sources", ["cutout"], {"augment_pairs", "extract_features", "find_neighbours"} | GALLERY | PAGE),  # of town, too
     ("report.gallery.*", "other", GALLERY | PAGE),
     # Raw data and how they are read
     ("datasets.demo.world.scenes", 5, {"generate_scenes_demo"} | DEMO),

@@ -53,9 +53,13 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     if len(pairs.stores) != len(inputs["neighbours"]):
         cause = f"{len(pairs.stores)} stores come with {len(inputs['neighbours'])} files of neighbours."
         raise StoreError(inputs["synthetic"][0], cause, "Give one file of neighbours for each store.")
-    tables = [_read(path, len(store), len(train)) for path, store in zip(inputs["neighbours"], pairs.stores)]
+    if not len(pairs):
+        raise StoreError(inputs["synthetic"][0], "there is no synthetic pair to show.", "Loosen the thresholds of its admission.")
     starts = np.cumsum([0, *(len(store) for store in pairs.stores)])
-    found = pd.concat([table.assign(row=table["row"] + start) for table, start in zip(tables, starts)], ignore_index=True)
+    # A shard of which nothing was admitted has neighbours of no pair.
+    held = [entry for entry in zip(inputs["neighbours"], pairs.stores, starts) if len(entry[1])]
+    tables = [_read(path, len(store), len(train)).assign(start=start) for path, store, start in held]
+    found = pd.concat([table.assign(row=table["row"] + table["start"]) for table in tables], ignore_index=True)
     null = pd.concat([_read(path, None, len(train)) for path in inputs["null"]], ignore_index=True)
     limits = {kind: calibrated(found[f"{kind}_distance"], null[f"{kind}_distance"], cfg["quantile"]) for kind in KINDS}
     worst = found.sort_values(["feature_distance", "pixel_distance", "row"]).head(cfg["count"])

@@ -1,6 +1,6 @@
 """The page of the gallery: one HTML file, whose data lie in the folder beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -15,21 +15,20 @@ STATIC = Path(__file__).with_name("static")
 def write_run(task: Task) -> None:
     """Write the page, from what the job was given.
 
-    Of `task`: input cards (of the places, in order); cfg title and places (their names, in the same order); output page.
+    Of `task`: input cards (of the places, in order); cfg title; output page.
     """
-    cards = [files.read_json(path) for path in task.input["cards"]]
-    write(task.output["page"], task.cfg["title"], list(zip(task.cfg["places"], cards, strict=True)))
+    write(task.output["page"], task.cfg["title"], [files.read_json(path) for path in task.input["cards"]])
 
 
-def write(path: str | Path, title: str, places: Sequence[tuple[str, dict]]) -> None:
+def write(path: str | Path, title: str, places: Sequence[Mapping]) -> None:
     """Write the page, atomically.
 
     Args:
         path: the file; the folder `gallery` beside it will hold a folder of each place.
         title: headline, plain text.
-        places: name of each place and its card (see `satsynth.reporting.gallery.packing.pack`).
+        places: the card of each (see `satsynth.reporting.gallery.packing.pack`).
     """
-    options = [f'<option value="{escape(name)}">{escape(_called(card))}</option>' for name, card in places]
+    options = [f'<option value="{escape(card["name"])}">{escape(_called(card))}</option>' for card in places]
     body = Template(_read("body.html")).substitute(
         title=escape(title), places="".join(options), alone=" hidden" if len(options) == 1 else ""
     )
@@ -44,7 +43,7 @@ def write(path: str | Path, title: str, places: Sequence[tuple[str, dict]]) -> N
     )
 
 
-def _called(card: dict) -> str:
+def _called(card: Mapping) -> str:
     return f"{card['source']} on {card['dataset']}, {card['size']} px"
 
 

@@ -73,8 +73,9 @@ def pack(
         decisions: a CSV of an admission for each of some shards; see `satsynth.reporting.gallery.decisions`.
 
     Returns:
-        What was written to `out["card"]`: dataset, source, size, shown, total; copies, of all pairs of these shards (None where nothing was
-        searched): quantile, and for feature and pixel the fields of `satsynth.metrics.memorisation.Calibration`; decisions (word -> count).
+        What was written to `out["card"]`: dataset, source, name (of the folder), size, shown, total; copies, of all pairs of these shards
+        (None where nothing was searched): quantile, and for feature and pixel the fields of `satsynth.metrics.memorisation.Calibration`;
+        decisions (word -> count).
 
     Raises:
         DataError: a table of neighbours or decisions lacks a column or a pair.
@@ -110,7 +111,7 @@ def pack(
             _write(path, name, "real", number, {"images": [], "masks": []})
     _write(out["numbers"], name, "numbers", 0, _plain(numbers))
     pictures.strip(view, space, min(STRIP, kept), out["strip"])
-    card = {**place, "size": view.size, "shown": kept, "total": len(view), "copies": copies, "decisions": judged.counts()}
+    card = {**place, "name": name, "size": view.size, "shown": kept, "total": len(view), "copies": copies, "decisions": judged.counts()}
     files.write_json(out["card"], card)
     log.info("%s: %d of %d pairs, %d of the nearest training patches", name, kept, len(view), len(used))
     return card

@@ -21,7 +21,9 @@ function part(place, kind, number) {
     found.catch(() => known.delete(name));
   }
   known.set(name, found);
-  if (known.size > KEPT[kind]) known.delete(known.keys().next().value);
+  // One that is still being read stays: to ask for it twice would leave the first who asked without an answer.
+  const oldest = [...known.keys()].find((other) => !waiting.has(other));
+  if (known.size > KEPT[kind] && oldest !== undefined) known.delete(oldest);
   return found;
 }
 

@@ -3,11 +3,12 @@
 const form = find("choices");
 const places = [...form.elements.place.options].map((option) => option.value);
 const state = { place: places[0], chosen: { ...CHOICES }, numbers: null };
-let own = null; // the part of the address that this page wrote itself
 
 function failed(error) {
-  find("problem").textContent = error.message;
-  find("problem").hidden = false;
+  const problem = find("problem");
+  problem.textContent = error.message;
+  problem.hidden = false;
+  (dialog.open ? dialog : grid.parentElement).prepend(problem); // what lies behind an open dialog nobody is told of
 }
 
 /** Read the address: unknown words are passed over. */
@@ -22,8 +23,7 @@ function writeAddress() {
   const told = new URLSearchParams({ place: state.place });
   for (const [name, value] of Object.entries(state.chosen)) if (value !== CHOICES[name]) told.set(name, value);
   if (pair.row >= 0) told.set("pair", state.numbers.columns.index[pair.row]);
-  own = `#${told}`;
-  history.replaceState(null, "", own);
+  history.replaceState(null, "", `#${told}`);
 }
 
 /** Options of the form that depend on the data, and fields that these data lack. */
@@ -115,9 +115,7 @@ form.addEventListener("reset", (event) => {
   event.preventDefault();
   load({ place: state.place, chosen: { ...CHOICES }, pair: null });
 });
-window.addEventListener("hashchange", () => {
-  if (location.hash !== own) load(readAddress());
-});
+window.addEventListener("hashchange", () => load(readAddress()));
 tiles.opened = (place) => pair.open(state.numbers, tiles.order[place]);
 pair.changed = writeAddress;
 find("filters").open = window.innerWidth > 640;

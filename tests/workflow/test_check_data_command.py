@@ -40,7 +40,7 @@ def test_check_data_tells_every_dataset_each_time_it_is_asked(tmp_path):
     words = " ".join(said.split())
     for text in (
         "images/a.png: the file cannot be opened as an image",
-        "pixels of the mask hold a value or colour that no class has: 2 (",
+        "pixels of 6 masks hold a value or colour that no class has: 2 (",
         "bad.root: '../data/bad/masks/z.png' is a link to a file that is not there.",
         "datasets.gone.root: there is no folder",
         "good: nothing to mend before training",
