@@ -151,12 +151,12 @@ class Inspection:
                     if counts[number] > self.best.get(number, (0, None))[0]:
                         self.best[number] = int(counts[number]), patch.copy()
                 if side == size:
-                    tally.details.add(_window(patch, scene), patch.image[inside])
+                    tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
             finished = True
         if finished and side > size:
             with self._reading(scene):
                 for patch, inside in self._grid(scene, blocks, side):
-                    tally.details.add(_window(patch, scene), patch.image[inside])
+                    tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
         for name, block in blocks.items() if finished else ():
             tally.scenes += 1
             tally.pixels += pixels[name]
@@ -287,7 +287,7 @@ class Inspection:
             self.findings.warning(overlapping(self.cfg["stride"], self.cfg["size"]))
 
     def _leaks(self) -> list[dict]:
-        """Near-duplicate windows of train and val, the most alike first; more than one is an error."""
+        """Near-duplicate windows of train and val, the most alike first; any is an error."""
         train, val = (self.tallies[split].details for split in SPLITS)
         found = [
             {"alike": round(alike, 3), "val": vars(val.windows[number]), "train": vars(train.windows[other])}
@@ -312,8 +312,9 @@ REMEDY_MISSING = "If its raw value is that of `ignore`, give a label_map; if it 
 REMEDY_LEAK = "Keep one of the two, or both in one split (split by a wildcard or lists): val must be ground that train has not seen."
 
 
-def _window(patch: Shown, scene: Scene) -> Window:
-    return Window(patch.scene, patch.row, patch.column, str(scene.image))
+def _window(patch: Shown, block: Block, scene: Scene) -> Window:
+    """Where a patch lies in its file: rows and columns of a patch count from the corner of its block."""
+    return Window(patch.scene, block.top + patch.row, block.left + patch.column, str(scene.image))
 
 
 def _read_through(rows: Callable[[int, int], np.ndarray], height: int) -> None:

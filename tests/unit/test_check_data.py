@@ -121,6 +121,19 @@ def test_plain_and_textured_ground_is_no_near_duplicate(tmp_path):
     assert sum(tally["plain"] for tally in found["splits"].values()) == 24
 
 
+def test_near_duplicates_of_blocks_are_named_by_their_place_in_the_file(tmp_path):
+    root = tmp_path / "town"
+    twice = np.tile(np.repeat(np.repeat(picture(32, 32), 4, 0), 4, 1), (1, 2, 1))
+    save(root / "images/a.png", twice)
+    save(root / "masks/a.png", ids(3, 128, 256))
+    found = report(tmp_path, {"split": {"by": "block", "block": 128, "val": 0.5, "seed": 0}})
+    (leak,) = found["near_duplicates"]
+    assert sorted([(leak[part]["row"], leak[part]["column"]) for part in ("train", "val")]) == [(0, 0), (0, 128)]
+    assert {leak[part]["scene"] for part in ("train", "val")} == {"a@0-0", "a@0-128"}
+    (error,) = found["errors"]
+    assert f"it is row 0, column {leak['train']['column']} of {root / 'images/a.png'}" in error["cause"]
+
+
 DATA = os.environ.get("SATSYNTH_DATA")
 
 
