@@ -51,12 +51,12 @@ class Annotations:
         for category in self._listed(content, "categories", "id", "name"):
             self._categories[category["id"]] = str(category["name"])
         for annotation in self._listed(content, "annotations", "image_id", "category_id"):
-            name = annotation.get("id", "without an id")
+            name = _named(annotation)
             if annotation["image_id"] not in self.entries:
-                cause = f"annotation {name} is on image_id {annotation['image_id']}, which it does not list."
+                cause = f"annotation {name} is on image_id {annotation['image_id']!r}, which it does not list."
                 raise DataError(path, cause, "Add that image to its list images, or remove the annotation.")
             if annotation["category_id"] not in self._categories:
-                cause = f"annotation {name} is of category_id {annotation['category_id']}, which it does not list."
+                cause = f"annotation {name} is of category_id {annotation['category_id']!r}, which it does not list."
                 raise DataError(path, cause, "Add that category to its list categories, or mend the annotation.")
             self._annotations[annotation["image_id"]].append(annotation)
 
@@ -76,7 +76,7 @@ class Annotations:
         sides = [image.get(key) if isinstance(image.get(key), int) else None for key in ("height", "width")]
         entry = Entry(image["id"], name, *sides)
         if parts in self._by_parts or entry.id in self.entries:
-            what = f"file_name {name!r}" if parts in self._by_parts else f"image id {entry.id}"
+            what = f"file_name {name!r}" if parts in self._by_parts else f"image id {entry.id!r}"
             raise DataError(self.path, f"{what} stands twice in its list images.", "Keep one entry an image.")
         self.entries[entry.id] = self._by_parts[parts] = entry
         self._named[parts[-1] if parts else ""].append(entry)
@@ -105,7 +105,7 @@ class Annotations:
             try:
                 shapes.append(_shape(annotation, self._categories[annotation["category_id"]], image))
             except ValueError as error:
-                cause = f"annotation {annotation.get('id', 'without an id')} on {entry.file_name!r} cannot be drawn: {error}."
+                cause = f"annotation {_named(annotation)} on {entry.file_name!r} cannot be drawn: {error}."
                 raise DataError(
                     self.path, cause, "Give its segmentation as polygons [[x, y, ...]] or as run lengths, or remove it."
                 ) from error
@@ -131,6 +131,10 @@ def _read(path: Path, modified: int, size: int) -> Annotations:
     except (ValueError, RecursionError) as error:
         raise DataError(path, f"the annotations are no JSON ({error}).", "Export them again; the file may be cut off.") from error
     return Annotations(path, content)
+
+
+def _named(annotation: dict) -> str:
+    return f"{annotation['id']!r:.60}" if "id" in annotation else "without an id"
 
 
 def _shape(annotation: dict, label: str, image: Raster) -> Shape:

@@ -201,7 +201,7 @@ class Inspection:
             },
             "unknown": [
                 {
-                    "value": value,
+                    "value": printable(value),
                     "count": count,
                     "files": sum(value in counter for counter in self.unknown.values()),
                     "examples": [printable(path) for path in self._examples(value)],
@@ -224,8 +224,11 @@ class Inspection:
             "window": max(self.cfg["size"], LEAST_WINDOW),
             "near_duplicates": pairs[:MOST_NAMED],
             "near_duplicates_count": len(pairs),
-            "errors": [{"subject": error.subject, "cause": error.cause, "remedy": error.remedy} for error in findings.errors.values()],
-            "warnings": list(findings.warnings),
+            "errors": [
+                {"subject": printable(error.subject), "cause": printable(error.cause), "remedy": error.remedy}
+                for error in findings.errors.values()
+            ],
+            "warnings": list(map(printable, findings.warnings)),
         }
 
     def _examples(self, value: str) -> list[Path]:

@@ -4,13 +4,14 @@ The same messages stop a tiling.
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from broken_sets import CASES, NAMES, STANZA, dead_link, missing_mask, other_size, sound, truncated, unknown_value
+from broken_sets import CASES, NAMES, STANZA, coco, dead_link, missing_mask, other_size, sound, truncated, unknown_value
 from dataset_fixtures import ids, picture, save
 from PIL import Image
 from presets import ROOT, preset
@@ -92,6 +93,19 @@ def test_names_from_outside_do_not_become_markup(tmp_path):
     page = (tmp_path / "out/index.html").read_text()
     assert "<script" not in page and "<b>" not in page and "&lt;b&gt;road" in page and "alert(1)" in page
     assert len(found["errors"]) == 1
+
+
+def test_what_a_file_says_cannot_command_a_terminal_or_break_the_page(tmp_path):
+    """Half a surrogate pair, which no file can hold, and escape sequences: as names of images and categories in a COCO file."""
+    root = tmp_path / "town"
+    sound(root)
+    extra = [{"id": 9, "file_name": "\ud800.png"}, {"id": 10, "file_name": "\x1b[2J\x9b2J.png"}]
+    stanza = coco(root, extra=extra, categories=("field", "pa\ud800th", "\x1b[2Jhouse"))
+    found = report(tmp_path, stanza)
+    said = summary("town", found, "page.html") + (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", said)
+    assert r"\x1b[2Jhouse" in said and r"pa\ud800th" in said and r"\ud800.png" in said
+    assert found["files"]["masks_without_image_count"] == 2
 
 
 def test_warnings_say_what_is_seldom_meant(tmp_path):
