@@ -176,7 +176,7 @@ ROWS = [
     ("measures.neighbours", 2, SCORES),
     ("measures.coverage_neighbours", 2, SCORES),
     ("measures.*", "other", SCORES),
-    # Nothing is admitted here: tests/workflow/test_selection.py
+    # Nothing is admitted here: tests/workflow/test_selection_run.py
     ("admission.judge", "pspnet", NOTHING),
     ("admission.seed", 1, NOTHING),
     ("admission.min_pixels", 5, NOTHING),
@@ -239,7 +239,7 @@ ELSEWHERE = {
     "generators.*.kind": "another module with other keys",
     "generators.*.size": "other paths, likewise",
     "generators.*.low": "other paths, likewise",
-    "generators.*.split": "other pairs, in an experiment of another base: tests/workflow/test_selection.py",
+    "generators.*.split": "other pairs, in an experiment of another base: tests/workflow/test_selection_run.py",
     "sources.*.split": "likewise",
     "sources.*.generator": "test_the_words_of_names",
     "sources.*.then": "other paths, likewise",
@@ -253,7 +253,7 @@ ELSEWHERE = {
     "experiments.augmentations.*": "not in this `run`; its keys are those of `extra`",
     "experiments.data.*": "a table without runs: its keys are those of the others",
     "experiments.fidelity.*": "a table without intervals: its other keys are not read",
-    "experiments.*.choice_confidence": "read by tables of view selection only: tests/workflow/test_selection.py",
+    "experiments.*.choice_confidence": "read by tables of view selection only: tests/workflow/test_selection_run.py",
     "experiments.*.sources": "read by tables of view fidelity only",
     "experiments.*.datasets": "said of experiments.gain",
     "experiments.*.seeds": "said of experiments.gain",
