@@ -59,13 +59,14 @@ class Tally:
     in_scenes: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     _drawn: list[tuple[int, tuple, Shown]] = field(default_factory=list)  # a heap; first what is given up first
 
-    def show(self, patch: Shown, inside: tuple[slice, slice]) -> None:
+    def show(self, patch: Shown) -> None:
         """Keep a patch if the draw puts it among the first `SHOWN`; those that are mostly padding or unlabelled come last."""
         poor = np.count_nonzero(patch.mask == IGNORE) > patch.mask.size // 2
         rank = derive(0, "preview", patch.scene, patch.row, patch.column) + (int(poor) << 63)
-        heapq.heappush(self._drawn, (-rank, patch[:3], patch.copy()))
-        if len(self._drawn) > SHOWN:
-            heapq.heappop(self._drawn)
+        if len(self._drawn) < SHOWN:
+            heapq.heappush(self._drawn, (-rank, patch[:3], patch.copy()))
+        elif -rank > self._drawn[0][0]:
+            heapq.heapreplace(self._drawn, (-rank, patch[:3], patch.copy()))
 
     def chosen(self) -> list[Shown]:
         """The patches that were kept, in the order of the draw."""
@@ -146,7 +147,7 @@ class Inspection:
             for patch, inside in self._grid(scene, blocks, size):
                 counts = np.bincount(patch.mask[inside].ravel(), minlength=256)
                 pixels[patch.scene] += counts
-                tally.show(patch, inside)
+                tally.show(patch)
                 for number in np.flatnonzero(counts[: self.decoder.classes]).tolist():
                     if counts[number] > self.best.get(number, (0, None))[0]:
                         self.best[number] = int(counts[number]), patch.copy()
