@@ -20,6 +20,7 @@ from satsynth.datasets.rasters import fitted, opened, rgb_rows
 from satsynth.datasets.scenes import Block, Collecting, Scene, printable
 from satsynth.datasets.shapes import unknown_categories
 from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, windows
+from satsynth.datasets.unknown import Unknown
 from satsynth.pairs import IGNORE
 from satsynth.randomness import derive
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
@@ -87,32 +88,32 @@ class Inspection:
         self.images, self.masks = Counter(), Counter()  # what a file is -> files
         self.sides: list[tuple[int, int]] = []
         self.labels: set[Path] = set()
-        self.unknown: dict[tuple[Path, Path], Counter] = {}  # (labels, image) -> unknown value -> pixels, or category -> annotations
+        self.unknown = Unknown()  # in places (labels, image)
         self.best: dict[int, tuple[int, Shown]] = {}  # class -> the most pixels of it in a patch, and that patch
-        self._seen = Counter()
+        self._seen = self._met = Counter()  # unknown value -> pixels, or category -> annotations: of a reading, of an image
         decoder.note = lambda _, strange: self._seen.update(strange)
 
     def look(self, parts: dict[str, Scene]) -> None:
         """Look at one image, of which each split may have a scene (both do where it is cut into blocks)."""
         scene = next(iter(parts.values()))
         self.labels.add(scene.mask)
+        self._met = Counter()
         sound = [self._opened(scene.image, self.images)]
         if isinstance(self.decoder, Labels):
             sound.append(self._opened(scene.mask, self.masks))
         if not all(sound) or not all([self._patches(split, part) for split, part in parts.items()]):
             self._read_alone(scene)
+        self.unknown.add((scene.mask, scene.image), self._met)
 
     @contextlib.contextmanager
-    def _reading(self, scene: Scene) -> Iterator[None]:
-        """Keep an error; keep the unknown values of this reading, if it met more of them than an earlier one."""
+    def _reading(self) -> Iterator[None]:
+        """Keep an error; keep the unknown values of this reading, if it met more of them than an earlier one of the same image."""
         self._seen = Counter()
         try:
             yield
         except SatsynthError as error:
             self.findings.error(error)
-        place = scene.mask, scene.image
-        if self._seen.total() > self.unknown.get(place, Counter()).total():
-            self.unknown[place] = self._seen
+        self._met = max(self._met, self._seen, key=Counter.total)
 
     def _opened(self, path: Path, kinds: Counter) -> bool:
         """Whether a file can be opened; says what it is."""
@@ -130,10 +131,10 @@ class Inspection:
 
     def _read_alone(self, scene: Scene) -> None:
         """Read image and mask each by itself to the end, where they could not be read together: both may be at fault."""
-        with self._reading(scene), opened(scene.image, self.cfg["max_pixels"]) as image:
+        with self._reading(), opened(scene.image, self.cfg["max_pixels"]) as image:
             _read_through(rgb_rows(image, self.cfg["bands"], self.cfg["scale"]), image.height)
         if isinstance(self.decoder, Labels):
-            with self._reading(scene), opened(scene.mask, self.cfg["max_pixels"]) as mask:
+            with self._reading(), opened(scene.mask, self.cfg["max_pixels"]) as mask:
                 _read_through(self.decoder.rows(mask), mask.height)
 
     def _patches(self, split: str, scene: Scene) -> bool:
@@ -143,7 +144,7 @@ class Inspection:
             blocks = {block.name: block for block in blocks_of(scene, *fitted(image.height, image.width, self.cfg["resize"]))}
         pixels = {name: np.zeros(256, np.int64) for name in blocks}
         finished = False
-        with self._reading(scene):
+        with self._reading():
             for patch, inside in self._grid(scene, blocks, size):
                 counts = np.bincount(patch.mask[inside].ravel(), minlength=256)
                 pixels[patch.scene] += counts
@@ -155,7 +156,7 @@ class Inspection:
                     tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
             finished = True
         if finished and side > size:
-            with self._reading(scene):
+            with self._reading():
                 for patch, inside in self._grid(scene, blocks, side):
                     tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
         for name, block in blocks.items() if finished else ():
@@ -184,9 +185,7 @@ class Inspection:
         self._judge_values()
         self._judge_counts(names)
         pairs = self._leaks()
-        known, findings = Counter(), self.findings
-        for counter in self.unknown.values():
-            known.update(counter)
+        findings = self.findings
         return {
             "files": {
                 "images": dict(sorted(self.images.items())),
@@ -204,10 +203,10 @@ class Inspection:
                 {
                     "value": printable(value),
                     "count": count,
-                    "files": sum(value in counter for counter in self.unknown.values()),
+                    "files": self.unknown.places[value],
                     "examples": [printable(path) for path in self._examples(value)],
                 }
-                for value, count in known.most_common(MOST_NAMED)
+                for value, count in self.unknown.pixels.most_common(MOST_NAMED)
             ],
             "classes": list(names),
             "splits": {
@@ -234,18 +233,15 @@ class Inspection:
 
     def _examples(self, value: str) -> list[Path]:
         """The files with most of an unknown value: masks, or the images whose annotations they are."""
-        held = [(counter[value], place) for place, counter in self.unknown.items() if counter[value]]
-        held = sorted(held, key=lambda pair: (-pair[0], str(pair[1])))[:EXAMPLES]
-        return [mask if isinstance(self.decoder, Labels) else image for _, (mask, image) in held]
+        places = self.unknown.examples(value, EXAMPLES)
+        return [mask if isinstance(self.decoder, Labels) else image for mask, image in places]
 
     def _judge_values(self) -> None:
         """One error about all unknown values, at the file with most of them."""
         if not self.unknown:
             return
-        (labels, image), _ = max(self.unknown.items(), key=lambda pair: (pair[1].total(), str(pair[0])))
-        total = Counter()
-        for counter in self.unknown.values():
-            total.update(counter)
+        labels, image = self.unknown.worst()
+        total = self.unknown.pixels
         if isinstance(self.decoder, Labels):
             found = unknown_values(labels, total, len(self.unknown))
         else:

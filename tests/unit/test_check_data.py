@@ -6,6 +6,8 @@ The same messages stop a tiling.
 import os
 import re
 import shutil
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from dataset_fixtures import ids, picture, save
 from PIL import Image
 from presets import ROOT, preset
 
+from satsynth.datasets.unknown import Unknown
 from satsynth.plan import slices
 from satsynth.plan.config import resolve
 from satsynth.reporting.data_page import check
@@ -83,6 +86,21 @@ def test_everything_is_told_in_one_go(tmp_path):
     assert found["files"]["masks_without_image_count"] == 1 and "lone.png" in found["files"]["masks_without_image"][0]
     said = summary("town", found, "page.html")
     assert "77: 1 in 1 files, such as" in said and "5 errors to mend before training" in said
+
+
+def test_masks_of_ten_thousand_unknown_colours_cost_the_memory_of_one():
+    found, each = Unknown(), 10_000
+    tracemalloc.start()
+    for number in range(60):
+        rare = {f"#{place:06X}": 1 for place in range(each)}
+        found.add((f"mask{number}", "image"), Counter({"9": 1000 + number, "8": 500, **rare, f"own {number}": 1}))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 500 * each  # bytes: a third of that is needed; 4,600 with every mask's own
+    assert len(found) == 60 and found.worst() == ("mask59", "image")
+    assert found.pixels["9"] == sum(1000 + number for number in range(60)) and found.places["9"] == 60
+    assert found.examples("9", 2) == [("mask59", "image"), ("mask58", "image")]
+    assert found.pixels["own 7"] == 1 == found.places["own 7"] and found.examples("own 7", 3) == [("mask7", "image")]
 
 
 def test_names_from_outside_do_not_become_markup(tmp_path):
