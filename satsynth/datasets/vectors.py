@@ -6,6 +6,7 @@ Needs the extra `geo` (envs/requirements-geo.txt): pyogrio reads the files, shap
 import contextlib
 import functools
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ def _layer_of(path: Path, modified: int, size: int) -> Layer:
     pyogrio, _ = _extra(path)
     with _readable(path):
         _check_content(path)
-        layers = [str(name) for name, kind in pyogrio.list_layers(path.absolute()) if kind is not None]
-        info = pyogrio.read_info(path.absolute(), layer=layers[0]) if len(layers) == 1 else {}
+        layers = [str(name) for name, kind in pyogrio.list_layers(_address(path)) if kind is not None]
+        info = pyogrio.read_info(_address(path), layer=layers[0]) if len(layers) == 1 else {}
         crs = CRS.from_user_input(info["crs"]) if info.get("crs") else None
     if len(layers) != 1:
         cause = f"it has {len(layers)} layers with shapes ({', '.join(layers) or 'none'}), not one."
@@ -80,14 +81,29 @@ def _readable(path: Path) -> Iterator[None]:
     """Errors of pyogrio, shapely and rasterio about a file as one of this project that names it."""
     _, shapely = _extra(path)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of pyogrio: what is worth telling fails, too
+            yield
     # pyogrio's are RuntimeErrors; some of GDAL's come through rasterio as they are.
     except (OSError, RuntimeError, ValueError, RasterioError, CPLE_BaseError, shapely.errors.ShapelyError) as error:
         cause = f"the vector labels cannot be read ({' '.join(str(error).split())[:300]})."
         raise DataError(path, cause, "Export the file again, in the coordinate system of the images.") from error
 
 
+def _address(path: Path) -> str:
+    """Where GDAL finds a file. A GeoPackage is read through GDAL's own files, which give it no folder to write to.
+
+    QGIS leaves them in SQLite's write-ahead mode, in which even a reader makes files beside the database.
+    """
+    place = str(path.absolute())
+    return f"/vsisubfile/0,{place}" if path.suffix.lower() == ".gpkg" else place
+
+
 def _check_content(path: Path) -> None:
+    pending = path.with_name(f"{path.name}-wal")
+    if pending.is_file() and pending.stat().st_size:
+        cause = f"changes of it wait in {pending.name} beside it."
+        raise DataError(path, cause, "Save and close it in the program that has it open, such as QGIS.")
     with open(path, "rb") as file:
         start = file.read(4096)
     wanted = SIGNATURES.get(path.suffix.lower())
@@ -115,7 +131,7 @@ def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
         raise DataError(image.path, f"the image has no {lacks}, so {path} cannot be laid over it.", remedy)
     with _readable(path):
         box = transform_bounds(crs, layer.crs, *_bounds(image), densify_pts=21)
-        _, _, shapes, (values,) = pyogrio.raw.read(path.absolute(), layer=layer.name, columns=[field], bbox=box)
+        _, _, shapes, (values,) = pyogrio.raw.read(_address(path), layer=layer.name, columns=[field], bbox=box)
         shapes = shapely.from_wkb(shapes)
     kept = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     for shape, value in zip(shapes[kept], values[kept]):

@@ -1,6 +1,8 @@
 """Labels that are drawn: COCO files and vector layers, on the grid of the image, strip by strip, and splits by block of space."""
 
+import contextlib
 import json
+import sqlite3
 import sys
 
 import numpy as np
@@ -253,7 +255,6 @@ def polygon(*rings):
     return json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]})
 
 
-@pytest.mark.filterwarnings("ignore:Non closed ring")
 @pytest.mark.parametrize(
     ("ring", "words"),
     [
@@ -278,6 +279,25 @@ def test_what_covers_nothing_leaves_the_background(tmp_path):
     assert (drawn(tmp_path, VECTOR) == 0).all()
     layer(tmp_path / "far.gpkg", SHAPES[-1:])
     assert (drawn(tmp_path, {**VECTOR, "labels": "far.gpkg"}) == 0).all()
+
+
+def test_a_geopackage_in_write_ahead_mode_is_read_without_a_trace(tmp_path):
+    """As QGIS leaves them: a plain reader would make files beside it for as long as it reads."""
+    scene(tmp_path)
+    scene(tmp_path, "zz")
+    path = tmp_path / "shapes" / "town.gpkg"
+    path.parent.mkdir()
+    layer(path, SHAPES)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA journal_mode=wal").fetchone() == ("wal",)
+    before = path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns
+    cfg = {**VECTOR, "labels": "shapes/town.gpkg"}
+    np.testing.assert_array_equal(drawn(tmp_path, cfg), expected())
+    assert (path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns) == before and [*path.parent.iterdir()] == [path]
+    vectors._layer_of.cache_clear()
+    (path.parent / "town.gpkg-wal").write_bytes(b"more")
+    with pytest.raises(DataError, match=r"changes of it wait in town.gpkg-wal beside it. Save and close"):
+        drawn(tmp_path, cfg)
 
 
 def test_vector_files_that_cannot_be_opened_are_named(tmp_path):
