@@ -88,6 +88,14 @@ def test_everything_is_told_in_one_go(tmp_path):
     assert "77: 1 in 1 files, such as" in said and "5 errors to mend before training" in said
 
 
+def test_a_category_may_begin_like_a_colour(tmp_path):
+    root = tmp_path / "town"
+    sound(root)
+    stanza = coco(root, categories=("field", "#1 road", "house"))
+    found = report(tmp_path, {**stanza, "label_map": {"field": "field", "#1 road": "road", "house": "house"}})
+    assert not found["errors"] and all(found["splits"]["train"]["pixels"]), problems(found)
+
+
 def test_masks_of_ten_thousand_unknown_colours_cost_the_memory_of_one():
     found, each = Unknown(), 10_000
     tracemalloc.start()
