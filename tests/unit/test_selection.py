@@ -111,6 +111,16 @@ def test_intervals_are_at_the_corrected_level_and_paired(tmp_path):
     assert frame["gain_points"][1] == pytest.approx(100 * gap.mean) and frame["gain_low"][1] == pytest.approx(100 * gap.low)
 
 
+def test_an_augmentation_is_a_candidate_like_any_other(tmp_path):
+    """What a gain table compares beside D, a synthetic source with an augmentation at its R, decides nothing here."""
+    runs, real = write_demo(tmp_path, {("real", 0): 0.4, ("union", 1): 0.3})
+    others, _ = write_demo(tmp_path, {("union", 1): 0.1}, source="cutout", method="cutout")
+    runs += others
+    frame = tables.build("selection", runs, real, {**CFG, "candidates": candidates_of(runs)}, {}).frame
+    assert frame["source"].tolist() == ["", "cascade", "cutout"] and frame["chosen"].tolist() == [False, False, True]
+    assert frame["outcome"].tolist() == ["", "gain", "gain"]  # the first is worse than Cutout, and better than D
+
+
 def read_miou(run):
     return files.read_json(run.folder / "metrics.json")["miou"]
 

@@ -77,7 +77,8 @@ def _line(row: Row, members: Sequence[Row], shares: dict, cfg: dict, level: floa
         "miou_se_pct": 100 * miou.error,
         "outcome": "",
     }
-    for each in comparisons.compare(row, members, {}, {**cfg, "confidence": level}):
+    against_d = [member for member in members if member is row or member.run.arm == "real"]  # and not an augmentation at the same R
+    for each in comparisons.compare(row, against_d, {}, {**cfg, "confidence": level}):
         found |= each.cells() | {"outcome": statistics.outcome(each.seeds.interval, each.scenes.interval)}
     return found
 
