@@ -101,6 +101,8 @@ def test_a_clear_gain_is_chosen(tmp_path):
     printed = markup.read_markdown(out["md"])
     assert [cells[-1] for cells in printed.rows] == ["", "", "chosen"] and printed.rows[1][-2] == "beats D"
     assert "no validation patch was looked at" in printed.notes[0]
+    told = " ".join(printed.notes[1:])
+    assert "rest on 3 held scenes" in told and "8 fit patches, scored on 6 patches of 3 scenes" in told and "validat" not in told
 
 
 def test_intervals_are_at_the_corrected_level_and_paired(tmp_path):
