@@ -262,6 +262,13 @@ def test_the_plan_asks_for_as_many_replicates_as_the_table():
     assert selection.TAIL == notes.TAIL
 
 
+def test_a_selection_that_is_asked_for_by_its_path_is_held_to_the_same():
+    """`run` does not name it, so that nothing was said when the config was read."""
+    _, layout = plan({"run": ["gain"]}, entry(sources=["cascade"]), {"experiments": {"chosen": {"base": "real"}}})
+    with pytest.raises(ConfigError, match="would choose by the scores that are reported"):
+        selection.table(layout, "chosen")
+
+
 def finals():
     config, layout = plan()
     found = {(each["source"], each["ratio"], each["segmenter"]): each for each in selection.table(layout, "chosen")["candidates"]}
