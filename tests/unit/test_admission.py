@@ -153,6 +153,7 @@ def test_a_pair_without_labels_is_rejected_and_one_without_codes_is_not(made, tm
     judged(made, tmp_path / "store", tmp_path / "scores")
     store, decisions, _ = admitted(made, tmp_path, tmp_path / "store", tmp_path / "scores", distance_quantile=None, max_masked=None)
     assert decisions["reasons"].tolist() == ["", "unlabelled"] and decisions["margin"].isna().all() and len(store) == 1
+    assert store.card["admission"]["loosen"] == ["pixel_factor"]
 
 
 def test_scores_of_another_store_or_judge_are_refused(made, tmp_path):
@@ -261,6 +262,7 @@ def row(**other):
         ({"distance": 1.0}, "admitted", ""),
         ({"distance": 0.99}, "rejected", "copy"),
         ({"masked": np.nan}, "rejected", "unlabelled"),
+        ({"masked": 1.0}, "rejected", "disagreement;unlabelled"),
         ({"margin": np.nan, "invalid": np.nan}, "admitted", ""),
         ({"margin": 0.1, "invalid": 0.9, "masked": 0.9, "distance": 0.0}, "rejected", "margin;invalid;disagreement;copy"),
     ],
@@ -269,6 +271,11 @@ def test_decisions(scores, decision, reasons):
     found = decide(pd.DataFrame([row(**scores)]), THRESHOLDS, [1.0, 2.0, 3.0])
     assert list(found) == list(COLUMNS)
     assert (found["decision"][0], found["reasons"][0]) == (decision, reasons)
+
+
+def test_a_pair_whose_labels_are_all_doubted_is_rejected_whatever_share_is_allowed():
+    found = decide(pd.DataFrame([row(masked=1.0), row(masked=0.99)]), {**THRESHOLDS, "max_masked": None}, [1.0, 2.0, 3.0])
+    assert found["reasons"].tolist() == ["unlabelled", ""] and found["decision"].tolist() == ["rejected", "masked"]
 
 
 def test_the_distance_is_an_order_statistic_of_the_held_pairs():
