@@ -71,7 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
     paths = [Path(os.path.relpath(path)).as_posix() for path in chosen.files]
     configs = ", ".join(["config.yaml", *map(str, chosen.configfile)])
     status = 0
-    for path in paths:
+    for asked in paths:
+        path = lineage.spokesman(asked)
+        if path != asked:
+            print(f"{asked}\n\nA job wrote the folder of this file whole, and beside it {path}; so this is of both.\n")
         print(f"{path}\n\nWhy would this run again? (rules, code and {configs}, as they are now)")
         try:
             jobs, resolved, config = planned([path], chosen.configfile)

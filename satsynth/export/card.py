@@ -72,9 +72,9 @@ def _head(facts: Facts) -> dict:
         said = {"license": "other", "license_name": licence}
     return {
         **said,
-        "pretty_name": f"{cfg['dataset']}: synthetic pairs of {cfg['source']}",
+        "pretty_name": f"{cfg['dataset']}: {_kind(facts)} pairs of {cfg['source']}",
         "task_categories": ["image-segmentation"],
-        "tags": ["remote-sensing", "aerial", "synthetic", "satsynth"],
+        "tags": ["remote-sensing", "aerial", _kind(facts), "satsynth"],
         "size_categories": [next(name for most, name in SIZES if count < most)],
         "configs": [
             {
@@ -83,6 +83,11 @@ def _head(facts: Facts) -> dict:
             }
         ],
     }
+
+
+def _kind(facts: Facts) -> str:
+    """What the pairs are that a source made: an augmentation has no network."""
+    return "synthetic" if facts.recipe["stages"] else "augmented"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -97,12 +102,13 @@ def _pairs(facts: Facts) -> list[str]:
         rows.append((split, str(totals.pairs), kinds, f"{totals.bytes / 1e6:.1f}"))
     real = " and the real training patches" if cfg["real"] else ""
     val = "`val` holds the real validation patches (`synthetic` is false)." if "val" in facts.totals else "There are no validation pairs."
+    made = "pairs that a model made up" if facts.recipe["stages"] else "copies of real training pairs that an augmentation altered"
     return [
-        f"# {plain(cfg['dataset'])}: synthetic pairs of {plain(cfg['source'])}",
+        f"# {plain(cfg['dataset'])}: {_kind(facts)} pairs of {plain(cfg['source'])}",
         "",
         f"Pairs of an aerial image (RGB) and a mask of class ids (8-bit grey, 255: unlabelled), {cfg['size']} × {cfg['size']} pixels. "
-        f"`train` holds pairs that a model made up (R = {cfg['ratio']}){real}. {val} Synthetic pairs show no place: they have no "
-        "coordinates.",
+        f"`train` holds {made} (R = {cfg['ratio']}){real}. {val} "
+        + ("Synthetic pairs show no place: they have no coordinates." if facts.recipe["stages"] else "Altered pairs bear no coordinates."),
         "",
         "![Pairs drawn at random](preview.png)",
         "",
@@ -197,18 +203,17 @@ def _copies(name: str, found: Calibration, measured: Measured) -> str:
 def _licence(facts: Facts) -> list[str]:
     licence = facts.cfg["licence"]
     said = f"The source data bear the licence: {plain(licence)}." if licence else "The licence of the source data was not stated."
-    return [
-        "## Licence",
-        "",
-        f"{said} The pairs were made by a model that learned from these data; whether their licence reaches that far is for you to judge. "
-        "Real patches, where the set holds any, are parts of the source data themselves.",
-    ]
+    reach = "The pairs were made by a model that learned from these data; whether their licence reaches that far is for you to judge. "
+    parts = "Real patches, where the set holds any, are parts of the source data themselves."
+    if not facts.recipe["stages"]:
+        reach, parts = "", "All pairs, altered or not, are parts of the source data themselves."
+    return ["## Licence", "", f"{said} {reach}{parts}"]
 
 
 def _columns(facts: Facts) -> list[str]:
     rows = [
         ("`file_name`, `mask_file_name`", "image and mask, relative to the file"),
-        ("`synthetic`, `source`, `decision`", "whether a model made it, by what, and what was decided on it"),
+        ("`synthetic`, `source`, `decision`", "whether a source made it, which, and what was decided on it"),
         ("`index`, `shard`, `seed`, `block`", "absolute index of the pair; of a real one, its row"),
         ("`weights`, `sampler`, `nfe`", "first digits of the weights' SHA-256, sampler and steps, network evaluations a pair"),
         ("`margin`, `invalid`", "mean gap between the two nearest label codes, share of pixels whose bits are no code"),

@@ -99,8 +99,9 @@ def find_weights(recipe: Recipe, given: Sequence[Path], folder: Path) -> list[Pa
     Raises:
         WeightsError: there is none for a stage; the message names the hash.
     """
+    results = folder.absolute().parent.parent
     # Cards say which weights lie beside them, so that not every file is read.
-    cards = [] if given else sorted(folder.absolute().parents[1].glob("*/generators/*/card.json"))
+    cards = [] if given else sorted(results.glob("*/generators/*/card.json"))
     known = {files.read_json(card).get("weights_sha256"): card.with_name("weights.safetensors") for card in cards}
     for path in given:
         if not path.is_file():
@@ -110,7 +111,7 @@ def find_weights(recipe: Recipe, given: Sequence[Path], folder: Path) -> list[Pa
     for stage in recipe.stages:
         wanted = stage["card"]["weights_sha256"]
         if wanted not in known or not known[wanted].is_file():
-            where = f"none of {', '.join(map(str, given))}" if given else f"no generator below {folder.absolute().parents[1]}"
+            where = f"none of {', '.join(map(str, given))}" if given else f"no generator below {results}"
             cause = f"{where} has the weights {wanted} of '{stage['generator']}', which made these pairs."
             raise WeightsError(folder, cause, "Name their file (WEIGHTS=...), or train the generator again.")
         found.append(known[wanted])

@@ -59,6 +59,8 @@ def check(resolved: dict, config: dict) -> None:
             check_source(f"sources.{name}", source, resolved["generators"])
     for name, figure in resolved["figures"].items():
         _check_figure(f"figures.{name}", figure, resolved)
+    for name, export in resolved["exports"].items():
+        _check_named(f"exports.{name}", export, resolved)
     _check_gallery(resolved)
     # Only what `run` reaches: an experiment of the embedded demo that an overlay leaves unused need not fit the overlay's sizes.
     for name in resolved["run"]:
@@ -326,14 +328,17 @@ def _check_sources(where: str, figure: dict, resolved: dict) -> None:
         _check_evaluator(resolved)
 
 
-def _check_export(where: str, export: dict, resolved: dict) -> None:
-    """That there are pairs to export, and real ones of their size beside them."""
+def _check_named(where: str, export: dict, resolved: dict) -> None:
+    """That what an export names is there: each has a rule of its own, whether `run` asks for it or not."""
     for key in ("dataset", "source"):
         if key not in export:
             raise ConfigError(f"{where}.{key}", "this key is missing.", "Name the dataset and the source whose pairs are exported.")
-    dataset = known_stanza(f"{where}.dataset", export["dataset"], resolved["datasets"], "dataset")
-    source = export["source"]
-    known_stanza(f"{where}.source", source, resolved["sources"], "source")
+        known_stanza(f"{where}.{key}", export[key], resolved[f"{key}s"], key)
+
+
+def _check_export(where: str, export: dict, resolved: dict) -> None:
+    """That there are pairs to export, and real ones of their size beside them."""
+    dataset, source = resolved["datasets"][export["dataset"]], export["source"]
     if not makes_masks(resolved, source):
         raise ConfigError(f"{where}.source", f"'{source}' makes images without masks.", "Name a source of pairs.")
     _check_made(f"{where}.source", source, [export["dataset"]], resolved)

@@ -59,7 +59,8 @@ def _static(tree: ast.Module, path: Path) -> tuple[Path, ...]:
     """The files that are no Python and that a module reads; none for nearly all."""
     targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
     reads = any(isinstance(target, ast.Name) and target.id == "STATIC" for target in targets)
-    return tuple(sorted(path.with_name("static").iterdir())) if reads else ()
+    # What editors and file managers leave there counts for nothing.
+    return tuple(sorted(file for file in path.with_name("static").glob("[!.]*") if file.is_file())) if reads else ()
 
 
 def _spell(node: object) -> str:

@@ -42,10 +42,10 @@ def folder(dataset: str, size: int | str, source: str) -> str:
 def places(plan: Layout) -> list[Place]:
     """What the gallery shows, in the order of `run`.
 
-    Where `report.gallery.sources` names none: every source whose nearest training patches a table or a figure of `run` searches anyway, and
-    those whose pairs a figure shows; nothing is trained or searched for the gallery alone. Sources that it names are shown on every dataset
-    of `run` that has patches of their sizes, and their nearest training patches are searched. An admission is shown by the pairs that it
-    admits from, with its decisions; of several that `run` makes of one source, the first.
+    Where `report.gallery.sources` names none: every source whose nearest training patches a table, a figure or an export of `run` searches
+    anyway, and those whose pairs a figure or an export shows; nothing is trained or searched for the gallery alone. Sources that it names
+    are shown on every dataset of `run` that has patches of their sizes, and their nearest training patches are searched. An admission is
+    shown by the pairs that it admits from, with its decisions; of several that `run` makes of one source, the first.
     """
     resolved = plan.resolved
     named = resolved["report"]["gallery"]["sources"]
@@ -86,6 +86,8 @@ def _shown(plan: Layout) -> Iterator[tuple[str, str, bool]]:
             yield figure["dataset"], figure["source"], figure["view"] == "memorisation"
         if table.get("view") == "fidelity":
             yield from ((dataset, source, True) for dataset in table["datasets"] for source in table["sources"])
+        if export := plan.resolved["exports"].get(name):
+            yield export["dataset"], export["source"], export["measures"]
 
 
 def files(shown: list[Place], name: str) -> list[str]:

@@ -68,17 +68,18 @@ def _share(value: float) -> str:
 def _copies(card: Mapping) -> str:
     copies = card["copies"]
     said = f"{card['source']} on {card['dataset']}, {card['size']} px: of {count(card['total'])} pairs, "
-    parts, worst = [], 1.0
+    parts, least = [], 1.0
     for kind, words in KINDS.items():
         limit = Calibration(**copies[kind])
         parts.append(f"{_share(limit.share)} {words}")
-        worst = min(worst, chance(limit))
+        least = min(least, chance(limit))
+    worst = min(1.0, len(KINDS) * least)  # the lesser of two falls below a level up to twice as often as one does
     limit = Calibration(**copies["feature"])
     said += f"{listing(parts)} lie nearer to a real training patch than the {notes.percent(copies['quantile'])} quantile of "
     said += f"{count(limit.null_count)} held-out real patches does; {_share(limit.expected)} is expected where nothing is copied. "
     if worst >= CHANCE:
-        return said + f"That is no more than chance allows ({_probability(worst)}, the smaller of the two): no sign of copies."
-    return said + f"That is more than chance explains ({_probability(worst)}, the smaller of the two): look at the nearest pairs."
+        return said + f"That is no more than chance allows ({_probability(worst)} for the two together): no sign of copies."
+    return said + f"That is more than chance explains ({_probability(worst)} for the two together): look at the nearest pairs."
 
 
 def _probability(value: float) -> str:
@@ -123,5 +124,5 @@ def made(chains: Mapping[str, Chain], titles: Mapping[str, str]) -> str:
     listed = f"<ul>{''.join(entries)}</ul>" if entries else ""
     return (
         "<p>Every job left a record of its config, code, inputs, seeds and package versions. Of a file that lies here, "
-        "<code>make explain FILE=results/tables/…</code> tells it, back to the raw data. Of the tables:</p>" + listed
+        f"<code>make explain FILE=results/tables/…</code> tells it, back to the raw data.{' Of the tables:' if entries else ''}</p>{listed}"
     )

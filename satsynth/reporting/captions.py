@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+from satsynth.reporting.methods import is_admitted
+
 CAPTIONS = {
     "gain": "Segmentation of real validation patches after training on real pairs (D), synthetic pairs (D′), and both; "
     "or on real pairs and those of an augmentation.",
@@ -78,9 +80,9 @@ METHODS = (
     "class with the nearest code word. Where a cascade is used, a second diffusion model, G_SR, makes a stack of higher resolution from "
     "G's output.",
     "Segmenters are trained on real pairs (D), on synthetic pairs (D′) or on both (D ∪ D′), in which real and synthetic pairs are drawn "
-    "equally often, for a number of optimiser steps that does not depend on the amount of synthetic data (the control excepted). The "
-    "segmentation networks share one training loop, and training sets are compared on the same seeds. The last weights are "
-    "scored, never chosen by the score, on real validation patches that no generator and no segmenter was trained on.",
+    "equally often where no other share is named, for a number of optimiser steps that does not depend on the amount of synthetic data "
+    "(the control excepted). The segmentation networks share one training loop, and training sets are compared on the same seeds. The "
+    "last weights are scored, never chosen by the score, on real validation patches that no generator and no segmenter was trained on.",
     "Augmentations (Cutout, CutMix, Copy-Paste), where there are any, take the place of the synthetic pairs: each makes one extra "
     "pair from every real pair beforehand, and the extra pairs are drawn as often as the real ones.",
     "Scores come from one confusion matrix over all validation pixels that are labelled: mIoU and F1 are unweighted means over classes. "
@@ -102,6 +104,13 @@ RIVALS = {
     "image_only": "Sources of images alone have no code channels and no masks: they are measured, and nothing is trained on them.",
 }
 
+ADMISSION = (
+    "Of admitted sources (admitted D′) only those pairs are used whose scores pass: the code margin and the invalid codes of what was "
+    "sampled, how far a segmenter that was trained on one part of the training scenes agrees with the labels, pixel by pixel, and the "
+    "distance to the nearest real pair. Pixels whose label is doubted are ignored. What the scores are held against was measured on the "
+    "other part of the training scenes; no validation patch was looked at."
+)
+
 MEASURES = (
     "How near synthetic pairs come to real ones is measured by the features of one segmenter a dataset, the evaluator, which was trained "
     "on real training pairs and then left as it is. FID, sFID and KID are distances between the features of synthetic and of real images; "
@@ -119,4 +128,5 @@ def methods(shown: Collection[str], measured: bool) -> list[str]:
         measured: whether there is a table of view fidelity.
     """
     rivals = [words for name, words in RIVALS.items() if any(each.startswith(name) for each in shown)]
-    return [*METHODS, *([" ".join(rivals)] if rivals else []), *([MEASURES] if measured else [])]
+    admitted = [ADMISSION] if any(map(is_admitted, shown)) else []
+    return [*METHODS, *admitted, *([" ".join(rivals)] if rivals else []), *([MEASURES] if measured else [])]

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-# Word -> reference. Words are kinds, codes, predictions and samplers of generators, networks of segmenters, methods, and measures.
+# Word -> reference. Words are kinds, codes, predictions and samplers of generators, networks of segmenters, methods, measures, and
+# admitted for sources that admit.
 WORKS = {
     "satsynth": "Toker, Eisenberger, Cremers, Leal-Taixé: SatSynth: Augmenting Image-Mask Pairs through Diffusion Models for Aerial "
     "Semantic Segmentation. CVPR 2024.",
@@ -19,6 +20,8 @@ WORKS = {
     "semgan": "Li, Yang, Kreis, Torralba, Fidler: Semantic Segmentation with Generative Models: Semi-Supervised Learning and Strong "
     "Out-of-Domain Generalization. CVPR 2021.",
     "segdiff": "Amit, Shaharbany, Nachmani, Wolf: SegDiff: Image Segmentation with Diffusion Probabilistic Models. arXiv:2112.00390, 2021.",
+    "admitted": "Yang, Xu, Kang, Shi, Zhao: FreeMask: Synthetic Images with Dense Annotations Make Stronger Segmentation Models. "
+    "NeurIPS 2023.",
     "fpn": "Kirillov, Girshick, He, Dollár: Panoptic Feature Pyramid Networks. CVPR 2019.",
     "pspnet": "Zhao, Shi, Qi, Wang, Jia: Pyramid Scene Parsing Network. CVPR 2017.",
     "segformer": "Xie, Wang, Yu, Anandkumar, Alvarez, Luo: SegFormer: Simple and Efficient Design for Semantic Segmentation with "

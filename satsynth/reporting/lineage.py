@@ -26,10 +26,12 @@ class Record:
     Args:
         folder: its entry in state.
         outputs: declared path -> hexadecimal SHA-256.
+        folders: declared path -> what `satsynth.runtime.files.digest_folder` said, of outputs that are folders, as of an export.
     """
 
     folder: Path
     outputs: Mapping[str, str]
+    folders: Mapping[str, Mapping] = field(default_factory=dict)
 
     @cached_property
     def facts(self) -> dict:
@@ -106,9 +108,11 @@ class Lineage:
     def __init__(self, root: str | Path):
         self.root = Path(root)
         self._by_path: dict[str, list[Record]] = {}
+        self._beside: dict[str, str] = {}
         for record in _records(self.root):
             for path in record.outputs:
                 self._by_path.setdefault(path, []).append(record)
+            self._beside |= {folder: min(record.outputs) for folder in record.folders if record.outputs}
         self._hashes: dict[tuple[int, int], str] = {}
 
     def sha256(self, path: str | Path) -> str | None:
@@ -127,6 +131,11 @@ class Lineage:
     def all(self, path: str | Path) -> list[Record]:
         """Every job that made a file of this path, the latest first."""
         return sorted(self._by_path.get(state.relative(path).as_posix(), []), key=lambda record: record.when, reverse=True)
+
+    def spokesman(self, path: str | Path) -> str:
+        """The file to ask about: the path itself or, where it lies in a folder that a job wrote whole, a file that the job wrote beside."""
+        above = (parent.as_posix() for parent in state.relative(path).parents)
+        return next((self._beside[folder] for folder in above if folder in self._beside), Path(path).as_posix())
 
     def maker(self, path: str | Path, sha256: str | None = None) -> Record | None:
         """The job that made a file: the one on disk or, where `sha256` is given, the one of that content."""
@@ -160,7 +169,10 @@ class Lineage:
 
     def whole(self, record: Record) -> bool:
         """Whether the copies in state are what the job wrote; where they are not, it is done again when its outputs are wanted."""
-        return all(self.sha256(record.folder / "outputs" / name) == sha256 for name, sha256 in record.outputs.items())
+        kept = record.folder / "outputs"
+        return all(self.sha256(kept / name) == sha256 for name, sha256 in record.outputs.items()) and all(
+            (kept / name).is_dir() and files.digest_folder(kept / name) == facts for name, facts in record.folders.items()
+        )
 
     def chain(self, *first: Record) -> Chain:
         """These jobs and all before them, told from the content of the cards that each had read."""
@@ -188,10 +200,11 @@ def _records(root: Path) -> Iterator[Record]:
         if not state.ENTRY.fullmatch(manifest.parent.name):
             continue
         try:
-            outputs = {path: facts["sha256"] for path, facts in files.read_json(manifest)["files"].items()}
+            known = files.read_json(manifest)
+            outputs, folders = {path: facts["sha256"] for path, facts in known["files"].items()}, dict(known.get("folders", {}))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
-        yield Record(manifest.parent, outputs)
+        yield Record(manifest.parent, outputs, folders)
 
 
 def _same(first: Path, second: Path) -> bool:

@@ -201,6 +201,8 @@ def multiplicity(
     kinds = markup.listing([f"{many} to {what}" for what, many in to.items() if many])
     told = f"{count} differences to D" if to["D"] == count else f"{count} differences ({kinds})"
     intervals = sum(not math.isnan(each.low) for pair in shown for each in pair)
+    if not intervals:
+        return [f"The table shows {told} and no interval, so nothing is decided."]
     found, strict = sum(decided(*pair) for pair in shown), 1 - (1 - level) / count
     text = (
         f"The table shows {told} with {intervals} intervals: were there no difference at all, about "

@@ -22,7 +22,7 @@ from satsynth.reporting.facts import packages as versions
 from satsynth.reporting.grid import grid
 from satsynth.reporting.lineage import Chain, Lineage
 from satsynth.reporting.markup import listing, read_markdown
-from satsynth.reporting.methods import SAMPLERS
+from satsynth.reporting.methods import SAMPLERS, is_admitted
 from satsynth.reporting.policy import hashed, policy
 from satsynth.reporting.provenance import cost, origins
 from satsynth.reporting.verdict import findings, is_gain
@@ -198,6 +198,7 @@ def _methods(frames: Sequence[pd.DataFrame], measured: bool, facts: Mapping, pac
     generators = facts["generators"]
     kinds = {entry["kind"] for entry in generators if "kind" in entry}
     used = {*shown, *kinds, *(entry[key] for entry in generators for key in ("codes", "prediction") if entry.get(key)), *_samplers(frames)}
+    used |= {"admitted"} if any(map(is_admitted, shown)) else set()
     works = "".join(f"<li>{escape(work)}</li>" for work in references(used, measured))
     made = [f"satsynth {__version__}", *(f"{name} {packages[name]}" for name in ("torch", "numpy", "snakemake") if name in packages)]
     said = _paragraphs([*methods({*shown, *kinds}, measured), f"Made with {listing(made)}; all versions stand under Provenance."])

@@ -13,7 +13,7 @@ ABSENT = object()  # of a key that one side lacks
 ALIASES = {"samplers[0]": "sampler", "samplers[1]": "then_sampler"}
 SECTIONS = {
     **{"segmenter": "segmenters", "generator": "generators", "source": "sources", "figure": "figures", "experiment": "experiments"},
-    **{"dataset": "datasets"},
+    **{"dataset": "datasets", "export": "exports"},
 }
 PLAIN = ("measures", "report")
 
@@ -129,7 +129,8 @@ def judge(
             changes.append(Change("state", kept.folder.as_posix()))
         found = Judged(job, fate, changes, kept if fate == "restored" else last, before, edits, whole)
         if job.runs:
-            contents.update({path: kept.outputs[state.relative(path).as_posix()] if whole else None for path in job.outputs})
+            # Of a folder there is no one hash; nothing is made of what is in it.
+            contents.update({path: kept.outputs.get(state.relative(path).as_posix()) if whole else None for path in job.outputs})
         judged.update(dict.fromkeys(job.outputs, found))
         return found
 
@@ -147,7 +148,7 @@ def _kept(job: Planned, cards: Mapping[str, str | None], lineage: Lineage) -> Re
     key = state.key_of(job.rule, dict(job.wildcards), job.cfg, job.code, job.raw, named)
     found = [record for record in lineage.all(job.outputs[0]) if record.folder.name == key]
     names = {state.relative(path).as_posix() for path in job.outputs}
-    return next((record for record in found if names <= set(record.outputs)), None)
+    return next((record for record in found if names <= {*record.outputs, *record.folders}), None)
 
 
 def _last(job: Planned, lineage: Lineage) -> Record | None:
@@ -159,7 +160,7 @@ def _last(job: Planned, lineage: Lineage) -> Record | None:
 
 
 def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None, resolved: Mapping, config: Mapping) -> list[Change]:
-    missing = [Change("output", path) for path in job.outputs if not Path(path).is_file()]
+    missing = [Change("output", path) for path in job.outputs if not Path(path).exists()]  # some are folders
     if len(missing) == len(job.outputs):
         missing = [Change("outputs", job.rule)]
     if last is None or not last.facts:
@@ -167,9 +168,10 @@ def _changes(job: Planned, cards: Mapping[str, str | None], last: Record | None,
     facts, changes = last.facts, list(missing)
     if (last.rule, last.wildcards) != (job.rule, dict(job.wildcards)):
         changes.append(Change("rule", job.outputs[0], last.rule, job.rule))
-    # Some rules are one a dataset, and bear its name.
-    names = (name for name in resolved.get("datasets", {}) if job.rule in (f"generate_scenes_{name}", f"tile_patches_{name}"))
-    wildcards = next(({"dataset": name} for name in names), {}) | dict(job.wildcards)
+    # Some rules are one a dataset, or an export, and bear its name.
+    named = [{"dataset": name} for name in resolved.get("datasets", {}) if job.rule in (f"generate_scenes_{name}", f"tile_patches_{name}")]
+    named += [{"export": name} for name in resolved.get("exports", {}) if job.rule == f"export_pairs_{name}"]
+    wildcards = next(iter(named), {}) | dict(job.wildcards)
     for key, before, now in _differing(facts.get("cfg"), job.cfg):
         changes.append(Change("config", config_key(key, now, wildcards, resolved, config), before, now))
     changes += [Change("code", file, before, now) for file, before, now in _differing(facts.get("code") or {}, job.code or {})]

@@ -4,12 +4,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from chromium import contrasts, overflow
+from chromium import Watched, contrasts, overflow
 from gallery_fixtures import write_gallery
 from PIL import Image
 from reporting_fixtures import SPACE
 
 from satsynth.pairs import LabelSpace
+from satsynth.reporting.gallery import document
 
 FIRST = ".tile img.image[src]"
 
@@ -139,6 +140,22 @@ def test_the_keyboard_alone_walks_opens_and_comes_back(opened, gallery):
     assert page.evaluate("document.activeElement.ariaLabel").startswith("Pair 59,") and "pair=" not in page.url
 
 
+def test_the_focus_stays_where_a_button_or_a_tile_goes_away(opened, gallery):
+    page = ready(opened(gallery.page, "#pair=58"))
+    page.wait_for_selector("dialog[open]")
+    page.focus("#next")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.getElementById('next').disabled")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#pair-h") == "Pair 58 of cascade"
+    page.keyboard.press("Escape")
+    before = page.evaluate("document.activeElement.getBoundingClientRect().width")
+    page.set_viewport_size({"width": 700, "height": 900})  # as by zooming in: all tiles are laid anew
+    page.wait_for_function("before => document.querySelector('.tile').getBoundingClientRect().width !== before", arg=before)
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.activeElement.ariaLabel").startswith("Pair 58,")
+
+
 def test_the_address_opens_the_pair_and_keeps_what_was_chosen(opened, gallery):
     page = opened(gallery.page, "#place=demo-32px-cascade&class=water&sort=margin&down=1&pair=17")
     page.wait_for_selector("dialog[open]")
@@ -203,8 +220,6 @@ def test_hostile_names_are_text(opened, tmp_path):
 
 
 def test_a_missing_file_is_told_and_the_rest_stays(browser, tmp_path):
-    from chromium import Watched
-
     gallery = write_gallery(tmp_path, count=9)
     gallery.out["pairs"][0].unlink()
     watched = Watched(browser, {})
@@ -213,6 +228,85 @@ def test_a_missing_file_is_told_and_the_rest_stays(browser, tmp_path):
     page.wait_for_function("() => !document.getElementById('problem').hidden")
     assert "pairs-000.js cannot be read. Keep the folder gallery" in page.get_by_role("alert").inner_text()
     watched.context.close()
+
+
+def test_a_source_that_cannot_be_read_is_not_said_to_be_shown(browser, tmp_path):
+    gallery = write_gallery(tmp_path, count=9)
+    document.write(gallery.page, "Two", [gallery.card, gallery.card | {"name": "absent", "source": "other"}])
+    watched = Watched(browser, {})
+    page = ready(watched.open(gallery.page, ""))
+    page.select_option("[name=place]", "absent")
+    page.wait_for_function("() => !document.getElementById('problem').hidden")
+    assert "absent/numbers.js cannot be read" in page.inner_text("#problem")
+    assert page.input_value("[name=place]") == "demo-32px-cascade"
+    page.check("[name=down]")
+    page.wait_for_url("**down=1")
+    assert "place=demo-32px-cascade" in page.url and "cascade on demo" in page.inner_text("#shown")
+    watched.context.close()
+
+
+def test_no_picture_of_another_pair_is_left_where_one_cannot_be_read(browser, tmp_path):
+    gallery = write_gallery(tmp_path, count=300)  # two files, the second of which is missing
+    gallery.out["pairs"][1].unlink()
+    watched = Watched(browser, {})
+    page = ready(watched.open(gallery.page, "#pair=149"))
+    page.wait_for_function("() => document.querySelector('#made canvas').width === 32")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => !document.getElementById('problem').hidden")
+    assert page.inner_text("#pair-h") == "Pair 150 of cascade"
+    assert page.evaluate("[...document.querySelectorAll('dialog .picture img')].map(one => one.getAttribute('src'))") == [None, None]
+    assert page.evaluate("[...document.querySelectorAll('dialog canvas')].map(one => one.width)") == [0, 0]
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("() => document.querySelector('#made canvas').width === 32")
+    assert not page.is_visible("#problem")
+    watched.context.close()
+
+
+def test_a_mask_that_is_decoded_late_does_not_cover_the_next_pair(opened, gallery):
+    page = ready(opened(gallery.page, "#pair=9"))
+    page.wait_for_function("() => document.querySelector('#made canvas').width === 32")
+    canvas = "document.querySelector('#made canvas').toDataURL()"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    expected = page.evaluate(canvas)
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(300)
+    assert page.evaluate(canvas) != expected
+    page.evaluate(
+        """() => {
+          const decode = HTMLImageElement.prototype.decode;
+          let slow = 2; // both masks of the pair that comes first
+          HTMLImageElement.prototype.decode = async function () {
+            if (slow > 0) { slow -= 1; await new Promise((done) => setTimeout(done, 400)); }
+            return decode.call(this);
+          };
+        }"""
+    )
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(100)
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(800)
+    assert page.inner_text("#pair-h") == "Pair 10 of cascade" and page.evaluate(canvas) == expected
+
+
+def test_a_browser_that_refuses_an_address_is_asked_again(opened, gallery):
+    page = ready(opened(gallery.page, "#pair=4"))
+    page.wait_for_selector("dialog[open]")
+    page.evaluate(
+        """() => {
+          const replace = history.replaceState.bind(history);
+          let refusals = 2;
+          history.replaceState = (...given) => {
+            if (refusals-- > 0) throw new DOMException("too many calls", "SecurityError");
+            replace(...given);
+          };
+        }"""
+    )
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => document.querySelector('#made canvas').width === 32")
+    assert page.inner_text("#pair-h") == "Pair 5 of cascade" and "pair=4" in page.url
+    page.wait_for_url("**pair=5", timeout=5000)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from satsynth.metrics.memorisation import calibrated
-from satsynth.reporting.answers import answers, made, memorised, significant
+from satsynth.metrics.memorisation import calibrated, chance
+from satsynth.reporting.answers import CHANCE, answers, made, memorised, significant
 
 NULL = np.linspace(1, 2, 200)
 
@@ -24,6 +24,14 @@ def test_few_near_copies_are_no_sign_and_many_are_told():
     assert "1.0 % by the evaluator&#x27;s features and 1.0 % by pixels lie nearer" in few
     assert "the 1 % quantile of 200 held-out real patches" in few and "1.0 % is expected" in few and "no sign of copies" in few
     assert "8.0 % by the evaluator" in many and "more than chance explains (p &lt; 0.001" in many and "no sign" not in many
+
+
+def test_the_lesser_of_two_probabilities_counts_twice():
+    """Of 500 pairs alike to the 200 held-out ones, 14 or more below their second least are one in 23: of two measures no sign."""
+    limit = calibrated(np.r_[np.full(14, 0.5), np.full(486, 1.5)], NULL, 0.01)
+    assert CHANCE / 2 < chance(limit) < CHANCE
+    assert f"no more than chance allows (p = {2 * chance(limit):.2f} for the two together)" in plain(memorised([card(14)], []))
+    assert "more than chance explains" in plain(memorised([card(20)], []))
 
 
 def test_a_table_answers_where_the_gallery_does_not():

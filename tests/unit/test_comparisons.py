@@ -137,6 +137,12 @@ def test_one_difference_needs_no_correction_and_none_says_nothing(tmp_path):
     assert not any("The table shows" in note for note in tables.build("gain", alone, real, CFG, {}).notes)
 
 
+def test_without_an_interval_no_chance_is_counted(tmp_path):
+    runs, real = write_demo(tmp_path, {("real", 0): 0.3, ("union", 1): 0.2, ("union", 3): 0.2}, seeds=1, scenes=1)
+    (note,) = [note for note in tables.build("gain", runs, real, CFG, {}).notes if "The table shows" in note]
+    assert note.startswith("The table shows 2 differences to D and no interval, so nothing is decided.") and "chance" not in note
+
+
 # Augmentations ------------------------------------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,10 @@ def test_names_are_of_one_thing():
         planned({"source": "cascade"}, run=["min"], exports={"mine": {"source": "cascade"}})
 
 
-def test_an_export_that_no_run_names_need_not_fit():
-    resolved, _ = planned({"source": "cascade"}, run=["gain"], exports={"mine": {"source": "elsewhere"}})
-    assert exports.named(resolved) == []
+def test_an_export_that_no_run_names_need_not_fit_but_names_what_is_there():
+    """Each has a rule of its own, so that a target may ask for it."""
+    sources = {"small": {"augment": "cutout", "size": 16}}
+    resolved, _ = planned({"source": "cascade"}, run=["gain"], sources=sources, exports={"mine": {"source": "small"}})
+    assert exports.named(resolved) == [] and exports.export(resolved, "mine")["size"] == 16
+    with pytest.raises(ConfigError, match=r"exports.mine.source: 'cascad' is no source. Did you mean 'cascade'"):
+        planned({"source": "cascad"}, run=["gain"])

@@ -1,3 +1,4 @@
+import ast
 import base64
 import io
 import json
@@ -11,7 +12,7 @@ from reporting_fixtures import SPACE
 
 from satsynth.metrics.memorisation import calibrated
 from satsynth.pairs import LabelSpace
-from satsynth.plan.closure import digests
+from satsynth.plan.closure import _static, digests
 from satsynth.reporting.gallery import pictures
 from satsynth.runtime.errors import DataError, StoreError
 
@@ -173,3 +174,13 @@ def test_nothing_of_a_name_becomes_markup(tmp_path):
 def test_what_the_page_does_in_a_browser_is_code_of_its_rule_alone():
     assert "satsynth/reporting/gallery/static/3_tiles.js" in digests("workflow_scripts/build_gallery.py")
     assert not [name for name in digests("workflow_scripts/pack_gallery.py") if "static" in name]
+
+
+def test_what_editors_leave_beside_the_pages_code_counts_for_nothing(tmp_path):
+    folder = tmp_path / "static"
+    (folder / ".cache").mkdir(parents=True)
+    (folder / "old").mkdir()
+    for name in ("page.js", ".page.js.swp"):
+        (folder / name).write_text("")
+    tree = ast.parse("STATIC = 0")
+    assert _static(tree, tmp_path / "page.py") == (folder / "page.js",) and _static(ast.parse("OTHER = 0"), tmp_path / "page.py") == ()

@@ -5,6 +5,7 @@ from presets import preset, read
 
 from satsynth.plan import gallery
 from satsynth.plan.config import merge, resolve
+from satsynth.plan.exports import inputs
 from satsynth.plan.layout import Layout
 from satsynth.runtime.errors import ConfigError
 
@@ -37,6 +38,15 @@ def test_pairs_that_nobody_searches_are_shown_without_distances():
     layout = plan({"run": run})
     assert gallery.inputs(layout, gallery.places(layout)[0]).keys() == {"pairs", "classes"}
     assert places({"run": ["gain"]}) == [] and places({"run": run, "report": {"gallery": {"sources": []}}}) == []
+
+
+def test_pairs_that_are_exported_are_shown_and_searched_where_the_export_is_measured():
+    exports = {"measured": {"source": "base"}, "plain": {"source": "cascade", "measures": False}}
+    assert places({"run": ["measured"], "exports": exports}) == [("demo", 32, "base", True, None)]
+    assert places({"run": ["plain"], "exports": exports}) == [("demo", 64, "cascade", False, None)]
+    layout = plan({"run": ["measured"], "exports": exports})
+    found = gallery.inputs(layout, gallery.places(layout)[0])
+    assert found["neighbours"] == inputs(layout, "measured")[1]["neighbours"]
 
 
 def test_sources_that_are_named_are_searched_on_every_dataset_that_has_their_sizes():

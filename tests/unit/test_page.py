@@ -16,7 +16,7 @@ from reporting_fixtures import write_demo, write_json
 
 from satsynth import reporting
 from satsynth.reporting import page, tables
-from satsynth.reporting.captions import CAPTIONS, MEASURES, METHODS, RIVALS
+from satsynth.reporting.captions import ADMISSION, CAPTIONS, MEASURES, METHODS, RIVALS
 from satsynth.reporting.citations import WORKS
 from satsynth.reporting.facts import collect, words
 
@@ -222,18 +222,19 @@ def test_figures_are_told_apart_by_their_names(task):
 def test_methods_speak_of_rivals_and_measures_only_where_there_are_any(task, tmp_path):
     page.write_run(task)
     text = read(task.output["page"]).text
-    assert all(paragraph in text for paragraph in METHODS) and not any(words in text for words in (*RIVALS.values(), MEASURES))
+    others = (*RIVALS.values(), MEASURES, ADMISSION, WORKS["admitted"])
+    assert all(paragraph in text for paragraph in METHODS) and not any(words in text for words in others)
     tabulate(task, tmp_path, "gain", "rival", network="segdiff")
     gan = write_json(tmp_path / "results/demo/generators/gan/card.json", {"kind": "semgan"})
     task.input["generators"].append(gan)
     measured = task.input["tables"][0].parent / "measured.csv"
-    measured.write_text("source,method,fid,is,class_js,copies_features\nbare,image_only_wide,1,2,3,\n")
+    measured.write_text("source,method,fid,is,class_js,copies_features\nbare,image_only_wide,1,2,3,\ngood,satsynth_admitted,1,2,3,\n")
     shutil.copy(task.input["printed"][0], measured.with_suffix(".md"))
     task.input["tables"].append(measured)
     task.input["printed"].append(measured.with_suffix(".md"))
     page.write_run(task)
     text = read(task.output["page"]).text
-    assert all(words in text for words in (*METHODS, *RIVALS.values(), MEASURES))
+    assert all(words in text for words in (*METHODS, *others))
 
 
 def origins(reader):

@@ -1,5 +1,6 @@
 """Why a job would run again, over entries of state written here."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from lineage_fixtures import STATE, STORE, finish, planned, told_of, write_road
 from satsynth.reporting.explanation import again
 from satsynth.reporting.lineage import Lineage
 from satsynth.reporting.reasons import Planned, config_key, judge
+from satsynth.runtime import files, state
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +127,37 @@ def test_rules_of_one_dataset_tell_its_keys():
     resolved = {"datasets": {"town": {"patches": {"size": 32}}, "patches_town": {"size": 32}}}
     changes = judge([job], Lineage(STATE), resolved)["results/t.csv"].changes
     assert [change.what for change in changes if change.kind == "config"] == ["datasets.town.patches.size"]
+
+
+def exported(**changes):
+    """A job that wrote a card and a folder, as the rules have it now."""
+    job = {"rule": "export_pairs_mine", "wildcards": {}, "cfg": {"ratio": 1, "source": "g"}, "code": {}, "raw": None, "inputs": ()}
+    key = state.key(job["rule"], {}, job["cfg"], job["code"], None, [])
+    entry = state.State(STATE, job["rule"], key)
+    card, folder = "results/exports/mine/README.md", "results/exports/mine/train"
+    if not entry.manifest.is_file():
+        entry.begin()
+        for path, text in ((entry.staged(card), "card"), (entry.staged(folder) / "images/a.png", "a")):
+            files.write_text(path, text)
+        files.write_json(entry.provenance, job | {"inputs": {}, "ended": "2026-01-01T00:01:00+00:00"})
+        entry.publish([card, folder])
+    return Planned(**job | {"outputs": (card, folder), "runs": False} | changes), entry
+
+
+def test_a_folder_is_an_output_like_any_other():
+    job, entry = exported()
+    resolved = {"exports": {"mine": {"ratio": 2, "source": "g"}}}
+
+    def told(job):
+        found = judge([job], Lineage(STATE), resolved)[job.outputs[0]]
+        return found.fate, [(change.kind, change.what) for change in found.changes]
+
+    assert told(job) == ("stays", [])
+    assert told(exported(cfg={"ratio": 2, "source": "g"}, runs=True)[0]) == ("computed", [("config", "exports.mine.ratio")])
+    shutil.rmtree(job.outputs[1])
+    assert told(exported(runs=True)[0]) == ("restored", [("output", "results/exports/mine/train")])
+    (entry.staged(job.outputs[1]) / "images/a.png").write_text("b")
+    assert told(exported(runs=True)[0])[0] == "computed"
 
 
 def test_many_files_of_one_fate_are_folded(road):

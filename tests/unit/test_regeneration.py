@@ -1,6 +1,7 @@
 """A pair of an export made again: the same pixels, whichever block holds it; what was changed, masked or lost is told."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from satsynth.diffusion import ddpm, upscaler
 from satsynth.diffusion.sampling import sample_shard
 from satsynth.export import recipe
-from satsynth.export.regeneration import regenerate
+from satsynth.export.regeneration import find_weights, regenerate
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime import files
 from satsynth.runtime.errors import CardError, ConfigError, DataError, WeightsError
@@ -82,6 +83,11 @@ def test_weights_may_be_named_in_any_order(once, place, tmp_path):
         regenerate(place, 7, weights=[tmp_path / "absent"], device="cpu")
 
 
+def test_an_export_may_lie_at_the_root_of_a_disk(place):
+    with pytest.raises(WeightsError, match="no generator below / has the weights"):
+        find_weights(recipe.Recipe.read(place / "recipe.json"), (), Path("/set"))
+
+
 def test_another_pixel_is_noticed(place):
     again = regenerate(place, 3, device="cpu")
     other = (again.mask.reshape(-1)[0] + 1) % 5
@@ -125,7 +131,13 @@ def test_pairs_of_an_augmentation_have_no_weights(tmp_path):
         card = files.read_json(shard / "card.json")
         files.write_json(shard / "card.json", card | {"source": {"augment": "cutout", "seed": 0, "parents": ["x"]}})
     place = world.export(given={"generators": []}, generators=[])
-    assert "altered by cutout" in (place / "README.md").read_text()
+    text = (place / "README.md").read_text()
+    assert (
+        "altered by cutout" in text
+        and "augmented pairs of made" in text
+        and "All pairs, altered or not, are parts of the source data" in text
+    )
+    assert "a model made" not in text and "made by a model" not in text and "synthetic pairs" not in text
     with pytest.raises(ConfigError, match="altered by cutout; no weights made them"):
         regenerate(place, 1, device="cpu")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from satsynth.reporting.lineage import Lineage
 from satsynth.runtime import files, state
 from satsynth.runtime.errors import SatsynthError
 
@@ -115,3 +116,12 @@ def test_the_digest_of_a_folder_is_of_names_and_contents():
     assert (facts["files"], facts["size"]) == (3, 3) and facts == files.digest_folder(entry.staged(OUTPUTS[1]))
     (OUTPUTS[1] / "masks/a.png").rename(OUTPUTS[1] / "masks/b.png")
     assert files.digest_folder(OUTPUTS[1])["sha256"] != facts["sha256"]
+
+
+def test_a_file_of_a_folder_is_told_by_what_its_job_wrote_beside_it():
+    done()
+    lineage = Lineage("results/state")
+    beside = OUTPUTS[0].as_posix()
+    assert lineage.spokesman(OUTPUTS[1] / "images/a.png") == beside and lineage.spokesman(OUTPUTS[1] / "images/none.png") == beside
+    assert lineage.spokesman(OUTPUTS[0]) == beside and lineage.spokesman("results/other/train/a.png") == "results/other/train/a.png"
+    assert lineage.maker(beside).folder.name == "0" * 32

@@ -31,8 +31,9 @@ def regenerated(copy, *indices):
 def test_an_export_is_made_checked_and_restored(copy):
     configs = (TINY, copy.overlay("export.yaml", {"run": ["trainset"], "exports": {"trainset": STANZA}}))
     assert copy.planned(configs=configs) == {"export_pairs_trainset": 1, "write_report": 1}
-    copy.run(f"{FOLDER}/README.md", configs=configs)
+    copy.run(configs=configs)
     place = copy.folder / FOLDER
+    assert 'href="../exports/trainset/README.md"' in (copy.folder / "results/report/index.html").read_text()
     home = copy.folder / "results/demo/64px"
     for part, folders in (("cascade", sorted(home.glob("cascade/shard-*"))), ("real-train", [home / "real/train"])):
         view = open_view(folders)

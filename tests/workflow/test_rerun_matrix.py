@@ -432,8 +432,9 @@ def test_the_words_of_names(checkout):
             {"datasets": {"town": {"format": "demo", "world": {"scenes": 4, "size": 128, "seed": 0}}}},
             {"generate_scenes_town"} | TOWN | {"describe_classes"},
         ),
-        ({"exports": {"trainset": {"source": "cutout", "measures": False}}}, EXPORT),
-        ({"exports": {"trainset": {"dataset": "town", "measures": False}}}, EXPORT),
+        # The gallery shows what is exported.
+        ({"exports": {"trainset": {"source": "cutout", "measures": False}}}, EXPORT | GALLERY | PAGE),
+        ({"exports": {"trainset": {"dataset": "town", "measures": False}}}, EXPORT | GALLERY | PAGE),
     ]
     for number, (overlay, rules) in enumerate(cases):
         name = checkout.overlay(f"name-{number}.yaml", overlay)

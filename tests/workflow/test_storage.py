@@ -8,11 +8,11 @@ from checkout import TINY, Checkout
 from safetensors.torch import save_file
 
 from satsynth.reporting.provenance import without_times
-from satsynth.runtime.files import read_json, sha256
+from satsynth.runtime.files import read_json, sha256, walk
 
-MORE = {"run": ["gain", "fidelity", "class_distribution", "pairs", "predictions", "denoising", "training_curves"]}
+MORE = {"run": ["gain", "fidelity", "class_distribution", "pairs", "predictions", "denoising", "training_curves", "trainset"]}
 RUN = "results/demo/64px/segmentation/{}/seed-0/{}"
-PAGE = "results/report/index.html"
+PAGE, EXPORT = "results/report/index.html", "results/exports/trainset"
 
 
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed, by which the storage plugin copies")
@@ -27,6 +27,11 @@ def test_the_whole_road_runs_on_remote_storage_and_comes_to_the_same(copy, tmp_p
     assert len(tables) == 6
     for path in tables:
         assert (storage / "results/tables" / path.name).read_bytes() == path.read_bytes(), path.name
+    exported = [path for path in walk(copy.folder / EXPORT) if path.name != ".snakemake_timestamp"]
+    assert len(exported) > 30  # folders of files among them
+    for path in exported:
+        name = path.relative_to(copy.folder)
+        assert (storage / name).read_bytes() == path.read_bytes(), name
     weights = RUN.format("real+cascade-r1/fpn", "weights.safetensors")
     assert (storage / weights).read_bytes() == (copy.folder / weights).read_bytes()
     page = (storage / PAGE).read_text()

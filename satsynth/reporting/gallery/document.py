@@ -33,7 +33,7 @@ def write(path: str | Path, title: str, places: Sequence[Mapping]) -> None:
         title=escape(title), places="".join(options), alone=" hidden" if len(options) == 1 else ""
     )
     style = _read("gallery.css")
-    script = '"use strict";\n{\n' + "\n".join(_read(name.name) for name in sorted(STATIC.glob("*.js"))) + "}\n"
+    script = '"use strict";\n{\n' + "\n".join(_read(name.name) for name in sorted(STATIC.glob("[0-9]*.js"))) + "}\n"
     files.write_text(
         path,
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

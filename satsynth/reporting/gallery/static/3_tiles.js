@@ -40,10 +40,12 @@ const tiles = {
     const width = grid.clientWidth;
     const columns = Math.max(1, Math.floor((width + GAP) / (LEAST + GAP)));
     const side = Math.floor((width - GAP * (columns - 1)) / columns);
+    const focused = grid.contains(document.activeElement);
     if (columns !== this.columns || side !== this.side) this.clear();
     Object.assign(this, { columns, side });
     grid.style.height = `${Math.ceil(this.order.length / columns) * this.height}px`;
     this.draw();
+    if (focused) this.shown.get(this.active)?.firstChild.focus({ preventScroll: true });
   },
 
   draw() {

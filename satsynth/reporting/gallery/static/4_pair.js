@@ -21,7 +21,9 @@ const pair = {
     find("pair-place").textContent = known ? `${place + 1} of ${tiles.order.length}` : "left out by the filters";
     find("previous").disabled = !known || place === 0;
     find("next").disabled = !known || place === tiles.order.length - 1;
+    if (document.activeElement.disabled) find("pair-h").focus(); // a button that is disabled hears no more keys
     find("pair-copied").textContent = "";
+    if (dialog.contains(find("problem"))) find("problem").hidden = true; // it was of another pair
     this.write();
     this.legend();
     if (!dialog.open) dialog.showModal();
@@ -45,9 +47,17 @@ const pair = {
       if (this.numbers !== numbers || this.row !== row) return; // another pair was asked for meanwhile
       await Promise.all(["made", "nearest"].map((name, side) => both[side] && this.paint(find(name), both[side])));
     } catch (error) {
+      if (this.numbers !== numbers || this.row !== row) return;
+      for (const name of ["made", "nearest"]) this.blank(find(name)); // what stands there is another pair
       failed(error);
     }
     find("nearest").style.transform = find("turn").checked ? turning(numbers.columns.turn?.[row] ?? 0) : "";
+  },
+
+  blank(stack) {
+    const [image, canvas] = stack.children;
+    image.removeAttribute("src");
+    canvas.width = canvas.height = 0;
   },
 
   async paint(stack, found) {
@@ -56,6 +66,7 @@ const pair = {
     const mask = new Image();
     mask.src = found.mask;
     await mask.decode();
+    if (image.src !== found.image) return; // another pair was painted meanwhile
     canvas.width = mask.naturalWidth;
     canvas.height = mask.naturalHeight;
     const context = canvas.getContext("2d", { willReadFrequently: true });

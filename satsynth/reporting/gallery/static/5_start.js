@@ -3,6 +3,7 @@
 const form = find("choices");
 const places = [...form.elements.place.options].map((option) => option.value);
 const state = { place: places[0], chosen: { ...CHOICES }, numbers: null };
+let refused = 0;
 
 function failed(error) {
   const problem = find("problem");
@@ -23,7 +24,12 @@ function writeAddress() {
   const told = new URLSearchParams({ place: state.place });
   for (const [name, value] of Object.entries(state.chosen)) if (value !== CHOICES[name]) told.set(name, value);
   if (pair.row >= 0) told.set("pair", state.numbers.columns.index[pair.row]);
-  history.replaceState(null, "", `#${told}`);
+  clearTimeout(refused);
+  try {
+    history.replaceState(null, "", `#${told}`);
+  } catch {
+    refused = setTimeout(writeAddress, 1000); // browsers refuse some hundred changes in a row, as of an arrow key that is held down
+  }
 }
 
 /** Options of the form that depend on the data, and fields that these data lack. */
@@ -93,6 +99,7 @@ async function load(wanted) {
     writeAddress();
   } catch (error) {
     failed(error);
+    if (state.numbers && state.place === wanted.place) state.place = form.elements.place.value = state.numbers.place; // what is still shown
   }
 }
 
