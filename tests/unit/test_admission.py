@@ -12,6 +12,7 @@ from satsynth.reporting.fidelity import _distances as distances
 from satsynth.reporting.yields import told
 from satsynth.runtime import files
 from satsynth.runtime.errors import MeasureError, StoreError, WeightsError
+from satsynth.segmentation import fidelity
 from satsynth.segmentation.batches import Mixture
 from satsynth.segmentation.fidelity import Measured
 from satsynth.segmentation.segmenter import load
@@ -131,6 +132,13 @@ def test_a_shard_of_which_nothing_is_admitted_is_a_store_like_any_other(made, tm
         Mixture(fit, open_view([store.folder]), "cpu")
     write_features(tmp_path / "features", *made["judge"], store.folder)
     assert np.load(tmp_path / "features/pooled.npy").shape == (0, 512)
+    write_features(tmp_path / "others", *made["judge"], whole.folder)
+    parts = [(tmp_path / "features", store.folder), (tmp_path / "others", whole.folder)]
+    measures = {"pairs": 100, "splits": 1, "subsets": 3, "subset_size": 10, "neighbours": 3, "coverage_neighbours": 5, "seed": 0}
+    reference = made["folder"] / "features", made["fit"]
+    assert fidelity.score(reference, parts, measures, device="cpu")["count"] == 24
+    with pytest.raises(MeasureError, match=r"0 pairs are measured.*Loosen the thresholds of this source"):
+        fidelity.score(reference, parts[:1], measures, device="cpu")
     joined = Measured([(tmp_path / "features", store.folder), (made["folder"] / "features", made["fit"])], 10, 0, "measured")
     assert joined.features("pooled").shape == (10, 512) and joined.features("probabilities").shape == (10, 2, CLASSES)
     assert judged(made, store.folder, tmp_path / "scores")["count"] == 0
