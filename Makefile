@@ -1,3 +1,4 @@
+# make install: the packages, into .venv (6 GB); nothing is run.
 # make run: the embedded demo from nothing to results/report/index.html.   make test: every test that needs no cluster or browser.   make lint: linters.
 # make test-cluster: the tests of a cluster, on a SLURM of one machine that is installed and started for them (root, apt-get).
 # make test-browser: the report and the gallery in Chromium, which is installed for them (root, apt-get).
@@ -14,7 +15,12 @@ CORES ?= all
 KILLS ?= 25
 SEED ?= 0
 
-.PHONY: run test test-cluster test-browser test-stacks lint explain reference regenerate chaos bench clean-state
+.PHONY: help install run test test-cluster test-browser test-stacks lint explain reference regenerate chaos bench clean-state
+
+help:
+	@sed -n '/^#/!q;s/^# //p' Makefile
+
+install: .venv/run.lock
 
 run: .venv/run.lock
 	$(BIN)/snakemake --cores $(CORES) --resources gpu=4

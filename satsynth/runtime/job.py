@@ -49,7 +49,8 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
         work: does it; called at most once.
 
     Raises:
-        SystemExit: code 1 after an error of this project, which is said in one line; 143 after SIGTERM, or when the workflow is dead.
+        SystemExit: code 1 after an error of this project, which is said in one line; 143 after SIGTERM, or when the workflow is
+            dead; 130 after Ctrl-C.
     """
     log_file = _log_file(job)
     logs.setup(log_file)
@@ -63,6 +64,9 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
             _tell(job)
             raise
         _fail(DiskError(error.filename or job.rule, "the disk is full.", "Free some space and run again; finished work is kept."))
+    except KeyboardInterrupt:  # Ctrl-C reaches workflow and jobs; a traceback would say no more
+        log.warning("%s was stopped; what it saved is kept.", job.rule)
+        raise SystemExit(128 + signal.SIGINT) from None
     except SystemExit:
         log.warning("%s was stopped; what it saved is kept.", job.rule)
         raise
