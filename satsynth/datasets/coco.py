@@ -18,11 +18,10 @@ FARTHEST = 1e7  # pixels: no image is so large
 
 @dataclass(frozen=True)
 class Entry:
-    """An image of the file: its id, its name as written, the parts of that path, and its size where it is given."""
+    """An image of the file: its id, its name as written, and its size where it is given."""
 
     id: int | str
     file_name: str
-    parts: tuple[str, ...]
     height: int | None
     width: int | None
 
@@ -41,7 +40,8 @@ class Annotations:
     def __init__(self, path: Path, content: object):
         self.path = path
         self.entries: dict[int | str, Entry] = {}
-        self._named: dict[str, list[Entry]] = defaultdict(list)
+        self._by_parts: dict[tuple[str, ...], Entry] = {}  # parts of `file_name`
+        self._named: dict[str, list[Entry]] = defaultdict(list)  # the last of them
         self._annotations: dict[int | str, list[dict]] = defaultdict(list)
         self._categories: dict[int | str, str] = {}
         if not isinstance(content, dict):
@@ -51,12 +51,12 @@ class Annotations:
         for category in self._listed(content, "categories", "id", "name"):
             self._categories[category["id"]] = str(category["name"])
         for annotation in self._listed(content, "annotations", "image_id", "category_id"):
-            name = annotation.get("id", "without an id")
+            name = _named(annotation)
             if annotation["image_id"] not in self.entries:
-                cause = f"annotation {name} is on image_id {annotation['image_id']}, which it does not list."
+                cause = f"annotation {name} is on image_id {annotation['image_id']!r}, which it does not list."
                 raise DataError(path, cause, "Add that image to its list images, or remove the annotation.")
             if annotation["category_id"] not in self._categories:
-                cause = f"annotation {name} is of category_id {annotation['category_id']}, which it does not list."
+                cause = f"annotation {name} is of category_id {annotation['category_id']!r}, which it does not list."
                 raise DataError(path, cause, "Add that category to its list categories, or mend the annotation.")
             self._annotations[annotation["image_id"]].append(annotation)
 
@@ -74,19 +74,18 @@ class Annotations:
         name = str(image["file_name"])
         parts = PurePosixPath(name.replace("\\", "/")).parts
         sides = [image.get(key) if isinstance(image.get(key), int) else None for key in ("height", "width")]
-        entry = Entry(image["id"], name, parts, *sides)
-        same = [other for other in self._named[parts[-1] if parts else ""] if other.parts == parts]
-        if same or entry.id in self.entries:
-            what = f"file_name {name!r}" if same else f"image id {entry.id}"
+        entry = Entry(image["id"], name, *sides)
+        if parts in self._by_parts or entry.id in self.entries:
+            what = f"file_name {name!r}" if parts in self._by_parts else f"image id {entry.id!r}"
             raise DataError(self.path, f"{what} stands twice in its list images.", "Keep one entry an image.")
-        self.entries[entry.id] = entry
+        self.entries[entry.id] = self._by_parts[parts] = entry
         self._named[parts[-1] if parts else ""].append(entry)
 
     def entry_of(self, image: Path) -> Entry | None:
         """The entry of an image file: the longest `file_name` that its path ends with, else the only one of the same last part."""
+        ends = (self._by_parts.get(image.parts[start:]) for start in range(len(image.parts)))
         named = self._named.get(image.name, [])
-        ends = [entry for entry in named if image.parts[-len(entry.parts) :] == entry.parts]
-        return max(ends, key=lambda entry: len(entry.parts)) if ends else named[0] if len(named) == 1 else None
+        return next(filter(None, ends), named[0] if len(named) == 1 else None)
 
     def shapes_of(self, image: Raster) -> list[Shape]:
         """The shapes on an open image, in the order of the file; `label` is the name of the category.
@@ -106,7 +105,7 @@ class Annotations:
             try:
                 shapes.append(_shape(annotation, self._categories[annotation["category_id"]], image))
             except ValueError as error:
-                cause = f"annotation {annotation.get('id', 'without an id')} on {entry.file_name!r} cannot be drawn: {error}."
+                cause = f"annotation {_named(annotation)} on {entry.file_name!r} cannot be drawn: {error}."
                 raise DataError(
                     self.path, cause, "Give its segmentation as polygons [[x, y, ...]] or as run lengths, or remove it."
                 ) from error
@@ -132,6 +131,10 @@ def _read(path: Path, modified: int, size: int) -> Annotations:
     except (ValueError, RecursionError) as error:
         raise DataError(path, f"the annotations are no JSON ({error}).", "Export them again; the file may be cut off.") from error
     return Annotations(path, content)
+
+
+def _named(annotation: dict) -> str:
+    return f"{annotation['id']!r:.60}" if "id" in annotation else "without an id"
 
 
 def _shape(annotation: dict, label: str, image: Raster) -> Shape:

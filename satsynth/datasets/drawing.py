@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from affine import Affine
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, ShapeSkipWarning
 from rasterio.features import rasterize
 
 
@@ -75,5 +75,6 @@ def draw(shapes: Sequence[tuple[Shape, int]], background: int, top: int, bottom:
         polygons = [(polygon, target) for form, target in group for polygon in form]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # pixels are what is meant
+            warnings.simplefilter("ignore", ShapeSkipWarning)  # of two corners, which cover nothing
             rasterize(polygons, out=ids, transform=Affine.translation(0, top))
     return ids

@@ -30,7 +30,7 @@ MOST = 20_000  # windows of a split; of more, as many are drawn
 
 @dataclass(frozen=True)
 class Window:
-    """Where a window lies: scene (or block), row and column of its first pixel, and the image file."""
+    """Where a window lies: scene (or block), the image file, and the row and column of its first pixel there (after any resize)."""
 
     scene: str
     row: int

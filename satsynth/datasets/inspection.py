@@ -20,6 +20,7 @@ from satsynth.datasets.rasters import fitted, opened, rgb_rows
 from satsynth.datasets.scenes import Block, Collecting, Scene, printable
 from satsynth.datasets.shapes import unknown_categories
 from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, windows
+from satsynth.datasets.unknown import Unknown
 from satsynth.pairs import IGNORE
 from satsynth.randomness import derive
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
@@ -59,13 +60,14 @@ class Tally:
     in_scenes: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     _drawn: list[tuple[int, tuple, Shown]] = field(default_factory=list)  # a heap; first what is given up first
 
-    def show(self, patch: Shown, inside: tuple[slice, slice]) -> None:
+    def show(self, patch: Shown) -> None:
         """Keep a patch if the draw puts it among the first `SHOWN`; those that are mostly padding or unlabelled come last."""
         poor = np.count_nonzero(patch.mask == IGNORE) > patch.mask.size // 2
         rank = derive(0, "preview", patch.scene, patch.row, patch.column) + (int(poor) << 63)
-        heapq.heappush(self._drawn, (-rank, patch[:3], patch.copy()))
-        if len(self._drawn) > SHOWN:
-            heapq.heappop(self._drawn)
+        if len(self._drawn) < SHOWN:
+            heapq.heappush(self._drawn, (-rank, patch[:3], patch.copy()))
+        elif -rank > self._drawn[0][0]:
+            heapq.heapreplace(self._drawn, (-rank, patch[:3], patch.copy()))
 
     def chosen(self) -> list[Shown]:
         """The patches that were kept, in the order of the draw."""
@@ -86,32 +88,32 @@ class Inspection:
         self.images, self.masks = Counter(), Counter()  # what a file is -> files
         self.sides: list[tuple[int, int]] = []
         self.labels: set[Path] = set()
-        self.unknown: dict[tuple[Path, Path], Counter] = {}  # (labels, image) -> unknown value -> pixels, or category -> annotations
+        self.unknown = Unknown()  # in places (labels, image)
         self.best: dict[int, tuple[int, Shown]] = {}  # class -> the most pixels of it in a patch, and that patch
-        self._seen = Counter()
+        self._seen = self._met = Counter()  # unknown value -> pixels, or category -> annotations: of a reading, of an image
         decoder.note = lambda _, strange: self._seen.update(strange)
 
     def look(self, parts: dict[str, Scene]) -> None:
         """Look at one image, of which each split may have a scene (both do where it is cut into blocks)."""
         scene = next(iter(parts.values()))
         self.labels.add(scene.mask)
+        self._met = Counter()
         sound = [self._opened(scene.image, self.images)]
         if isinstance(self.decoder, Labels):
             sound.append(self._opened(scene.mask, self.masks))
         if not all(sound) or not all([self._patches(split, part) for split, part in parts.items()]):
             self._read_alone(scene)
+        self.unknown.add((scene.mask, scene.image), self._met)
 
     @contextlib.contextmanager
-    def _reading(self, scene: Scene) -> Iterator[None]:
-        """Keep an error; keep the unknown values of this reading, if it met more of them than an earlier one."""
+    def _reading(self) -> Iterator[None]:
+        """Keep an error; keep the unknown values of this reading, if it met more of them than an earlier one of the same image."""
         self._seen = Counter()
         try:
             yield
         except SatsynthError as error:
             self.findings.error(error)
-        place = scene.mask, scene.image
-        if self._seen.total() > self.unknown.get(place, Counter()).total():
-            self.unknown[place] = self._seen
+        self._met = max(self._met, self._seen, key=Counter.total)
 
     def _opened(self, path: Path, kinds: Counter) -> bool:
         """Whether a file can be opened; says what it is."""
@@ -129,10 +131,10 @@ class Inspection:
 
     def _read_alone(self, scene: Scene) -> None:
         """Read image and mask each by itself to the end, where they could not be read together: both may be at fault."""
-        with self._reading(scene), opened(scene.image, self.cfg["max_pixels"]) as image:
+        with self._reading(), opened(scene.image, self.cfg["max_pixels"]) as image:
             _read_through(rgb_rows(image, self.cfg["bands"], self.cfg["scale"]), image.height)
         if isinstance(self.decoder, Labels):
-            with self._reading(scene), opened(scene.mask, self.cfg["max_pixels"]) as mask:
+            with self._reading(), opened(scene.mask, self.cfg["max_pixels"]) as mask:
                 _read_through(self.decoder.rows(mask), mask.height)
 
     def _patches(self, split: str, scene: Scene) -> bool:
@@ -142,21 +144,21 @@ class Inspection:
             blocks = {block.name: block for block in blocks_of(scene, *fitted(image.height, image.width, self.cfg["resize"]))}
         pixels = {name: np.zeros(256, np.int64) for name in blocks}
         finished = False
-        with self._reading(scene):
+        with self._reading():
             for patch, inside in self._grid(scene, blocks, size):
                 counts = np.bincount(patch.mask[inside].ravel(), minlength=256)
                 pixels[patch.scene] += counts
-                tally.show(patch, inside)
+                tally.show(patch)
                 for number in np.flatnonzero(counts[: self.decoder.classes]).tolist():
                     if counts[number] > self.best.get(number, (0, None))[0]:
                         self.best[number] = int(counts[number]), patch.copy()
                 if side == size:
-                    tally.details.add(_window(patch, scene), patch.image[inside])
+                    tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
             finished = True
         if finished and side > size:
-            with self._reading(scene):
+            with self._reading():
                 for patch, inside in self._grid(scene, blocks, side):
-                    tally.details.add(_window(patch, scene), patch.image[inside])
+                    tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
         for name, block in blocks.items() if finished else ():
             tally.scenes += 1
             tally.pixels += pixels[name]
@@ -183,9 +185,7 @@ class Inspection:
         self._judge_values()
         self._judge_counts(names)
         pairs = self._leaks()
-        known, findings = Counter(), self.findings
-        for counter in self.unknown.values():
-            known.update(counter)
+        findings = self.findings
         return {
             "files": {
                 "images": dict(sorted(self.images.items())),
@@ -201,12 +201,12 @@ class Inspection:
             },
             "unknown": [
                 {
-                    "value": value,
+                    "value": printable(value),
                     "count": count,
-                    "files": sum(value in counter for counter in self.unknown.values()),
+                    "files": self.unknown.places[value],
                     "examples": [printable(path) for path in self._examples(value)],
                 }
-                for value, count in known.most_common(MOST_NAMED)
+                for value, count in self.unknown.pixels.most_common(MOST_NAMED)
             ],
             "classes": list(names),
             "splits": {
@@ -224,24 +224,24 @@ class Inspection:
             "window": max(self.cfg["size"], LEAST_WINDOW),
             "near_duplicates": pairs[:MOST_NAMED],
             "near_duplicates_count": len(pairs),
-            "errors": [{"subject": error.subject, "cause": error.cause, "remedy": error.remedy} for error in findings.errors.values()],
-            "warnings": list(findings.warnings),
+            "errors": [
+                {"subject": printable(error.subject), "cause": printable(error.cause), "remedy": error.remedy}
+                for error in findings.errors.values()
+            ],
+            "warnings": list(map(printable, findings.warnings)),
         }
 
     def _examples(self, value: str) -> list[Path]:
         """The files with most of an unknown value: masks, or the images whose annotations they are."""
-        held = [(counter[value], place) for place, counter in self.unknown.items() if counter[value]]
-        held = sorted(held, key=lambda pair: (-pair[0], str(pair[1])))[:EXAMPLES]
-        return [mask if isinstance(self.decoder, Labels) else image for _, (mask, image) in held]
+        places = self.unknown.examples(value, EXAMPLES)
+        return [mask if isinstance(self.decoder, Labels) else image for mask, image in places]
 
     def _judge_values(self) -> None:
         """One error about all unknown values, at the file with most of them."""
         if not self.unknown:
             return
-        (labels, image), _ = max(self.unknown.items(), key=lambda pair: (pair[1].total(), str(pair[0])))
-        total = Counter()
-        for counter in self.unknown.values():
-            total.update(counter)
+        labels, image = self.unknown.worst()
+        total = self.unknown.pixels
         if isinstance(self.decoder, Labels):
             found = unknown_values(labels, total, len(self.unknown))
         else:
@@ -287,7 +287,7 @@ class Inspection:
             self.findings.warning(overlapping(self.cfg["stride"], self.cfg["size"]))
 
     def _leaks(self) -> list[dict]:
-        """Near-duplicate windows of train and val, the most alike first; more than one is an error."""
+        """Near-duplicate windows of train and val, the most alike first; any is an error."""
         train, val = (self.tallies[split].details for split in SPLITS)
         found = [
             {"alike": round(alike, 3), "val": vars(val.windows[number]), "train": vars(train.windows[other])}
@@ -312,8 +312,9 @@ REMEDY_MISSING = "If its raw value is that of `ignore`, give a label_map; if it 
 REMEDY_LEAK = "Keep one of the two, or both in one split (split by a wildcard or lists): val must be ground that train has not seen."
 
 
-def _window(patch: Shown, scene: Scene) -> Window:
-    return Window(patch.scene, patch.row, patch.column, str(scene.image))
+def _window(patch: Shown, block: Block, scene: Scene) -> Window:
+    """Where a patch lies in its file: rows and columns of a patch count from the corner of its block."""
+    return Window(patch.scene, block.top + patch.row, block.left + patch.column, str(scene.image))
 
 
 def _read_through(rows: Callable[[int, int], np.ndarray], height: int) -> None:

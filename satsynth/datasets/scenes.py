@@ -121,9 +121,11 @@ def _beside(folder: Path) -> str:
 
 
 def printable(path: str | Path) -> str:
-    """A path as it can be written to a log: bytes that are no UTF-8 and control characters stand as \\xff and \\n."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
+    """A path or other text from outside as it can be written to a log: what is no UTF-8 and control characters stand as \\xff and \\n."""
+    # Bytes of a name on disk stand as U+DC80 to U+DCFF; of text from a file any other half of a surrogate pair may come.
+    whole = re.sub(r"[\ud800-\udc7f\udd00-\udfff]", lambda found: repr(found[0])[1:-1], os.fspath(path))
+    text = os.fsencode(whole).decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def lines_of(path: Path) -> list[str]:

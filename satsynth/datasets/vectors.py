@@ -6,12 +6,14 @@ Needs the extra `geo` (envs/requirements-geo.txt): pyogrio reads the files, shap
 import contextlib
 import functools
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.warp import transform, transform_bounds
@@ -50,10 +52,10 @@ def layer_of(path: Path) -> Layer:
 @functools.lru_cache(maxsize=64)
 def _layer_of(path: Path, modified: int, size: int) -> Layer:
     pyogrio, _ = _extra(path)
-    _check_content(path)
     with _readable(path):
-        layers = [str(name) for name, kind in pyogrio.list_layers(path.absolute()) if kind is not None]
-        info = pyogrio.read_info(path.absolute(), layer=layers[0]) if len(layers) == 1 else {}
+        _check_content(path)
+        layers = [str(name) for name, kind in pyogrio.list_layers(_address(path)) if kind is not None]
+        info = pyogrio.read_info(_address(path), layer=layers[0]) if len(layers) == 1 else {}
         crs = CRS.from_user_input(info["crs"]) if info.get("crs") else None
     if len(layers) != 1:
         cause = f"it has {len(layers)} layers with shapes ({', '.join(layers) or 'none'}), not one."
@@ -79,13 +81,29 @@ def _readable(path: Path) -> Iterator[None]:
     """Errors of pyogrio, shapely and rasterio about a file as one of this project that names it."""
     _, shapely = _extra(path)
     try:
-        yield
-    except (RuntimeError, ValueError, RasterioError, shapely.errors.ShapelyError) as error:  # pyogrio's are RuntimeErrors
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of pyogrio: what is worth telling fails, too
+            yield
+    # pyogrio's are RuntimeErrors; some of GDAL's come through rasterio as they are.
+    except (OSError, RuntimeError, ValueError, RasterioError, CPLE_BaseError, shapely.errors.ShapelyError) as error:
         cause = f"the vector labels cannot be read ({' '.join(str(error).split())[:300]})."
         raise DataError(path, cause, "Export the file again, in the coordinate system of the images.") from error
 
 
+def _address(path: Path) -> str:
+    """Where GDAL finds a file. A GeoPackage is read through GDAL's own files, which give it no folder to write to.
+
+    QGIS leaves them in SQLite's write-ahead mode, in which even a reader makes files beside the database.
+    """
+    place = str(path.absolute())
+    return f"/vsisubfile/0,{place}" if path.suffix.lower() == ".gpkg" else place
+
+
 def _check_content(path: Path) -> None:
+    pending = path.with_name(f"{path.name}-wal")
+    if pending.is_file() and pending.stat().st_size:
+        cause = f"changes of it wait in {pending.name} beside it."
+        raise DataError(path, cause, "Save and close it in the program that has it open, such as QGIS.")
     with open(path, "rb") as file:
         start = file.read(4096)
     wanted = SIGNATURES.get(path.suffix.lower())
@@ -98,7 +116,8 @@ def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
     """The shapes of a vector file that lie on an open image, in the order of the file; `label` is the value of the attribute `field`.
 
     Raises:
-        DataError: the image has no place on Earth, the file has no such attribute, a shape is no polygon; or what `layer_of` says.
+        DataError: the image has no place on Earth, the file has no such attribute, a shape is none or a broken polygon; or what
+            `layer_of` says.
     """
     layer = layer_of(path)
     pyogrio, shapely = _extra(path)
@@ -112,17 +131,21 @@ def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
         raise DataError(image.path, f"the image has no {lacks}, so {path} cannot be laid over it.", remedy)
     with _readable(path):
         box = transform_bounds(crs, layer.crs, *_bounds(image), densify_pts=21)
-        _, _, shapes, (values,) = pyogrio.raw.read(path.absolute(), layer=layer.name, columns=[field], bbox=box)
+        _, _, shapes, (values,) = pyogrio.raw.read(_address(path), layer=layer.name, columns=[field], bbox=box)
         shapes = shapely.from_wkb(shapes)
-    found = []
-    for shape, value in zip(shapes, values):
-        if shape is None or shape.is_empty:
-            continue
+    kept = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    for shape, value in zip(shapes[kept], values[kept]):
         if shape.geom_type not in ("Polygon", "MultiPolygon"):
             cause = f"a shape with {field} {value!r} is a {shape.geom_type}, which covers no pixels."
             raise DataError(path, cause, "Buffer lines and points to polygons, or leave them out.")
-        pixels = shapely.transform(shape, functools.partial(_to_pixels, source=layer.crs, image=image, path=path))
+    with _readable(path):  # all at once: to set up the change of coordinates takes longer than to apply it
+        placed = shapely.transform(shapes[kept], functools.partial(_to_pixels, source=layer.crs, image=image, path=path))
+    found = []
+    for pixels, value in zip(placed, values[kept]):
         _, top, _, bottom = pixels.bounds
+        if not math.isfinite(pixels.area):
+            cause = f"a shape with {field} {value!r} on {image.path} reaches too far to have an area."
+            raise DataError(path, cause, "Mend or remove it.")
         polygons = tuple(shapely.geometry.mapping(part) for part in shapely.get_parts(pixels))
         found.append(Shape(_text(value), float(pixels.area), float(top), float(bottom), polygons))
     return found

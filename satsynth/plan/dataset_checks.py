@@ -52,7 +52,7 @@ def _check_labels(where: str, dataset: dict) -> None:
         else:
             cause, remedy = "only vector labels have attributes.", "Leave it out, or name a .geojson, .gpkg or .shp file under labels."
         raise ConfigError(f"{where}.label_field", cause, remedy)
-    if kind == "coco" and "{" in dataset["labels"]:
+    if kind == "coco" and re.search(r"[{*]", dataset["labels"]):
         cause = "a pattern of COCO files is not read."
         raise ConfigError(f"{where}.labels", cause, "Name one file that lists all images, such as annotations.json.")
     drawn = isinstance(split.get("val"), int | float)

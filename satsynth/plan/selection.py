@@ -81,7 +81,12 @@ def _check_replicates(where: str, experiment: dict, config: dict) -> None:
 
 
 def table(plan: Layout, experiment: str) -> dict:
-    """The slice of the config that a selection depends on: that of any table, and what each candidate is."""
+    """The slice of the config that a selection depends on: that of any table, and what each candidate is.
+
+    Raises:
+        ConfigError: see `check`, which only tables of `run` went through before; any may be asked for by its path.
+    """
+    check(experiment, plan.resolved, plan.config)
     resolved, runs = plan.resolved, plan.runs(experiment)
     seen: dict[tuple, dict] = {}
     for run in runs:

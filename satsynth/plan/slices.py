@@ -67,7 +67,8 @@ def label_space(dataset: dict) -> dict:
         return {"format": dataset["format"]}
     ids = class_ids("classes", dataset)
     # A class without a display colour takes the one that stands for it in the raw masks.
-    raw = {str(key): ids[name] for key, name in (dataset.get("label_map") or {}).items() if str(key).startswith("#")}
+    masks = label_kind(dataset.get("labels", "")) == "masks"  # else it is a category whose name begins so
+    raw = {str(key): ids[name] for key, name in (dataset.get("label_map") or {}).items() if masks and str(key).startswith("#")}
     return ordered({"format": dataset["format"], "classes": dataset["classes"], "label_map": raw})
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from satsynth.reporting import notes, tables
+from satsynth.reporting import markup, notes
 from satsynth.reporting.markup import number
 from satsynth.reporting.runs import Run, real_data
+from satsynth.reporting.tables.selection import tabulate
 from satsynth.runtime import files
 from satsynth.runtime.job import Task
 from satsynth.selection.choice import Candidate, best, corrected
@@ -28,8 +29,9 @@ def write_run(task: Task) -> None:
     cfg = {**task.cfg, "admissions": task.input["admissions"]}
     places = {name: {"format": cfg["formats"][name], "background": cfg["backgrounds"][name]} for name in cfg["datasets"]}
     real = [real_data(name, cfg["size"], cfg["splits"], **facts) for name, facts in places.items()]
-    out = {kind: path for kind, path in task.output.items() if kind != "choice"}
-    table = tables.build("selection", [Run(**run) for run in cfg["runs"]], real, cfg, out)
+    # The view is imported above, and not by its name as for other tables, so that it is part of the job's code.
+    table = tabulate([Run(**run) for run in cfg["runs"]], real, cfg)
+    markup.write(table, {kind: path for kind, path in task.output.items() if kind != "choice"})
     files.write_json(task.output["choice"], describe(table.frame, cfg, Path(task.declared["csv"]).stem))
 
 

@@ -246,26 +246,27 @@ def missed(grounds: Mapping[tuple, Ground], groups: Mapping[tuple, list[Row]]) -
     ]
 
 
-def few_scenes(counts: Mapping[str, int]) -> list[str]:
+def few_scenes(counts: Mapping[str, int], split: str = "validation") -> list[str]:
     """A caution where an interval over scenes rests on fewer than `FEW_SCENES` of them.
 
     Args:
-        counts: what an interval is about ("" where that is plain) -> its validation scenes; below two there is no interval.
+        counts: what an interval is about ("" where that is plain) -> its scenes; below two there is no interval.
+        split: what they are scenes of.
     """
     few = {name: count for name, count in counts.items() if 2 <= count < FEW_SCENES}
     if not few:
         return []
-    told = markup.listing([f"{count} validation scenes{f' ({name})' if name else ''}" for name, count in few.items()])
+    told = markup.listing([f"{count} {split} scenes{f' ({name})' if name else ''}" for name, count in few.items()])
     return [f"Caution: intervals over scenes rest on {told} here; with fewer than {FEW_SCENES} a bootstrap is rough, mostly too narrow."]
 
 
-def ground(grounds: Mapping[tuple, Ground]) -> list[str]:
-    """The real data behind a table: a sentence for each dataset and size."""
+def ground(grounds: Mapping[tuple, Ground], learned: str = "training", judged: str = "validated") -> list[str]:
+    """The real data behind a table: a sentence for each dataset and size; `learned` and `judged` are the words of its two splits."""
     notes = []
     for (dataset, size), found in grounds.items():
         scenes, train = len(set(found.scenes)), found.train["count"]
         notes.append(
-            f"{dataset}, {size} px: {found.space.count} classes, {markup.count(train)} training patches, validated on "
+            f"{dataset}, {size} px: {found.space.count} classes, {markup.count(train)} {learned} patches, {judged} on "
             f"{markup.count(found.val['count'])} patches of {scenes} scene{'s' if scenes != 1 else ''}."
         )
     return notes

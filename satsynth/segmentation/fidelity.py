@@ -132,7 +132,10 @@ def _frechet(names: tuple[str, str], *sides: np.ndarray) -> float:
 def _check_count(side: Measured, least: int) -> None:
     if len(side) < least:
         cause = f"{len(side)} pairs are measured, and the numbers are defined for {least} or more."
-        raise MeasureError(side.name, cause, "Measure more pairs, or set measures.neighbours, coverage_neighbours or splits lower.")
+        more = "Measure more pairs"
+        if any("admission" in store.card for store in side.view.stores):
+            more = "Loosen the thresholds of this source, which rejected the other pairs"
+        raise MeasureError(side.name, cause, f"{more}, or set measures.neighbours, coverage_neighbours or splits lower.")
 
 
 def _check_rows(file: Path, rows: np.ndarray, right: np.ndarray, wrong: str) -> None:

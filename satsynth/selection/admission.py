@@ -26,9 +26,15 @@ REASONS = {
     "invalid": "too many invalid codes",
     "disagreement": "too many doubted labels",
     "copy": "near copy of a real pair",
-    "unlabelled": "no labelled pixel",
+    "unlabelled": "no label, or none that is not doubted",
 }
-THRESHOLDS = {"margin": "min_margin", "invalid": "max_invalid", "disagreement": "max_masked", "copy": "distance_quantile"}
+THRESHOLDS = {
+    "margin": "min_margin",
+    "invalid": "max_invalid",
+    "disagreement": "max_masked",
+    "copy": "distance_quantile",
+    "unlabelled": "pixel_factor",
+}
 COLUMNS = ("pair", "index", "margin", "invalid", "masked", "distance", "decision", "reasons")
 log = logging.getLogger(__name__)
 
@@ -52,7 +58,7 @@ def decide(scores: pd.DataFrame, thresholds: dict, null: np.ndarray) -> pd.DataF
         "invalid": _beyond(found["invalid"], thresholds["max_invalid"], 1),
         "disagreement": _beyond(found["masked"], thresholds["max_masked"], 1),
         "copy": _beyond(found["distance"], distance_threshold(null, thresholds["distance_quantile"]), -1),
-        "unlabelled": found["masked"].isna().to_numpy(),
+        "unlabelled": ~(found["masked"] < 1).to_numpy(),  # NaN too; nothing is learned from a pair whose pixels are all ignored
     }
     found["reasons"] = [";".join(name for name in REASONS if wrong[name][row]) for row in range(len(found))]
     kept = np.where(found["masked"] > 0, "masked", "admitted")

@@ -12,6 +12,7 @@ from satsynth.reporting.fidelity import _distances as distances
 from satsynth.reporting.yields import told
 from satsynth.runtime import files
 from satsynth.runtime.errors import MeasureError, StoreError, WeightsError
+from satsynth.segmentation import fidelity
 from satsynth.segmentation.batches import Mixture
 from satsynth.segmentation.fidelity import Measured
 from satsynth.segmentation.segmenter import load
@@ -131,6 +132,13 @@ def test_a_shard_of_which_nothing_is_admitted_is_a_store_like_any_other(made, tm
         Mixture(fit, open_view([store.folder]), "cpu")
     write_features(tmp_path / "features", *made["judge"], store.folder)
     assert np.load(tmp_path / "features/pooled.npy").shape == (0, 512)
+    write_features(tmp_path / "others", *made["judge"], whole.folder)
+    parts = [(tmp_path / "features", store.folder), (tmp_path / "others", whole.folder)]
+    measures = {"pairs": 100, "splits": 1, "subsets": 3, "subset_size": 10, "neighbours": 3, "coverage_neighbours": 5, "seed": 0}
+    reference = made["folder"] / "features", made["fit"]
+    assert fidelity.score(reference, parts, measures, device="cpu")["count"] == 24
+    with pytest.raises(MeasureError, match=r"0 pairs are measured.*Loosen the thresholds of this source"):
+        fidelity.score(reference, parts[:1], measures, device="cpu")
     joined = Measured([(tmp_path / "features", store.folder), (made["folder"] / "features", made["fit"])], 10, 0, "measured")
     assert joined.features("pooled").shape == (10, 512) and joined.features("probabilities").shape == (10, 2, CLASSES)
     assert judged(made, store.folder, tmp_path / "scores")["count"] == 0
@@ -153,6 +161,7 @@ def test_a_pair_without_labels_is_rejected_and_one_without_codes_is_not(made, tm
     judged(made, tmp_path / "store", tmp_path / "scores")
     store, decisions, _ = admitted(made, tmp_path, tmp_path / "store", tmp_path / "scores", distance_quantile=None, max_masked=None)
     assert decisions["reasons"].tolist() == ["", "unlabelled"] and decisions["margin"].isna().all() and len(store) == 1
+    assert store.card["admission"]["loosen"] == ["pixel_factor"]
 
 
 def test_scores_of_another_store_or_judge_are_refused(made, tmp_path):
@@ -261,6 +270,7 @@ def row(**other):
         ({"distance": 1.0}, "admitted", ""),
         ({"distance": 0.99}, "rejected", "copy"),
         ({"masked": np.nan}, "rejected", "unlabelled"),
+        ({"masked": 1.0}, "rejected", "disagreement;unlabelled"),
         ({"margin": np.nan, "invalid": np.nan}, "admitted", ""),
         ({"margin": 0.1, "invalid": 0.9, "masked": 0.9, "distance": 0.0}, "rejected", "margin;invalid;disagreement;copy"),
     ],
@@ -269,6 +279,11 @@ def test_decisions(scores, decision, reasons):
     found = decide(pd.DataFrame([row(**scores)]), THRESHOLDS, [1.0, 2.0, 3.0])
     assert list(found) == list(COLUMNS)
     assert (found["decision"][0], found["reasons"][0]) == (decision, reasons)
+
+
+def test_a_pair_whose_labels_are_all_doubted_is_rejected_whatever_share_is_allowed():
+    found = decide(pd.DataFrame([row(masked=1.0), row(masked=0.99)]), {**THRESHOLDS, "max_masked": None}, [1.0, 2.0, 3.0])
+    assert found["reasons"].tolist() == ["unlabelled", ""] and found["decision"].tolist() == ["rejected", "masked"]
 
 
 def test_the_distance_is_an_order_statistic_of_the_held_pairs():

@@ -1,6 +1,8 @@
 """Labels that are drawn: COCO files and vector layers, on the grid of the image, strip by strip, and splits by block of space."""
 
+import contextlib
 import json
+import sqlite3
 import sys
 
 import numpy as np
@@ -138,6 +140,9 @@ BROKEN = {
     "neither a list of polygons nor run lengths": SOUND | {"segmentation": "all"},
     r"of size \[24, 20\], not \[20, 24\]": SOUND | {"segmentation": {"size": [24, 20], "counts": [480]}},
     "do not add up to 20 x 24": SOUND | {"segmentation": {"size": [20, 24], "counts": [479]}},
+    "do not add up to 20 x 24 pixels": SOUND | {"segmentation": {"size": [20, 24], "counts": [480, None]}},
+    "add up to 20 x 24 pixels": SOUND | {"segmentation": {"size": [20, 24], "counts": [2**63 - 1, 2**63 - 1, 482]}},  # 480 by overflow
+    "not add up to 20 x 24 pixels": SOUND | {"segmentation": {"size": [20, 24], "counts": [2**70]}},
     "characters that none has": SOUND | {"segmentation": {"size": [20, 24], "counts": "\x01"}},
 }
 
@@ -240,6 +245,71 @@ def test_what_vector_labels_lack_is_named(tmp_path, monkeypatch):
     vectors._layer_of.cache_clear()
     with pytest.raises(DataError, match=r"needs the extra geo.*pip install --no-deps -r envs/requirements-geo.txt"):
         drawn(tmp_path, {**VECTOR, "labels": "town.gpkg"})
+
+
+def polygon(*rings):
+    """GeoJSON text of one road of these rings, in pixels of `scene`."""
+    form = {"type": "Polygon", "coordinates": [[(500_000 + x, 5_500_000 - y) for x, y in ring] for ring in rings]}
+    feature = {"type": "Feature", "properties": {"kind": "road"}, "geometry": form}
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::25832"}}
+    return json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]})
+
+
+@pytest.mark.parametrize(
+    ("ring", "words"),
+    [
+        ([(1, 1), (9, 1), (9, 9)], r"cannot be read \(.*closed linestring"),
+        ([(1, 1)], r"cannot be read \(.*point array"),
+        ([(-1e300, -1e300), (9, 1), (9, 9), (-1e300, -1e300)], "'road' on .*a.tif reaches too far"),
+    ],
+)
+def test_a_broken_polygon_is_named(tmp_path, ring, words):
+    scene(tmp_path)
+    scene(tmp_path, "zz")
+    (tmp_path / "town.geojson").write_text(polygon(ring))
+    with pytest.raises(DataError, match=words):
+        drawn(tmp_path, VECTOR)
+
+
+@pytest.mark.filterwarnings("error::rasterio.errors.ShapeSkipWarning")
+def test_what_covers_nothing_leaves_the_background(tmp_path):
+    scene(tmp_path)
+    scene(tmp_path, "zz")
+    (tmp_path / "town.geojson").write_text(polygon([(1, 1), (9, 9), (1, 1)]))
+    assert (drawn(tmp_path, VECTOR) == 0).all()
+    layer(tmp_path / "far.gpkg", SHAPES[-1:])
+    assert (drawn(tmp_path, {**VECTOR, "labels": "far.gpkg"}) == 0).all()
+
+
+def test_a_geopackage_in_write_ahead_mode_is_read_without_a_trace(tmp_path):
+    """As QGIS leaves them: a plain reader would make files beside it for as long as it reads."""
+    scene(tmp_path)
+    scene(tmp_path, "zz")
+    path = tmp_path / "shapes" / "town.gpkg"
+    path.parent.mkdir()
+    layer(path, SHAPES)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA journal_mode=wal").fetchone() == ("wal",)
+    before = path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns
+    cfg = {**VECTOR, "labels": "shapes/town.gpkg"}
+    np.testing.assert_array_equal(drawn(tmp_path, cfg), expected())
+    assert (path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns) == before and [*path.parent.iterdir()] == [path]
+    vectors._layer_of.cache_clear()
+    (path.parent / "town.gpkg-wal").write_bytes(b"more")
+    with pytest.raises(DataError, match=r"changes of it wait in town.gpkg-wal beside it. Save and close"):
+        drawn(tmp_path, cfg)
+
+
+def test_vector_files_that_cannot_be_opened_are_named(tmp_path):
+    scene(tmp_path)
+    scene(tmp_path, "zz")
+    (tmp_path / "town.geojson").mkdir()
+    with pytest.raises(DataError, match=r"town.geojson: the vector labels cannot be read \(.*directory"):
+        drawn(tmp_path, VECTOR)
+    layer(tmp_path / "local.shp", SHAPES)
+    (tmp_path / "local.prj").write_text('LOCAL_CS["the grid of our town",UNIT["metre",1]]')
+    with pytest.raises(DataError, match=r"cannot be read \(.*in the coordinate system of the images"):
+        drawn(tmp_path, {**VECTOR, "labels": "local.shp"})
 
 
 # Blocks of space.

@@ -4,17 +4,21 @@ The same messages stop a tiling.
 """
 
 import os
+import re
 import shutil
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from broken_sets import CASES, NAMES, STANZA, dead_link, missing_mask, other_size, sound, truncated, unknown_value
+from broken_sets import CASES, NAMES, STANZA, coco, dead_link, missing_mask, other_size, sound, truncated, unknown_value
 from dataset_fixtures import ids, picture, save
 from PIL import Image
 from presets import ROOT, preset
 
+from satsynth.datasets.unknown import Unknown
 from satsynth.plan import slices
 from satsynth.plan.config import resolve
 from satsynth.reporting.data_page import check
@@ -84,6 +88,29 @@ def test_everything_is_told_in_one_go(tmp_path):
     assert "77: 1 in 1 files, such as" in said and "5 errors to mend before training" in said
 
 
+def test_a_category_may_begin_like_a_colour(tmp_path):
+    root = tmp_path / "town"
+    sound(root)
+    stanza = coco(root, categories=("field", "#1 road", "house"))
+    found = report(tmp_path, {**stanza, "label_map": {"field": "field", "#1 road": "road", "house": "house"}})
+    assert not found["errors"] and all(found["splits"]["train"]["pixels"]), problems(found)
+
+
+def test_masks_of_ten_thousand_unknown_colours_cost_the_memory_of_one():
+    found, each = Unknown(), 10_000
+    tracemalloc.start()
+    for number in range(60):
+        rare = {f"#{place:06X}": 1 for place in range(each)}
+        found.add((f"mask{number}", "image"), Counter({"9": 1000 + number, "8": 500, **rare, f"own {number}": 1}))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 500 * each  # bytes: a third of that is needed; 4,600 with every mask's own
+    assert len(found) == 60 and found.worst() == ("mask59", "image")
+    assert found.pixels["9"] == sum(1000 + number for number in range(60)) and found.places["9"] == 60
+    assert found.examples("9", 2) == [("mask59", "image"), ("mask58", "image")]
+    assert found.pixels["own 7"] == 1 == found.places["own 7"] and found.examples("own 7", 3) == [("mask7", "image")]
+
+
 def test_names_from_outside_do_not_become_markup(tmp_path):
     root = tmp_path / "town"
     sound(root)
@@ -92,6 +119,19 @@ def test_names_from_outside_do_not_become_markup(tmp_path):
     page = (tmp_path / "out/index.html").read_text()
     assert "<script" not in page and "<b>" not in page and "&lt;b&gt;road" in page and "alert(1)" in page
     assert len(found["errors"]) == 1
+
+
+def test_what_a_file_says_cannot_command_a_terminal_or_break_the_page(tmp_path):
+    """Half a surrogate pair, which no file can hold, and escape sequences: as names of images and categories in a COCO file."""
+    root = tmp_path / "town"
+    sound(root)
+    extra = [{"id": 9, "file_name": "\ud800.png"}, {"id": 10, "file_name": "\x1b[2J\x9b2J.png"}]
+    stanza = coco(root, extra=extra, categories=("field", "pa\ud800th", "\x1b[2Jhouse"))
+    found = report(tmp_path, stanza)
+    said = summary("town", found, "page.html") + (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", said)
+    assert r"\x1b[2Jhouse" in said and r"pa\ud800th" in said and r"\ud800.png" in said
+    assert found["files"]["masks_without_image_count"] == 2
 
 
 def test_warnings_say_what_is_seldom_meant(tmp_path):
@@ -119,6 +159,19 @@ def test_plain_and_textured_ground_is_no_near_duplicate(tmp_path):
     found = report(tmp_path, {})
     assert found["near_duplicates_count"] == 0
     assert sum(tally["plain"] for tally in found["splits"].values()) == 24
+
+
+def test_near_duplicates_of_blocks_are_named_by_their_place_in_the_file(tmp_path):
+    root = tmp_path / "town"
+    twice = np.tile(np.repeat(np.repeat(picture(32, 32), 4, 0), 4, 1), (1, 2, 1))
+    save(root / "images/a.png", twice)
+    save(root / "masks/a.png", ids(3, 128, 256))
+    found = report(tmp_path, {"split": {"by": "block", "block": 128, "val": 0.5, "seed": 0}})
+    (leak,) = found["near_duplicates"]
+    assert sorted([(leak[part]["row"], leak[part]["column"]) for part in ("train", "val")]) == [(0, 0), (0, 128)]
+    assert {leak[part]["scene"] for part in ("train", "val")} == {"a@0-0", "a@0-128"}
+    (error,) = found["errors"]
+    assert f"it is row 0, column {leak['train']['column']} of {root / 'images/a.png'}" in error["cause"]
 
 
 DATA = os.environ.get("SATSYNTH_DATA")

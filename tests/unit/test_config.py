@@ -373,6 +373,27 @@ def test_a_bad_config_is_told_by_its_key(overlay, key, words):
 
 
 @pytest.mark.parametrize(
+    ("stanza", "key", "words"),
+    [
+        ({"labels": "town.gpkg"}, "label_field", "Name the attribute of the vector labels"),
+        ({"label_field": "kind"}, "label_field", "only vector labels have attributes"),
+        ({"labels": "town.json", "label_field": "kind"}, "label_field", "only vector labels have attributes"),
+        ({"labels": "{id}.json", "images": "{id}.png"}, "labels", "a pattern of COCO files is not read"),
+        ({"labels": "*.json", "images": "*.png"}, "labels", "a pattern of COCO files is not read"),
+        ({"images": "*{id}.png", "labels": "*{id}.tif"}, "images", "nothing between them"),
+        ({"split": {"by": "block"}}, "split.block", "Give the side of a block in pixels"),
+        ({"split": {"block": 512}}, "split.block", "drawn only with by: block"),
+        ({"split": {"by": "block", "block": 512, "val": "val.txt", "train": "train.txt"}}, "split.block", "drawn only with by: block"),
+        ({"split": {"by": "block", "block": 16}}, "split.block", "hold no patch of 64 px"),
+    ],
+)
+def test_what_annotations_and_blocks_need_is_told_by_its_key(stanza, key, words):
+    with pytest.raises(ConfigError) as found:
+        load({"datasets": {"town": {"root": "x", "images": "i", "labels": "m", "classes": ["a", "b"], **stanza}}})
+    assert found.value.subject == f"datasets.town.{key}" and words in str(found.value)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("real+nobody-r1", "no source"),

@@ -30,7 +30,9 @@ def test_the_page_is_what_the_schema_and_the_preset_say():
     assert PLACE.read_text(encoding="utf-8") == text(), "make reference"
 
 
-@pytest.mark.parametrize(("section", "definition"), [(f"{section}.NAME", name) for section, name in SECTIONS.items()])
+@pytest.mark.parametrize(
+    ("section", "definition"), [(f"{section}.NAME", name) for section, name in {**SECTIONS, "exports": "export"}.items()]
+)
 def test_every_key_of_a_stanza_has_a_row_with_a_meaning(section, definition):
     found = rows(text(), f"`{section}`")
     assert set(keys(SCHEMA["$defs"][definition])) <= set(found)

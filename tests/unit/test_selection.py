@@ -9,6 +9,7 @@ from presets import preset, read
 from reporting_fixtures import blur, write_classes, write_demo, write_json, write_pairs, write_run
 
 from satsynth.plan import selection
+from satsynth.plan.closure import digests
 from satsynth.plan.config import merge, resolve
 from satsynth.plan.layout import Layout
 from satsynth.plan.validation import validate
@@ -100,6 +101,8 @@ def test_a_clear_gain_is_chosen(tmp_path):
     printed = markup.read_markdown(out["md"])
     assert [cells[-1] for cells in printed.rows] == ["", "", "chosen"] and printed.rows[1][-2] == "beats D"
     assert "no validation patch was looked at" in printed.notes[0]
+    told = " ".join(printed.notes[1:])
+    assert "rest on 3 held scenes" in told and "8 fit patches, scored on 6 patches of 3 scenes" in told and "validat" not in told
 
 
 def test_intervals_are_at_the_corrected_level_and_paired(tmp_path):
@@ -108,6 +111,16 @@ def test_intervals_are_at_the_corrected_level_and_paired(tmp_path):
     score = {arm: {run.seed: read_miou(run) for run in runs if run.arm == arm} for arm in ("real", "union")}
     gap = statistics.paired(score["union"], score["real"], choice["choices"][0]["level"])
     assert frame["gain_points"][1] == pytest.approx(100 * gap.mean) and frame["gain_low"][1] == pytest.approx(100 * gap.low)
+
+
+def test_an_augmentation_is_a_candidate_like_any_other(tmp_path):
+    """What a gain table compares beside D, a synthetic source with an augmentation at its R, decides nothing here."""
+    runs, real = write_demo(tmp_path, {("real", 0): 0.4, ("union", 1): 0.3})
+    others, _ = write_demo(tmp_path, {("union", 1): 0.1}, source="cutout", method="cutout")
+    runs += others
+    frame = tables.build("selection", runs, real, {**CFG, "candidates": candidates_of(runs)}, {}).frame
+    assert frame["source"].tolist() == ["", "cascade", "cutout"] and frame["chosen"].tolist() == [False, False, True]
+    assert frame["outcome"].tolist() == ["", "gain", "gain"]  # the first is worse than Cutout, and better than D
 
 
 def read_miou(run):
@@ -153,6 +166,18 @@ def test_a_class_that_nobody_has_is_left_out(tmp_path):
 def test_too_few_replicates_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="Draw 32 or more"):
         build(tmp_path, {("real", 0): 0.4, ("union", 1): 0.2, ("union", 3): 0.2}, {**CFG, "replicates": 20})
+
+
+def test_a_change_of_the_table_runs_the_selection_again():
+    read_by_it = dict(digests("workflow_scripts/tabulate_selection.py", ()))
+    rule = (
+        "reporting/tables/selection.py",
+        "reporting/comparisons.py",
+        "reporting/statistics.py",
+        "reporting/yields.py",
+        "selection/choice.py",
+    )
+    assert {f"satsynth/{name}" for name in rule} <= set(read_by_it)
 
 
 # What the report says
@@ -235,6 +260,13 @@ def test_every_candidate_is_trained_on_fit_with_the_same_seeds():
 def test_the_plan_asks_for_as_many_replicates_as_the_table():
     plan({"experiments": {"chosen": {"replicates": 253}}})
     assert selection.TAIL == notes.TAIL
+
+
+def test_a_selection_that_is_asked_for_by_its_path_is_held_to_the_same():
+    """`run` does not name it, so that nothing was said when the config was read."""
+    _, layout = plan({"run": ["gain"]}, entry(sources=["cascade"]), {"experiments": {"chosen": {"base": "real"}}})
+    with pytest.raises(ConfigError, match="would choose by the scores that are reported"):
+        selection.table(layout, "chosen")
 
 
 def finals():

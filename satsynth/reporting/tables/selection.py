@@ -77,7 +77,8 @@ def _line(row: Row, members: Sequence[Row], shares: dict, cfg: dict, level: floa
         "miou_se_pct": 100 * miou.error,
         "outcome": "",
     }
-    for each in comparisons.compare(row, members, {}, {**cfg, "confidence": level}):
+    against_d = [member for member in members if member is row or member.run.arm == "real"]  # and not an augmentation at the same R
+    for each in comparisons.compare(row, against_d, {}, {**cfg, "confidence": level}):
         found |= each.cells() | {"outcome": statistics.outcome(each.seeds.interval, each.scenes.interval)}
     return found
 
@@ -117,8 +118,8 @@ def _notes(frame: pd.DataFrame, groups: dict, grounds: dict[tuple, Ground], cfg:
         f"scenes (paired bootstrap, {cfg['replicates']} replicates); D where there is none. The intervals are those of one standard error "
         f"({notes.percent(cfg['choice_confidence'])}), held by all candidates together: each at {told}.",
         "The score of what is chosen is that of the best of several, so too high on average: what it is worth is what it scores on val.",
-        *notes.few_scenes({f"{dataset}, {size} px": len(set(ground.scenes)) for (dataset, size), ground in grounds.items()}),
+        *notes.few_scenes({f"{dataset}, {size} px": len(set(ground.scenes)) for (dataset, size), ground in grounds.items()}, "held"),
         *yields.told(cfg.get("admissions", ())),
         *notes.missed(grounds, groups),
-        *notes.ground(grounds),
+        *notes.ground(grounds, "fit", "scored"),
     ]
