@@ -19,6 +19,7 @@ rule pack_gallery:
 rule build_gallery:
     input:
         cards=gallery.files(PLACES, "card.json"),
+        last=ancient(gallery.files(PLACES, gallery.last_part(CONFIG))),
     output:
         page=gallery.PAGE,
     log:

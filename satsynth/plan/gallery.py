@@ -107,6 +107,11 @@ def parts(resolved: dict) -> int:
     return -(-resolved["report"]["gallery"]["pairs"] // PART)
 
 
+def last_part(resolved: dict) -> str:
+    """The last file of small pictures of a place: Snakemake misses no output that nobody asks for, and a place that grows has new ones."""
+    return f"tiles-{parts(resolved) - 1:03d}.js"
+
+
 def outputs(resolved: dict, place: str) -> dict[str, str | list[str]]:
     """The files of a place by role, its folder given."""
     numbers = [f"{number:03d}" for number in range(parts(resolved))]

@@ -83,4 +83,5 @@ def test_decisions_of_an_admission_that_the_run_makes_stand_beside_the_pairs_tha
 def test_a_file_of_pictures_holds_two_hundred_pairs_at_most(pairs, parts):
     resolved = plan({"report": {"gallery": {"pairs": pairs}}}).resolved
     assert {len(files) for role, files in gallery.outputs(resolved, "p").items() if isinstance(files, list)} == {parts}
+    assert gallery.outputs(resolved, "p")["tiles"][-1] == f"p/{gallery.last_part(resolved)}"
     assert gallery.slice_of(resolved) == {"pairs": pairs, "quality": 75, "quantile": 0.01, "tile": 96}
