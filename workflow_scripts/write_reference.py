@@ -1,4 +1,4 @@
-"""Write docs/configuration.md from the schema and the paper's preset. No rule's script, but a command: make reference."""
+"""Write docs/configuration.md from the schema and the presets. No rule's script, but a command: make reference."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ PLACE = ROOT / "docs/configuration.md"
 def text() -> str:
     """The reference as the schema and the preset are now."""
     schema = yaml.safe_load((ROOT / "rules/schemas/config.schema.yaml").read_text(encoding="utf-8"))
-    return reference(schema, load_preset(ROOT / "rules/presets", "paper"))
+    return reference(schema, *(load_preset(ROOT / "rules/presets", name) for name in ("paper", "demo")))
 
 
 if __name__ == "__main__":

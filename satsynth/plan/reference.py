@@ -30,19 +30,20 @@ INTRODUCTION = """# Configuration reference
 *Written by `make reference` from [the schema](../rules/schemas/config.schema.yaml) and
 [the paper's preset](../rules/presets/paper.yaml); do not edit it.*
 
-A config names things; what a stanza leaves out comes from the preset that `preset` names. The defaults below are those of the preset
-`paper`; `demo`, `dubai`, `fast` and `tiny` in [rules/presets](../rules/presets) replace some of them. Where kinds of a stanza differ, the
-kind stands behind its default. A dot separates nested keys: `patches.size` is `patches: {size: 256}`. A key without a default is left out,
-or has to be given.
+A config names things; what a stanza leaves out comes from the preset that `preset` names (`demo`, if you lay nothing else over the config).
+The defaults below are those of the preset `paper`, then, after **demo**, those of the demo where they differ; `dubai`, `fast` and `tiny` in
+[rules/presets](../rules/presets) replace others. Where kinds of a stanza differ, the kind stands behind its default. A dot separates
+nested keys: `patches.size` is `patches: {size: 256}`. A key without a default is left out, or has to be given.
 """
 
 
-def reference(schema: dict, preset: dict) -> str:
+def reference(schema: dict, preset: dict, demo: dict) -> str:
     """The reference as Markdown.
 
     Args:
         schema: rules/schemas/config.schema.yaml, as read.
-        preset: rules/presets/paper.yaml, as read.
+        preset: the preset `paper`, whole.
+        demo: the preset `demo`, whole; told where it differs.
 
     Returns:
         A table of the top level, one a section, and one a part that several sections share, such as a sampler.
@@ -52,12 +53,12 @@ def reference(schema: dict, preset: dict) -> str:
     parts = []
     for name, stanza in _sections(schema).items():
         title = f"`{name}.NAME`" if _keyed(schema["properties"][name]) else f"`{name}`"
-        rows = [(key, node, _defaults(preset, [(name, key)])) for key, node in _rows(name, "", stanza, definitions, shared)]
+        rows = [(key, node, _both(preset, demo, [(name, key)])) for key, node in _rows(name, "", stanza, definitions, shared)]
         parts.append(f"## {title}\n\n{schema['properties'][name]['description']}\n\n{_table(rows)}")
     for name, places in list(shared.items()):
         found = definitions[name]
         rows = [
-            (key, node, _defaults(preset, [(section, f"{prefix}.{key}") for section, prefix in places]))
+            (key, node, _both(preset, demo, [(section, f"{prefix}.{key}") for section, prefix in places]))
             for key, node in _rows(name, "", found, definitions, shared)
         ]
         used = ", ".join(f"`{section}.NAME.{prefix}`" for section, prefix in places)
@@ -141,6 +142,12 @@ def _list(node: dict) -> str:
     length = f" of {least}" if least and least == most else ""
     entries = _takes(inner) if "type" in inner and "properties" not in inner else ""
     return f"list{length}" + (f" ({entries})" if entries else "")
+
+
+def _both(preset: dict, demo: dict, places: list[tuple[str, str]]) -> str:
+    """The default of the preset `paper`, and that of `demo` where it is another."""
+    usual, small = _defaults(preset, places), _defaults(demo, places)
+    return usual if small == usual else f"{usual}; **demo**: {small}".removeprefix("; ")
 
 
 def _defaults(preset: dict, places: list[tuple[str, str]]) -> str:

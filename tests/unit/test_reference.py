@@ -41,7 +41,7 @@ def test_every_key_of_a_stanza_has_a_row_with_a_meaning(section, definition):
 
 def test_defaults_are_the_presets_and_name_the_kinds_that_differ():
     datasets, sampler = rows(text(), "`datasets.NAME`"), rows(text(), "A sampler")
-    assert datasets["patches.size"][:2] == ["integer, ≥ 8, ≤ 16384", "`256`"]
+    assert datasets["patches.size"][:2] == ["integer, ≥ 8, ≤ 16384", "`256`; **demo**: `64`"]
     assert datasets["patches.resize"][1] == "`null`; `1024` (openearthmap)"
     assert "`1000` (sources.plain, sources.cascade)" in sampler["steps"][1]
 
@@ -49,10 +49,10 @@ def test_defaults_are_the_presets_and_name_the_kinds_that_differ():
 def test_a_changed_default_or_description_changes_the_page():
     preset = load_preset(ROOT / "rules/presets", "paper")
     preset["datasets"]["any"]["patches"]["size"] = 512
-    assert rows(reference(SCHEMA, preset), "`datasets.NAME`")["patches.size"][1] == "`512`"
+    assert rows(reference(SCHEMA, preset, preset), "`datasets.NAME`")["patches.size"][1] == "`512`"
     schema = {
         "properties": {"things": {"type": "object", "description": "Things.", "additionalProperties": {"$ref": "#/$defs/thing"}}},
         "$defs": {"thing": {"type": "object", "properties": {"side": {"type": "number", "minimum": 2, "description": "A | B."}}}},
     }
-    page = reference(schema, {})
+    page = reference(schema, {}, {})
     assert "| `side` | number, ≥ 2 |  | A \\| B. |" in page and "## `things.NAME`" in page
