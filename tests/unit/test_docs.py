@@ -10,11 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "benchmarks/README.md"])
 # Words of Snakemake and torch, and of our Makefile.
 FOREIGN = (
-    "No rule to produce",
-    "No such file or directory: 'check_data'",
-    "The directory cannot be locked",
-    "BUG: Out of jobs ready to be started",
-    "CUDA out of memory",
+    *("No rule to produce", "No such file or directory: 'check_data'", "Directory cannot be locked", "The directory cannot be locked"),
+    *("BUG: Out of jobs ready to be started", "CUDA out of memory"),
 )
 
 
