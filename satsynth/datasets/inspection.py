@@ -4,74 +4,30 @@ report, shown = inspect("folder", Path("data/mytown"), cfg)
 """
 
 import contextlib
-import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from satsynth.datasets.duplicates import Details, Window, near_duplicates
+from satsynth.datasets.duplicates import Window, near_duplicates
 from satsynth.datasets.labels import Labels, unknown_values
 from satsynth.datasets.rasters import fitted, opened, rgb_rows
 from satsynth.datasets.scenes import Block, Collecting, Scene, printable
 from satsynth.datasets.shapes import unknown_categories
+from satsynth.datasets.tallies import Shown, Tally
 from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, windows
 from satsynth.datasets.unknown import Unknown
 from satsynth.pairs import IGNORE
-from satsynth.randomness import derive
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 from satsynth.runtime.logs import Progress
 
 SPLITS = ("train", "val")
-SHOWN = 9  # patches of a split in the preview
 LEAST_WINDOW = 128  # px: smaller windows look alike too easily
 EXAMPLES = 3  # files named for an unknown value
 FEW_SCENES = 2  # of val: below this no interval over scenes can be given
 MOST_NAMED = 200  # files, values or windows that a report names
-
-
-class Shown(NamedTuple):
-    """A patch of the preview: where it lies, its image (S,S,3) and mask (S,S), uint8."""
-
-    scene: str
-    row: int
-    column: int
-    image: np.ndarray
-    mask: np.ndarray
-
-    def copy(self) -> "Shown":
-        """The same with arrays of its own: a patch is a view of a strip as wide as the scene."""
-        return self._replace(image=self.image.copy(), mask=self.mask.copy())
-
-
-@dataclass
-class Tally:
-    """What is counted of one split: `pixels` and `in_scenes` (256,) int64 by class id; `small`: scenes smaller than a patch."""
-
-    scenes: int = 0
-    patches: int = 0
-    small: list[str] = field(default_factory=list)
-    details: Details = field(default_factory=Details)
-    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    in_scenes: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    _drawn: list[tuple[int, tuple, Shown]] = field(default_factory=list)  # a heap; first what is given up first
-
-    def show(self, patch: Shown) -> None:
-        """Keep a patch if the draw puts it among the first `SHOWN`; those that are mostly padding or unlabelled come last."""
-        poor = np.count_nonzero(patch.mask == IGNORE) > patch.mask.size // 2
-        rank = derive(0, "preview", patch.scene, patch.row, patch.column) + (int(poor) << 63)
-        if len(self._drawn) < SHOWN:
-            heapq.heappush(self._drawn, (-rank, patch[:3], patch.copy()))
-        elif -rank > self._drawn[0][0]:
-            heapq.heapreplace(self._drawn, (-rank, patch[:3], patch.copy()))
-
-    def chosen(self) -> list[Shown]:
-        """The patches that were kept, in the order of the draw."""
-        return [patch for _, _, patch in sorted(self._drawn, key=lambda entry: -entry[0])]
 
 
 class Inspection:
@@ -160,7 +116,7 @@ class Inspection:
                 for patch, inside in self._grid(scene, blocks, side):
                     tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
         for name, block in blocks.items() if finished else ():
-            tally.scenes += 1
+            tally.names.append(name)
             tally.pixels += pixels[name]
             tally.in_scenes += pixels[name] > 0
             tally.patches += len(windows(block.height, block.width, size, self.cfg["stride"], self.cfg["remainder"][split]))
@@ -212,6 +168,8 @@ class Inspection:
             "splits": {
                 split: {
                     "scenes": tally.scenes,
+                    "names": list(map(printable, tally.names)),
+                    "values": {wildcard: list(map(printable, values)) for wildcard, values in findings.values.get(split, {}).items()},
                     "patches": tally.patches,
                     "pixels": tally.pixels[: len(names)].tolist(),
                     "ignored": int(tally.pixels[IGNORE]),
@@ -362,4 +320,8 @@ def inspect(
     report = looking.report(names)
     shown = {split: looking.tallies[split].chosen() for split in SPLITS}
     shown["classes"] = [patch for _, (_, patch) in sorted(looking.best.items())]
+    report["shown"] = {
+        heading: [{"scene": printable(patch.scene), "row": patch.row, "column": patch.column} for patch in patches]
+        for heading, patches in shown.items()
+    }
     return report, shown

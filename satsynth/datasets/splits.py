@@ -35,7 +35,16 @@ def part_of(everything: list[Scene], tags: Tags, root: Path, split: str, cfg: di
         chosen = _by_draw(everything, tags, split, rule, findings)
     if not chosen:
         findings.error(DataError(f"split.{split}", f"it is empty: none of the {len(everything)} scenes is in it.", "Mend the key split."))
+    for wildcard in _dividing(rule):
+        findings.divided(split, wildcard, sorted({tags[scene.name][wildcard] for scene in chosen}, key=natural))
     return chosen
+
+
+def _dividing(rule: dict) -> list[str]:
+    """The wildcards by which train and val are divided; none where scenes are drawn or listed, or blocks are."""
+    if isinstance(rule["val"], dict):
+        return list(dict.fromkeys([*rule["val"], *(rule.get("train") or ())]))
+    return [] if isinstance(rule["val"], str) or rule["by"] in ("scene", "block") else [rule["by"]]
 
 
 def _share(rule: dict) -> float:
@@ -54,7 +63,7 @@ def _by_draw(everything: list[Scene], tags: Tags, split: str, rule: dict, findin
         raise DataError("split", cause, "Add scenes, or cut it into blocks, as in split: {by: block, block: 1024, val: 0.2, seed: 0}.")
     val = drawn(group.values(), share, rule["seed"], "split")
     names = {part: {name for name, value in group.items() if (value in val) == (part == "val")} for part in ("train", "val")}
-    _warn_of_neighbours(tags, names, {by}, rule, findings)
+    _warn_of_neighbours(tags, names, rule, findings)
     return [scene for scene in everything if scene.name in names[split]]
 
 
@@ -121,7 +130,7 @@ def _by_list(everything: list[Scene], tags: Tags, root: Path, split: str, rule: 
         cause = f"{len(strange)} of its {len(listed[split])} names fit no scene, {some}"
         findings.error(DataError(root / rule[split], cause, "Write one relative path without suffix a line."))
     names = {part: set(listed.get(part, ())) for part in ("train", "val")}
-    _warn_of_neighbours(tags, names, set(), rule, findings)
+    _warn_of_neighbours(tags, names, rule, findings)
     return [scene for scene in everything if scene.name in names[split]]
 
 
@@ -150,21 +159,21 @@ def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, fi
         cause = f"{len(both)} scenes are in train and val, such as {min(both)}."
         findings.error(DataError("split", cause, "Keep each scene in one split."))
     names.setdefault("train", set(tags) - names["val"])
-    divided = {wildcard for part in ("train", "val") for wildcard in rule.get(part) or ()}
-    _warn_of_neighbours(tags, names, divided, rule, findings)
+    _warn_of_neighbours(tags, names, rule, findings)
     return [scene for scene in everything if scene.name in names[split]]
 
 
-def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], divided: set[str], rule: dict, findings: Stopping) -> None:
+def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], rule: dict, findings: Stopping) -> None:
     """Say where a wildcard has one value in both splits: its scenes may be parts of one.
+
+    Where a wildcard that divides the splits keeps its values apart, those that stand after it in the pattern seldom do harm, and it is said
+    so: part 1 of another tile is other ground.
 
     Args:
         names: split -> the names of its scenes.
-        divided: the wildcards that the splits were divided by. Where one of them keeps its values apart, those that stand after it in the
-            pattern seldom do harm, and it is said so: part 1 of another tile is other ground.
         rule: the key `split`; its share and seed are repeated in the remedy.
     """
-    apart = None
+    apart, divided = None, _dividing(rule)
     for wildcard in next(iter(tags.values()), {}):
         values = {part: {tags[name][wildcard] for name in names[part] if name in tags} for part in ("train", "val")}
         shared = sorted(values["train"] & values["val"], key=natural)

@@ -138,6 +138,8 @@ def page(report: dict, space: LabelSpace, preview: bytes) -> str:
     parts += ["<h2>What it looks like</h2>", _legend(space)]
     picture = base64.b64encode(preview).decode()
     parts.append(f'<img alt="Patches of {escape(report["name"])}, each image above its mask" src="data:image/png;base64,{picture}">')
+    parts.append(_folded("Where these pictures lie, line by line", _places(report["shown"])))
+    parts += ["<h2>Train and val</h2>", *(_scenes(report, split) for split in report["splits"])]
     parts += ["<h2>Classes</h2>", grid(data_summary.share_header(report), data_summary.shares(report), "Pixels and scenes of each class")]
     parts += ["<h2>Files</h2>", _items(data_summary.file_lines(report)), *_lone(report["files"])]
     parts += ["<h2>Values that no class has</h2>", _items(data_summary.unknown_lines(report) or ["none"])]
@@ -171,8 +173,26 @@ def _lone(found: dict) -> list[str]:
         if found[key]:
             more = found[f"{key}_count"] - len(found[key])
             lines = [*found[key], *([f"and {more} more"] if more else [])]
-            parts.append(f"<details><summary>{what}</summary>{_items(lines)}</details>")
+            parts.append(_folded(what, lines))
     return parts
+
+
+def _folded(title: str, lines: list[str]) -> str:
+    return f"<details><summary>{escape(title)}</summary>{_items(lines)}</details>"
+
+
+def _scenes(report: dict, split: str) -> str:
+    """The names of all scenes of a split, folded away."""
+    return _folded(data_summary.split_line(report, split), report["splits"][split]["names"])
+
+
+def _places(shown: dict[str, list[dict]]) -> list[str]:
+    """Scene, row and column of every picture of the preview."""
+    return [
+        f"{HEADINGS[part]}: {patch['scene']}, row {patch['row']}, column {patch['column']}"
+        for part, patches in shown.items()
+        for patch in patches
+    ]
 
 
 def _pairs(pairs: list[dict]) -> str:

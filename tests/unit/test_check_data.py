@@ -149,6 +149,28 @@ def test_warnings_say_what_is_seldom_meant(tmp_path):
     assert not by_block["errors"]
 
 
+def test_it_says_which_scenes_are_val_and_what_they_share_with_train(tmp_path):
+    for tile in (1, 2, 10):
+        for part in (1, 2, 3):
+            save(tmp_path / f"town/{tile}/images/{part}.png", picture(64, 64, seed=10 * tile + part))
+            save(tmp_path / f"town/{tile}/masks/{part}.png", ids(3, 64, 64))
+    patterns = {"images": "{tile}/images/{part}.png", "labels": "{tile}/masks/{part}.png"}
+    found = report(tmp_path, patterns | {"split": {"by": "tile", "val": 0.67, "seed": 0}})
+    val = found["splits"]["val"]
+    assert len(val["values"]["tile"]) == 2 and val["names"] == [
+        f"{tile}/images/{part}" for tile in val["values"]["tile"] for part in (1, 2, 3)
+    ]
+    said, page = summary("town", found, "page.html"), (tmp_path / "out/index.html").read_text()
+    assert f"val: {{tile}} {', '.join(val['values']['tile'])}; 6 scenes: {', '.join(val['names'][:3])}, ..." in said
+    assert all(f"<li>{name}</li>" in page for tally in found["splits"].values() for name in tally["names"])
+    assert len(found["shown"]["val"]) == 9 and f"val, drawn at random: {found['shown']['val'][0]['scene']}, row " in page
+    assert "split: scenes of train and val share {tile}" not in said
+
+    by_scene = report(tmp_path, patterns)
+    assert by_scene["splits"]["val"]["values"] == {} and "val: 3 scenes: " in summary("town", by_scene, "page.html")
+    assert any("share {tile} " in text and "{by: tile, val: 0.34, seed: 0}" in text for text in by_scene["warnings"])
+
+
 def test_plain_and_textured_ground_is_no_near_duplicate(tmp_path):
     root = tmp_path / "town"
     sound(root)
