@@ -16,6 +16,7 @@ from satsynth.datasets.labels import Labels, unknown_values
 from satsynth.datasets.rasters import fitted, opened, rgb_rows
 from satsynth.datasets.scenes import Block, Collecting, Scene, printable
 from satsynth.datasets.shapes import unknown_categories
+from satsynth.datasets.standins import StandIns
 from satsynth.datasets.tallies import Shown, Tally
 from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, windows
 from satsynth.datasets.unknown import Unknown
@@ -34,7 +35,7 @@ class Inspection:
     """One look at a dataset: what was found of files, values and pixels so far.
 
     Args:
-        decoder: of the labels; its `note` is taken.
+        decoder: of the labels; its `note` and `stand_ins` are taken.
         cfg: see `inspect`.
     """
 
@@ -47,6 +48,9 @@ class Inspection:
         self.unknown = Unknown()  # in places (labels, image)
         self.best: dict[int, tuple[int, Shown]] = {}  # class -> the most pixels of it in a patch, and that patch
         self._seen = self._met = Counter()  # unknown value -> pixels, or category -> annotations: of a reading, of an image
+        self.stand_ins = StandIns(decoder.classes)
+        if isinstance(decoder, Labels):
+            decoder.stand_ins = self.stand_ins.ids
         decoder.note = lambda _, strange: self._seen.update(strange)
 
     def look(self, parts: dict[str, Scene]) -> None:
@@ -117,6 +121,10 @@ class Inspection:
                     tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
         for name, block in blocks.items() if finished else ():
             tally.names.append(name)
+            unknown = pixels[name][self.decoder.classes : IGNORE]
+            tally.unknown += int(unknown.sum())
+            pixels[name][IGNORE] += unknown.sum()
+            unknown[:] = 0
             tally.pixels += pixels[name]
             tally.in_scenes += pixels[name] > 0
             tally.patches += len(windows(block.height, block.width, size, self.cfg["stride"], self.cfg["remainder"][split]))
@@ -158,6 +166,7 @@ class Inspection:
             "unknown": [
                 {
                     "value": printable(value),
+                    "colour": self.stand_ins.colour(value) if isinstance(self.decoder, Labels) else None,
                     "count": count,
                     "files": self.unknown.places[value],
                     "examples": [printable(path) for path in self._examples(value)],
@@ -216,12 +225,16 @@ class Inspection:
             if not tally.scenes:
                 continue
             labelled = tally.pixels[: len(names)]
-            share = 100 * tally.pixels[IGNORE] / max(1, tally.pixels.sum())
-            if not labelled.any():
+            # What the error about unknown values or categories explains is not told as well.
+            strict, drawn = self.cfg["unknown"] == "error", not isinstance(self.decoder, Labels)
+            unknown = strict and bool(len(self.unknown) if drawn else tally.unknown)
+            share = 100 * (tally.pixels[IGNORE] - (tally.unknown if strict else 0)) / max(1, tally.pixels.sum())
+            if not labelled.any() and not unknown:
                 cause = f"every pixel of its {tally.scenes} scenes is unlabelled, so nothing can be learned or measured."
                 self.findings.error(DataError(f"split.{split}", cause, REMEDY_UNLABELLED))
             # What train has not is told once.
-            elif missing := [name for place, name in enumerate(names) if not labelled[place] and (split == "train" or learned[place])]:
+            missing = [name for place, name in enumerate(names) if not labelled[place] and (split == "train" or learned[place])]
+            if missing and (labelled.any() or unknown) and not (unknown and len(missing) <= len(self.unknown.pixels)):
                 what = "cannot be learned" if split == "train" else "has no IoU"
                 remedy = f" {REMEDY_MISSING}" if "labels" in self.cfg else ""
                 self.findings.warning(f"split.{split}: no pixel of {', '.join(missing)}, which {what}.{remedy}")
@@ -282,7 +295,7 @@ def _read_through(rows: Callable[[int, int], np.ndarray], height: int) -> None:
 
 def inspect(
     format_name: str, root: Path, cfg: dict, names: tuple[str, ...], trouble: list[str] | None = None
-) -> tuple[dict, dict[str, list[Shown]]]:
+) -> tuple[dict, dict[str, list[Shown]], np.ndarray]:
     """Look at both splits of a dataset; broken data are told, never raised.
 
     Args:
@@ -293,8 +306,9 @@ def inspect(
         trouble: subject, cause and remedy of what was found wrong with the root before, or None.
 
     Returns:
-        The report (plain JSON; see `Inspection.report`), and patches to show by heading: `train`, `val` (drawn at random) and `classes`
-        (for each class the patch with most of it).
+        The report (plain JSON; see `Inspection.report`); patches to show by heading: `train`, `val` (drawn at random) and `classes`
+        (for each class the patch with most of it); and a table (256,3) uint8 of the colours of those ids in their masks that are neither
+        of a class nor 255: what no class has.
     """
     findings = Collecting()
     module = import_module(f"satsynth.datasets.{format_name}")
@@ -324,4 +338,4 @@ def inspect(
         heading: [{"scene": printable(patch.scene), "row": patch.row, "column": patch.column} for patch in patches]
         for heading, patches in shown.items()
     }
-    return report, shown
+    return report, shown, looking.stand_ins.table()

@@ -31,11 +31,13 @@ class Shown(NamedTuple):
 class Tally:
     """What is counted of one split: `pixels` and `in_scenes` (256,) int64 by class id; `small`: scenes smaller than a patch.
 
-    `names` are those of the scenes (or blocks) that could be read.
+    `unknown`: pixels of a value or colour that no class has, which are counted as unlabelled, too. `names` are those of the scenes (or
+    blocks) that could be read.
     """
 
     names: list[str] = field(default_factory=list)
     patches: int = 0
+    unknown: int = 0
     small: list[str] = field(default_factory=list)
     details: Details = field(default_factory=Details)
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))

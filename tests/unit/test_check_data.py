@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from broken_sets import CASES, NAMES, STANZA, coco, dead_link, missing_mask, other_size, sound, truncated, unknown_value
+from broken_sets import CASES, COLOURS, NAMES, STANZA, coco, coloured, dead_link, missing_mask, other_size, sound, truncated, unknown_value
 from dataset_fixtures import ids, picture, save
 from PIL import Image
 from presets import ROOT, preset
 
+from satsynth.datasets.standins import StandIns
 from satsynth.datasets.unknown import Unknown
 from satsynth.plan import slices
 from satsynth.plan.config import resolve
@@ -86,6 +87,46 @@ def test_everything_is_told_in_one_go(tmp_path):
     assert found["files"]["masks_without_image_count"] == 1 and "lone.png" in found["files"]["masks_without_image"][0]
     said = summary("town", found, "page.html")
     assert "77: 1 in 1 files, such as" in said and "5 errors to mend before training" in said
+
+
+def test_masks_of_which_every_colour_is_unknown_are_shown_in_their_own(tmp_path):
+    root = tmp_path / "town"
+    sound(root)
+    coloured(root)
+    found = report(tmp_path, {"label_map": {"#101010": "field", "#202020": "road", "#303030": "house"}})
+    (error,) = found["errors"]
+    assert "hold a value or colour that no class has" in error["cause"] and not found["warnings"]
+    assert {entry["value"]: entry["colour"] for entry in found["unknown"]} == {colour: colour for colour in COLOURS}
+    page = (tmp_path / "out/index.html").read_text()
+    assert all(f'<li><span class="swatch" style="background:{colour}"></span>{colour}: ' in page for colour in COLOURS)
+    preview = np.asarray(Image.open(tmp_path / "out/p.png").convert("RGB")).reshape(-1, 3)
+    assert all(np.count_nonzero((preview == tuple(bytes.fromhex(colour[1:]))).all(1)) > 10_000 for colour in COLOURS)
+
+    # Set to be ignored, they are no error: then it is one that nothing is labelled.
+    ignored = report(tmp_path, {"label_map": {"#101010": "field", "#202020": "road", "#303030": "house"}, "unknown": "ignore"})
+    assert [error["subject"] for error in ignored["errors"]] == ["split.train", "split.val"]
+
+
+def test_unknown_values_are_told_apart_and_hide_no_missing_class(tmp_path):
+    root = tmp_path / "town"
+    sound(root)
+    for number, name in enumerate(NAMES):
+        save(root / "masks" / f"{name}.png", ids(2, 64, 64, seed=number) + np.uint8(7))
+    found = report(tmp_path, {"classes": ["field", "road"]})
+    assert not found["warnings"] and len(found["errors"]) == 1
+    shown = [entry["colour"] for entry in found["unknown"]]
+    assert len(set(shown)) == 2 and all(re.fullmatch("#[0-9A-F]{6}", colour) for colour in shown)
+    three = report(tmp_path, {})
+    assert ["split.train: no pixel of field, road, house, which cannot be learned" in text for text in three["warnings"]] == [True]
+
+
+def test_more_unknown_colours_than_ids_are_shown_by_the_nearest():
+    stand_ins = StandIns(250)
+    first = stand_ins.ids(["#FF0000", "#00FF00", "7", "#0000FF"])
+    assert first.tolist() == [250, 251, 252, 253]
+    assert stand_ins.ids(["9", "#FE0102", "#0203F0", "10", "#00FF00"]).tolist() == [254, 250, 253, 255, 251]
+    assert stand_ins.table()[[250, 251, 253]].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+    assert stand_ins.colour("#FE0102") == "#FE0102" and stand_ins.colour("10") is None
 
 
 def test_a_category_may_begin_like_a_colour(tmp_path):
