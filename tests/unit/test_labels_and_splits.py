@@ -152,6 +152,27 @@ def test_a_wildcard_of_distinct_values_is_not_told(tmp_path, caplog):
     assert "share" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("folders", "start"),
+    [
+        (("Tile 1", "Tile 2", "Tile 10"), "Tile {tile}"),
+        (("set/Tile 1", "set/Tile 2"), "set/Tile {tile}"),
+        (("north/a", "south/b"), "{folder}/{folder_}"),
+        (("{x} 1", "{x} 2"), "{folder}"),
+    ],
+)
+def test_folders_that_lie_deeper_are_told_with_patterns_that_find_them(tmp_path, folders, start):
+    for folder_name in folders:
+        for number in (1, 2):
+            save(tmp_path / folder_name / f"images/{number}.jpg", picture(8, 8))
+            save(tmp_path / folder_name / f"masks/{number}.png", ids(3, 8, 8))
+    with pytest.raises(DataError, match=rf"this folder does not exist, but lies deeper in {len(folders)} folders") as error:
+        names(tmp_path, "train")
+    patterns = {"images": f"{start}/images/{{name}}.jpg", "labels": f"{start}/masks/{{name}}.png"}
+    assert f'images: "{patterns["images"]}", labels: "{patterns["labels"]}"' in error.value.remedy
+    assert sum(len(names(tmp_path, split, **patterns)) for split in ("train", "val")) == 2 * len(folders)
+
+
 def test_one_scene_cannot_be_split(tmp_path):
     pair(tmp_path)
     with pytest.raises(DataError, match=r"one scene only, which cannot be divided in two.*by: block"):
