@@ -18,7 +18,7 @@ from satsynth.datasets.scenes import Block, Collecting, Scene, printable
 from satsynth.datasets.shapes import unknown_categories
 from satsynth.datasets.standins import StandIns
 from satsynth.datasets.tallies import Shown, Tally
-from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, windows
+from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, small_windows, windows
 from satsynth.datasets.unknown import Unknown
 from satsynth.pairs import IGNORE
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
@@ -196,6 +196,7 @@ class Inspection:
                 for error in findings.errors.values()
             ],
             "warnings": list(map(printable, findings.warnings)),
+            "hints": self._hints(),
         }
 
     def _examples(self, value: str) -> list[Path]:
@@ -256,6 +257,12 @@ class Inspection:
             self.findings.warning("split.val: 1 scene only, so no interval over scenes can be given; raise split.val or add scenes.")
         if self.cfg["stride"] < self.cfg["size"]:
             self.findings.warning(overlapping(self.cfg["stride"], self.cfg["size"]))
+
+    def _hints(self) -> list[str]:
+        """What could be done better, though nothing is wrong."""
+        sides = [fitted(height, width, self.cfg["resize"]) for width, height in self.sides]
+        hint = small_windows(self.tallies["train"].patches, self.cfg["size"], self.cfg["reduced"], sides)
+        return [hint] if hint else []
 
     def _leaks(self) -> list[dict]:
         """Near-duplicate windows of train and val, the most alike first; any is an error."""

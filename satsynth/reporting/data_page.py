@@ -137,6 +137,8 @@ def page(report: dict, space: LabelSpace, preview: bytes) -> str:
     if report["warnings"]:
         items = [f"<li>{escape(text)}</li>" for text in report["warnings"]]
         parts += ["<h2>Warnings</h2>", f'<ul class="warnings">{"".join(items)}</ul>']
+    if report["hints"]:
+        parts += ["<h2>Hints</h2>", _items(report["hints"])]
     parts += ["<h2>What it looks like</h2>", _legend(space)]
     if any(entry["colour"] for entry in report["unknown"]):
         parts.append("<p>Values and colours that no class has are shown, too, in the colours that are listed below.</p>")

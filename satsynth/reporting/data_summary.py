@@ -97,6 +97,7 @@ def summary(name: str, report: dict, page: str) -> str:
         lines += ["", *(f"  {line}" for line in _columns([share_header(report), *shares(report)])), "", f"  {leak_line(report)}"]
     lines += ["", *(f"  {line}" for line in report["stanza"].splitlines()), ""]
     lines += _listed("unknown values", unknown_lines(report))
+    lines += _listed("hint", report["hints"])
     lines += _listed("warning", report["warnings"])
     lines += _listed("ERROR", problems(report))
     number = len(report["errors"])

@@ -19,6 +19,7 @@ from PIL import Image
 from presets import ROOT, preset
 
 from satsynth.datasets.standins import StandIns
+from satsynth.datasets.tiling import small_windows
 from satsynth.datasets.unknown import Unknown
 from satsynth.plan import slices
 from satsynth.plan.config import resolve
@@ -210,6 +211,33 @@ def test_it_says_which_scenes_are_val_and_what_they_share_with_train(tmp_path):
     by_scene = report(tmp_path, patterns)
     assert by_scene["splits"]["val"]["values"] == {} and "val: 3 scenes: " in summary("town", by_scene, "page.html")
     assert any("share {tile} " in text and "{by: tile, val: 0.34, seed: 0}" in text for text in by_scene["warnings"])
+
+
+def test_many_small_windows_of_large_scenes_are_asked_about(tmp_path):
+    root = tmp_path / "town"
+    plain = np.zeros((520, 600, 3), np.uint8)
+    for name in NAMES:
+        save(root / "images" / f"{name}.png", plain)
+        save(root / "masks" / f"{name}.png", plain[..., 0])
+    stanza = {"patches": {"size": 16, "reduced": [8]}}
+    found = report(tmp_path, stanza)
+    (hint,) = found["hints"]
+    assert found["splits"]["train"]["patches"] == 4 * 33 * 38 and hint.startswith(
+        "patches: train has 5016 of 16 px, and R = 1 makes as many"
+    )
+    assert "patches: {size: 64, reduced: [16, 8]}" in hint and "16 times the ground, and there are about 314." in hint
+    said = " ".join(summary("town", found, "page.html").split())
+    assert f"hint: {hint}" in said and "nothing to mend before training" in said
+    assert f"<li>{hint}</li>" in (tmp_path / "out/index.html").read_text()
+    assert not report(tmp_path, stanza | {"patches": {"size": 64, "reduced": [16, 8]}})["hints"]
+
+
+def test_bigger_windows_are_hinted_at_only_where_scenes_hold_them():
+    town = [(1800, 2000)] * 9
+    assert "{size: 256, reduced: [64, 32]}" in small_windows(20180, 64, [32], town)
+    assert "{size: 128, reduced: [64, 32]}" in small_windows(20180, 64, [32], [(256, 256)] * 9)
+    assert small_windows(20180, 64, [32], [(200, 900)] * 9) is None
+    assert small_windows(5000, 64, [32], town) is None and small_windows(20180, 128, [64], town) is None
 
 
 def test_plain_and_textured_ground_is_no_near_duplicate(tmp_path):
