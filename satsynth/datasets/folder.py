@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from satsynth.datasets import coco, vectors
+from satsynth.datasets import coco, nested, vectors
 from satsynth.datasets.labels import Colour, Labels
 from satsynth.datasets.palette import filled
 from satsynth.datasets.rasters import SUFFIXES
@@ -106,10 +106,11 @@ def _find(root: Path, images: str, labels: str, findings: Stopping = STOPPING) -
         named = " and ".join(str(sorted(names)) for names in wildcards)
         raise ConfigError("labels", f"the wildcards of images and labels differ ({named}).", "Use the same wildcards in both.")
     if not wildcards[0]:
+        nested.check(root, {"images": images, "labels": labels})
         found = [_in_folder(root / images, findings), _in_folder(root / labels, findings)]
         taken = set(found[1].values())
         return paired({key: path for key, path in found[0].items() if path not in taken}, found[1], where, "/".join, findings), {}
-    order = tuple(sorted(wildcards[0]))
+    order = tuple(dict.fromkeys(WILDCARD.findall(images)))
     mask_files = _matches(root, labels, order, findings)
     taken = set(mask_files.values())
     image_files = {key: path for key, path in _matches(root, images, order, findings).items() if path not in taken}
@@ -126,7 +127,9 @@ def _named_stars(pattern: str) -> str:
 
 def _with_one_file(root: Path, images: str, labels: Path, kind: str, findings: Stopping) -> tuple[list[Scene], Tags]:
     """All scenes where one file holds the labels of every image."""
-    order = tuple(sorted(set(WILDCARD.findall(images))))
+    order = tuple(dict.fromkeys(WILDCARD.findall(images)))
+    if not order:
+        nested.check(root, {"images": images})
     files = _matches(root, images, order, findings) if order else _in_folder(root / images, findings)
     named = {path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key): path for key, path in files.items()}
     tags = {name: dict(zip(order, key)) for name, key in zip(named, files)} if order else {}

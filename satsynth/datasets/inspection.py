@@ -4,81 +4,38 @@ report, shown = inspect("folder", Path("data/mytown"), cfg)
 """
 
 import contextlib
-import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from satsynth.datasets.duplicates import Details, Window, near_duplicates
+from satsynth.datasets.duplicates import Window, near_duplicates
 from satsynth.datasets.labels import Labels, unknown_values
 from satsynth.datasets.rasters import fitted, opened, rgb_rows
 from satsynth.datasets.scenes import Block, Collecting, Scene, printable
 from satsynth.datasets.shapes import unknown_categories
-from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, windows
+from satsynth.datasets.standins import StandIns
+from satsynth.datasets.tallies import Shown, Tally
+from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, small_windows, windows
 from satsynth.datasets.unknown import Unknown
 from satsynth.pairs import IGNORE
-from satsynth.randomness import derive
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 from satsynth.runtime.logs import Progress
 
 SPLITS = ("train", "val")
-SHOWN = 9  # patches of a split in the preview
 LEAST_WINDOW = 128  # px: smaller windows look alike too easily
 EXAMPLES = 3  # files named for an unknown value
 FEW_SCENES = 2  # of val: below this no interval over scenes can be given
 MOST_NAMED = 200  # files, values or windows that a report names
 
 
-class Shown(NamedTuple):
-    """A patch of the preview: where it lies, its image (S,S,3) and mask (S,S), uint8."""
-
-    scene: str
-    row: int
-    column: int
-    image: np.ndarray
-    mask: np.ndarray
-
-    def copy(self) -> "Shown":
-        """The same with arrays of its own: a patch is a view of a strip as wide as the scene."""
-        return self._replace(image=self.image.copy(), mask=self.mask.copy())
-
-
-@dataclass
-class Tally:
-    """What is counted of one split: `pixels` and `in_scenes` (256,) int64 by class id; `small`: scenes smaller than a patch."""
-
-    scenes: int = 0
-    patches: int = 0
-    small: list[str] = field(default_factory=list)
-    details: Details = field(default_factory=Details)
-    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    in_scenes: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    _drawn: list[tuple[int, tuple, Shown]] = field(default_factory=list)  # a heap; first what is given up first
-
-    def show(self, patch: Shown) -> None:
-        """Keep a patch if the draw puts it among the first `SHOWN`; those that are mostly padding or unlabelled come last."""
-        poor = np.count_nonzero(patch.mask == IGNORE) > patch.mask.size // 2
-        rank = derive(0, "preview", patch.scene, patch.row, patch.column) + (int(poor) << 63)
-        if len(self._drawn) < SHOWN:
-            heapq.heappush(self._drawn, (-rank, patch[:3], patch.copy()))
-        elif -rank > self._drawn[0][0]:
-            heapq.heapreplace(self._drawn, (-rank, patch[:3], patch.copy()))
-
-    def chosen(self) -> list[Shown]:
-        """The patches that were kept, in the order of the draw."""
-        return [patch for _, _, patch in sorted(self._drawn, key=lambda entry: -entry[0])]
-
-
 class Inspection:
     """One look at a dataset: what was found of files, values and pixels so far.
 
     Args:
-        decoder: of the labels; its `note` is taken.
+        decoder: of the labels; its `note` and `stand_ins` are taken.
         cfg: see `inspect`.
     """
 
@@ -91,6 +48,9 @@ class Inspection:
         self.unknown = Unknown()  # in places (labels, image)
         self.best: dict[int, tuple[int, Shown]] = {}  # class -> the most pixels of it in a patch, and that patch
         self._seen = self._met = Counter()  # unknown value -> pixels, or category -> annotations: of a reading, of an image
+        self.stand_ins = StandIns(decoder.classes)
+        if isinstance(decoder, Labels):
+            decoder.stand_ins = self.stand_ins.ids
         decoder.note = lambda _, strange: self._seen.update(strange)
 
     def look(self, parts: dict[str, Scene]) -> None:
@@ -160,7 +120,11 @@ class Inspection:
                 for patch, inside in self._grid(scene, blocks, side):
                     tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
         for name, block in blocks.items() if finished else ():
-            tally.scenes += 1
+            tally.names.append(name)
+            unknown = pixels[name][self.decoder.classes : IGNORE]
+            tally.unknown += int(unknown.sum())
+            pixels[name][IGNORE] += unknown.sum()
+            unknown[:] = 0
             tally.pixels += pixels[name]
             tally.in_scenes += pixels[name] > 0
             tally.patches += len(windows(block.height, block.width, size, self.cfg["stride"], self.cfg["remainder"][split]))
@@ -202,6 +166,7 @@ class Inspection:
             "unknown": [
                 {
                     "value": printable(value),
+                    "colour": self.stand_ins.colour(value) if isinstance(self.decoder, Labels) else None,
                     "count": count,
                     "files": self.unknown.places[value],
                     "examples": [printable(path) for path in self._examples(value)],
@@ -212,6 +177,8 @@ class Inspection:
             "splits": {
                 split: {
                     "scenes": tally.scenes,
+                    "names": list(map(printable, tally.names)),
+                    "values": {wildcard: list(map(printable, values)) for wildcard, values in findings.values.get(split, {}).items()},
                     "patches": tally.patches,
                     "pixels": tally.pixels[: len(names)].tolist(),
                     "ignored": int(tally.pixels[IGNORE]),
@@ -229,6 +196,7 @@ class Inspection:
                 for error in findings.errors.values()
             ],
             "warnings": list(map(printable, findings.warnings)),
+            "hints": self._hints(),
         }
 
     def _examples(self, value: str) -> list[Path]:
@@ -258,12 +226,16 @@ class Inspection:
             if not tally.scenes:
                 continue
             labelled = tally.pixels[: len(names)]
-            share = 100 * tally.pixels[IGNORE] / max(1, tally.pixels.sum())
-            if not labelled.any():
+            # What the error about unknown values or categories explains is not told as well.
+            strict, drawn = self.cfg["unknown"] == "error", not isinstance(self.decoder, Labels)
+            unknown = strict and bool(len(self.unknown) if drawn else tally.unknown)
+            share = 100 * (tally.pixels[IGNORE] - (tally.unknown if strict else 0)) / max(1, tally.pixels.sum())
+            if not labelled.any() and not unknown:
                 cause = f"every pixel of its {tally.scenes} scenes is unlabelled, so nothing can be learned or measured."
                 self.findings.error(DataError(f"split.{split}", cause, REMEDY_UNLABELLED))
             # What train has not is told once.
-            elif missing := [name for place, name in enumerate(names) if not labelled[place] and (split == "train" or learned[place])]:
+            missing = [name for place, name in enumerate(names) if not labelled[place] and (split == "train" or learned[place])]
+            if missing and (labelled.any() or unknown) and not (unknown and len(missing) <= len(self.unknown.pixels)):
                 what = "cannot be learned" if split == "train" else "has no IoU"
                 remedy = f" {REMEDY_MISSING}" if "labels" in self.cfg else ""
                 self.findings.warning(f"split.{split}: no pixel of {', '.join(missing)}, which {what}.{remedy}")
@@ -285,6 +257,12 @@ class Inspection:
             self.findings.warning("split.val: 1 scene only, so no interval over scenes can be given; raise split.val or add scenes.")
         if self.cfg["stride"] < self.cfg["size"]:
             self.findings.warning(overlapping(self.cfg["stride"], self.cfg["size"]))
+
+    def _hints(self) -> list[str]:
+        """What could be done better, though nothing is wrong."""
+        sides = [fitted(height, width, self.cfg["resize"]) for width, height in self.sides]
+        hint = small_windows(self.tallies["train"].patches, self.cfg["size"], self.cfg["reduced"], sides)
+        return [hint] if hint else []
 
     def _leaks(self) -> list[dict]:
         """Near-duplicate windows of train and val, the most alike first; any is an error."""
@@ -324,7 +302,7 @@ def _read_through(rows: Callable[[int, int], np.ndarray], height: int) -> None:
 
 def inspect(
     format_name: str, root: Path, cfg: dict, names: tuple[str, ...], trouble: list[str] | None = None
-) -> tuple[dict, dict[str, list[Shown]]]:
+) -> tuple[dict, dict[str, list[Shown]], np.ndarray]:
     """Look at both splits of a dataset; broken data are told, never raised.
 
     Args:
@@ -335,8 +313,9 @@ def inspect(
         trouble: subject, cause and remedy of what was found wrong with the root before, or None.
 
     Returns:
-        The report (plain JSON; see `Inspection.report`), and patches to show by heading: `train`, `val` (drawn at random) and `classes`
-        (for each class the patch with most of it).
+        The report (plain JSON; see `Inspection.report`); patches to show by heading: `train`, `val` (drawn at random) and `classes`
+        (for each class the patch with most of it); and a table (256,3) uint8 of the colours of those ids in their masks that are neither
+        of a class nor 255: what no class has.
     """
     findings = Collecting()
     module = import_module(f"satsynth.datasets.{format_name}")
@@ -362,4 +341,8 @@ def inspect(
     report = looking.report(names)
     shown = {split: looking.tallies[split].chosen() for split in SPLITS}
     shown["classes"] = [patch for _, (_, patch) in sorted(looking.best.items())]
-    return report, shown
+    report["shown"] = {
+        heading: [{"scene": printable(patch.scene), "row": patch.row, "column": patch.column} for patch in patches]
+        for heading, patches in shown.items()
+    }
+    return report, shown, looking.stand_ins.table()

@@ -45,6 +45,9 @@ class Labels:
         self._by_value, self._by_colour = _sorted(self.values), _sorted(codes)
         self._palette: dict[int, tuple[Colour, Path]] = {}
         self.note: Callable[[Path, Counter], None] | None = None  # takes unknown values (by strip) instead of an error
+        self.stand_ins: Callable[[list[str]], np.ndarray] | None = (
+            None  # ids for unknown values (most frequent first), which then are not 255
+        )
 
     @contextlib.contextmanager
     def opened(self, scene: Scene, image: Raster, max_pixels: int) -> Iterator[Callable[[int, int], np.ndarray]]:
@@ -68,7 +71,8 @@ class Labels:
             palette: (256,3) uint8 of a palette file, else None.
 
         Returns:
-            Ids (H,W) uint8, unknown pixels as 255; and the count of pixels by unknown value (int) or colour ("#RRGGBB").
+            Ids (H,W) uint8, unknown pixels as 255 (or as `stand_ins` has it); and the count of pixels by unknown value (its digits) or
+            colour ("#RRGGBB").
 
         Raises:
             DataError: the file is of a kind that the tables cannot read, or its palette contradicts an earlier file's.
@@ -141,8 +145,14 @@ class Labels:
             found, ids = _matched(raw, table)
         if found.all():
             return ids, Counter()
-        values, counts = np.unique(raw[~found], return_counts=True)
-        return ids, Counter({name(value): int(count) for value, count in zip(values, counts)})
+        values, places, counts = np.unique(raw[~found], return_inverse=True, return_counts=True)
+        names = [name(value) for value in values]
+        if self.stand_ins is not None:
+            order = np.argsort(-counts, kind="stable")
+            given = np.empty(len(names), np.uint8)
+            given[order] = self.stand_ins([names[place] for place in order])
+            ids[~found] = given[places]
+        return ids, Counter({name: int(count) for name, count in zip(names, counts)})
 
 
 def unknown_values(path: Path, strange: Counter, masks: int = 1) -> DataError:

@@ -54,6 +54,9 @@ class Stopping:
     def unpaired(self, images: list[Path], masks: list[Path]) -> None:
         """Images without a mask, and masks without an image; an error or a warning about them follows."""
 
+    def divided(self, split: str, wildcard: str, values: list[str]) -> None:
+        """The values that a split holds of a wildcard by which train and val were divided."""
+
 
 class Collecting(Stopping):
     """Keeps everything instead, each thing once, so that it can be told in one go."""
@@ -63,6 +66,7 @@ class Collecting(Stopping):
         self.warnings: dict[str, None] = {}
         self.lone_images: dict[Path, None] = {}
         self.lone_masks: dict[Path, None] = {}
+        self.values: dict[str, dict[str, list[str]]] = {}  # split -> wildcard -> values
 
     def error(self, error: SatsynthError) -> None:
         """Keep the error."""
@@ -76,6 +80,10 @@ class Collecting(Stopping):
         """Keep the files; both splits of a dataset may be paired from the same ones."""
         self.lone_images |= dict.fromkeys(images)
         self.lone_masks |= dict.fromkeys(masks)
+
+    def divided(self, split: str, wildcard: str, values: list[str]) -> None:
+        """Keep the values."""
+        self.values.setdefault(split, {})[wildcard] = values
 
 
 STOPPING = Stopping()

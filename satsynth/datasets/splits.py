@@ -8,10 +8,11 @@ import itertools
 from pathlib import Path
 
 from satsynth.datasets.rasters import fitted, opened
-from satsynth.datasets.scenes import Block, Scene, Stopping, drawn, lines_of
+from satsynth.datasets.scenes import Block, Scene, Stopping, drawn, lines_of, natural
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 
-Tags = dict[str, dict[str, str]]  # scene name -> wildcard -> value
+Tags = dict[str, dict[str, str]]  # scene name -> wildcard -> value, wildcards in the order of the pattern
+NAMED = 8  # values that a warning names
 
 
 def part_of(everything: list[Scene], tags: Tags, root: Path, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
@@ -23,7 +24,7 @@ def part_of(everything: list[Scene], tags: Tags, root: Path, split: str, cfg: di
     rule = cfg["split"]
     # What val is decides: `by` and `seed` may stand beside a list or a wildcard, from the defaults that the stanza was merged with.
     if isinstance(rule["val"], str):
-        chosen = _by_list(everything, root, split, rule, findings)
+        chosen = _by_list(everything, tags, root, split, rule, findings)
     elif isinstance(rule["val"], dict):
         chosen = _by_wildcard(everything, tags, split, rule, findings)
     elif rule.get("train") is not None:
@@ -31,10 +32,19 @@ def part_of(everything: list[Scene], tags: Tags, root: Path, split: str, cfg: di
     elif rule["by"] == "block":
         chosen = _by_block(everything, split, cfg, findings)
     else:
-        chosen = _by_draw(everything, tags, split, rule)
+        chosen = _by_draw(everything, tags, split, rule, findings)
     if not chosen:
         findings.error(DataError(f"split.{split}", f"it is empty: none of the {len(everything)} scenes is in it.", "Mend the key split."))
+    for wildcard in _dividing(rule):
+        findings.divided(split, wildcard, sorted({tags[scene.name][wildcard] for scene in chosen}, key=natural))
     return chosen
+
+
+def _dividing(rule: dict) -> list[str]:
+    """The wildcards by which train and val are divided; none where scenes are drawn or listed, or blocks are."""
+    if isinstance(rule["val"], dict):
+        return list(dict.fromkeys([*rule["val"], *(rule.get("train") or ())]))
+    return [] if isinstance(rule["val"], str) or rule["by"] in ("scene", "block") else [rule["by"]]
 
 
 def _share(rule: dict) -> float:
@@ -43,7 +53,7 @@ def _share(rule: dict) -> float:
     return rule["val"]
 
 
-def _by_draw(everything: list[Scene], tags: Tags, split: str, rule: dict) -> list[Scene]:
+def _by_draw(everything: list[Scene], tags: Tags, split: str, rule: dict, findings: Stopping) -> list[Scene]:
     by, share = rule["by"], _share(rule)
     if by != "scene":
         _known_wildcard(by, tags, "split.by")
@@ -52,7 +62,9 @@ def _by_draw(everything: list[Scene], tags: Tags, split: str, rule: dict) -> lis
         cause = f"there is one {by} only, which cannot be divided in two."
         raise DataError("split", cause, "Add scenes, or cut it into blocks, as in split: {by: block, block: 1024, val: 0.2, seed: 0}.")
     val = drawn(group.values(), share, rule["seed"], "split")
-    return [scene for scene in everything if (group[scene.name] in val) == (split == "val")]
+    names = {part: {name for name, value in group.items() if (value in val) == (part == "val")} for part in ("train", "val")}
+    _warn_of_neighbours(tags, names, rule, findings)
+    return [scene for scene in everything if scene.name in names[split]]
 
 
 def edges(side: int, block: int) -> list[int]:
@@ -97,7 +109,7 @@ def _by_block(everything: list[Scene], split: str, cfg: dict, findings: Stopping
     return [scene for scene in chosen if scene.blocks]
 
 
-def _by_list(everything: list[Scene], root: Path, split: str, rule: dict, findings: Stopping) -> list[Scene]:
+def _by_list(everything: list[Scene], tags: Tags, root: Path, split: str, rule: dict, findings: Stopping) -> list[Scene]:
     known = {scene.name: scene for scene in everything}
     listed = {}
     for part in ("train", "val"):
@@ -117,8 +129,9 @@ def _by_list(everything: list[Scene], root: Path, split: str, rule: dict, findin
         some = f"such as {strange[0]!r}; a scene is {everything[0].name!r}."
         cause = f"{len(strange)} of its {len(listed[split])} names fit no scene, {some}"
         findings.error(DataError(root / rule[split], cause, "Write one relative path without suffix a line."))
-    wanted = set(listed[split])
-    return [scene for scene in everything if scene.name in wanted]
+    names = {part: set(listed.get(part, ())) for part in ("train", "val")}
+    _warn_of_neighbours(tags, names, rule, findings)
+    return [scene for scene in everything if scene.name in names[split]]
 
 
 def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, findings: Stopping) -> list[Scene]:
@@ -146,21 +159,36 @@ def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, fi
         cause = f"{len(both)} scenes are in train and val, such as {min(both)}."
         findings.error(DataError("split", cause, "Keep each scene in one split."))
     names.setdefault("train", set(tags) - names["val"])
-    _warn_of_neighbours(tags, names, findings)
+    _warn_of_neighbours(tags, names, rule, findings)
     return [scene for scene in everything if scene.name in names[split]]
 
 
-def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], findings: Stopping) -> None:
-    """Say where a wildcard has one value in both splits: its scenes may be parts of one."""
+def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], rule: dict, findings: Stopping) -> None:
+    """Say where a wildcard has one value in both splits: its scenes may be parts of one.
+
+    Where a wildcard that divides the splits keeps its values apart, those that stand after it in the pattern seldom do harm, and it is said
+    so: part 1 of another tile is other ground.
+
+    Args:
+        names: split -> the names of its scenes.
+        rule: the key `split`; its share and seed are repeated in the remedy.
+    """
+    apart, divided = None, _dividing(rule)
     for wildcard in next(iter(tags.values()), {}):
         values = {part: {tags[name][wildcard] for name in names[part] if name in tags} for part in ("train", "val")}
-        shared = sorted(values["train"] & values["val"])
-        if shared:
-            some = f"{', '.join(shared[:8])}{', ...' if len(shared) > 8 else ''}"
-            findings.warning(
-                f"split: scenes of train and val share {{{wildcard}}} {some}; if these are parts of one scene, they may touch, and what is "
-                "near a border may be seen by both."
-            )
+        shared = sorted(values["train"] & values["val"], key=natural)
+        if not shared and wildcard in divided:
+            apart = apart or wildcard
+        if not shared or len({tag[wildcard] for tag in tags.values()}) == 1:  # a constant tells no scenes apart
+            continue
+        some = f"{', '.join(shared[:NAMED])}{', ...' if len(shared) > NAMED else ''}"
+        share = rule["val"] if isinstance(rule["val"], int | float) else 0.2
+        inner = f"If they number what lies within one {{{apart}}}, that is as it should be; but if" if apart else "If"
+        findings.warning(
+            f"split: scenes of train and val share {{{wildcard}}} {some} ({len(shared)} value{'s' if len(shared) > 1 else ''}). {inner} "
+            f"scenes of one {{{wildcard}}} are parts of one scene, they may touch, and what is near a border may be seen by both; "
+            f"split: {{by: {wildcard}, val: {share}, seed: {rule.get('seed', 0)}}} keeps them together."
+        )
 
 
 def _known_wildcard(name: str, tags: Tags, key: str) -> None:

@@ -33,6 +33,8 @@ class Decoder(Protocol):
         """A function that gives ids (rows, width) uint8 of rows top..bottom-1 of the scene, whose image is open."""
 
 
+MANY = 5000  # patches of train, above which small windows are asked about
+LARGE = 128  # px: networks for patches as large are not small, and windows show things
 REMAINDERS = ("shift", "pad", "drop")
 logger = logging.getLogger(__name__)
 
@@ -199,6 +201,31 @@ def overlapping(stride: int, size: int) -> str:
     """The warning about a stride below the size of a patch."""
     again = (size / stride) ** 2
     return f"patches.stride {stride} is below size {size}: patches of train overlap, so a pixel counts up to {again:.3g} times."
+
+
+def small_windows(count: int, size: int, reduced: list[int], sides: list[tuple[int, int]]) -> str | None:
+    """The hint that bigger windows, reduced to the same size, are fewer and show more; None where they would not serve.
+
+    It is for many patches of the size of small networks, out of scenes that hold several bigger ones.
+
+    Args:
+        count: patches of train.
+        size: their side, pixels.
+        reduced: smaller sides of the same patches.
+        sides: the two sides of every scene after any resize, pixels.
+    """
+    if count <= MANY or size >= LARGE or not sides:
+        return None
+    shorter = sorted(map(min, sides))[len(sides) // 2]
+    factor = next((factor for factor in (4, 2) if shorter >= 2 * factor * size), None)
+    if factor is None:
+        return None
+    sizes = ", ".join(map(str, [size, *reduced]))
+    return (
+        f"patches: train has {count} of {size} px, and R = 1 makes as many synthetic pairs. Windows this small show texture more than "
+        f"things. patches: {{size: {factor * size}, reduced: [{sizes}]}} reduces bigger windows to the same {size} px: each shows "
+        f"{factor**2} times the ground, and there are about {round(count / factor**2)}."
+    )
 
 
 def _warn(split: str, scenes: int, pixels: np.ndarray, classes: int) -> None:

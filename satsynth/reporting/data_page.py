@@ -15,7 +15,7 @@ import yaml
 from matplotlib.text import Text
 
 from satsynth.datasets.inspection import Shown, inspect
-from satsynth.pairs import LabelSpace
+from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.reporting import data_summary
 from satsynth.reporting.figures import DPI, sheet
 from satsynth.reporting.figures import STYLE as FIGURE_STYLE
@@ -63,10 +63,10 @@ def check(name: str, root: Path, cfg: dict, trouble: list[str] | None, out: dict
         out: the files to write: `report` (JSON), `preview` (PNG) and `page` (HTML).
     """
     space = import_module(f"satsynth.datasets.{cfg['reader']['format']}").label_space(cfg["labels"])
-    report, shown = inspect(cfg["reader"]["format"], root, cfg["reader"], space.names, trouble)
+    report, shown, strange = inspect(cfg["reader"]["format"], root, cfg["reader"], space.names, trouble)
     report |= {"name": name, "size": cfg["reader"]["size"], "stanza": stanza_text(name, cfg["stanza"])}
     files.write_json(out["report"], report)
-    _draw(name, shown, space, out["preview"])
+    _draw(name, shown, space, strange, out["preview"])
     files.write_text(out["page"], page(report, space, out["preview"].read_bytes()))
 
 
@@ -92,8 +92,8 @@ def stanza_text(name: str, stanza: dict) -> str:
     return yaml.safe_dump({"datasets": {name: order}}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 
 
-def _draw(name: str, shown: dict[str, list[Shown]], space: LabelSpace, path: Path) -> None:
-    """The preview: patches of both splits and of every class, each image above its mask, over a legend."""
+def _draw(name: str, shown: dict[str, list[Shown]], space: LabelSpace, strange: np.ndarray, path: Path) -> None:
+    """The preview: patches of both splits and of every class, each image above its mask, over a legend; `strange`: see `inspect`."""
     blocks, masks = [], []
     for part, patches in shown.items():
         if not patches:
@@ -101,7 +101,9 @@ def _draw(name: str, shown: dict[str, list[Shown]], space: LabelSpace, path: Pat
         images, labels = (np.stack([getattr(patch, kind) for patch in patches]) for kind in ("image", "mask"))
         step = max(1, images.shape[1] // CELL)
         images, labels = images[:, ::step, ::step], labels[:, ::step, ::step]
-        blocks.append((HEADINGS[part], sheet.pairs(images, space.paint(labels), COLUMNS, CELL, 8)))
+        of_class = (labels < space.count) | (labels == IGNORE)
+        painted = np.where(of_class[..., None], space.paint(labels), strange[labels])
+        blocks.append((HEADINGS[part], sheet.pairs(images, painted, COLUMNS, CELL, 8)))
         masks.append(labels)
     if not blocks:
         blocks = [("no patch could be read", np.full((CELL, 2 * CELL, 3), 255, np.uint8))]
@@ -135,12 +137,18 @@ def page(report: dict, space: LabelSpace, preview: bytes) -> str:
     if report["warnings"]:
         items = [f"<li>{escape(text)}</li>" for text in report["warnings"]]
         parts += ["<h2>Warnings</h2>", f'<ul class="warnings">{"".join(items)}</ul>']
+    if report["hints"]:
+        parts += ["<h2>Hints</h2>", _items(report["hints"])]
     parts += ["<h2>What it looks like</h2>", _legend(space)]
+    if any(entry["colour"] for entry in report["unknown"]):
+        parts.append("<p>Values and colours that no class has are shown, too, in the colours that are listed below.</p>")
     picture = base64.b64encode(preview).decode()
     parts.append(f'<img alt="Patches of {escape(report["name"])}, each image above its mask" src="data:image/png;base64,{picture}">')
+    parts.append(_folded("Where these pictures lie, line by line", _places(report["shown"])))
+    parts += ["<h2>Train and val</h2>", *(_scenes(report, split) for split in report["splits"])]
     parts += ["<h2>Classes</h2>", grid(data_summary.share_header(report), data_summary.shares(report), "Pixels and scenes of each class")]
     parts += ["<h2>Files</h2>", _items(data_summary.file_lines(report)), *_lone(report["files"])]
-    parts += ["<h2>Values that no class has</h2>", _items(data_summary.unknown_lines(report) or ["none"])]
+    parts += ["<h2>Values that no class has</h2>", _unknown(report)]
     parts += ["<h2>Near duplicates</h2>", f"<p>{escape(data_summary.leak_line(report))}.</p>", _pairs(report["near_duplicates"])]
     parts += ["<h2>The stanza, with everything that was left out</h2>", f'<pre tabindex="0">{escape(report["stanza"])}</pre>']
     return (
@@ -155,12 +163,20 @@ def _items(lines: list[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
+def _unknown(report: dict) -> str:
+    """Values that no class has, each behind the colour in which the preview shows it."""
+    swatches = [_swatch(entry["colour"]) if entry["colour"] else "" for entry in report["unknown"]]
+    items = [f"<li>{swatch}{escape(line)}</li>" for swatch, line in zip(swatches, data_summary.unknown_lines(report), strict=True)]
+    return f"<ul>{''.join(items) or '<li>none</li>'}</ul>"
+
+
+def _swatch(colour: str) -> str:
+    return f'<span class="swatch" style="background:{escape(colour)}"></span>'
+
+
 def _legend(space: LabelSpace) -> str:
     named = [*zip(space.names, space.colours), ("unlabelled", (0, 0, 0))]
-    items = [
-        f'<li><span class="swatch" style="background:rgb({red},{green},{blue})"></span>{escape(name)}</li>'
-        for name, (red, green, blue) in named
-    ]
+    items = [f"<li>{_swatch(f'rgb({red},{green},{blue})')}{escape(name)}</li>" for name, (red, green, blue) in named]
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
@@ -171,8 +187,26 @@ def _lone(found: dict) -> list[str]:
         if found[key]:
             more = found[f"{key}_count"] - len(found[key])
             lines = [*found[key], *([f"and {more} more"] if more else [])]
-            parts.append(f"<details><summary>{what}</summary>{_items(lines)}</details>")
+            parts.append(_folded(what, lines))
     return parts
+
+
+def _folded(title: str, lines: list[str]) -> str:
+    return f"<details><summary>{escape(title)}</summary>{_items(lines)}</details>"
+
+
+def _scenes(report: dict, split: str) -> str:
+    """The names of all scenes of a split, folded away."""
+    return _folded(data_summary.split_line(report, split), report["splits"][split]["names"])
+
+
+def _places(shown: dict[str, list[dict]]) -> list[str]:
+    """Scene, row and column of every picture of the preview."""
+    return [
+        f"{HEADINGS[part]}: {patch['scene']}, row {patch['row']}, column {patch['column']}"
+        for part, patches in shown.items()
+        for patch in patches
+    ]
 
 
 def _pairs(pairs: list[dict]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from satsynth.reporting.markup import count, listing
 
 WIDE = 120
+WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 MOST_TOLD = 12  # errors, warnings or values that a terminal shows; the page has all
 
 
@@ -54,6 +55,18 @@ def file_lines(report: dict) -> list[str]:
     return lines
 
 
+def split_line(report: dict, split: str, most: int = 3) -> str:
+    """Which scenes a split has: the values of the wildcards that divided it, and the names of the first `most` scenes."""
+    tally = report["splits"][split]
+    parts = [
+        f"{{{wildcard}}} {', '.join(values[:MOST_TOLD])}{', ...' if len(values) > MOST_TOLD else ''}"
+        for wildcard, values in tally["values"].items()
+    ]
+    names = f"{', '.join(tally['names'][:most])}{', ...' if len(tally['names']) > most else ''}"
+    parts.append(f"{count(tally['scenes'])} scene{'s' if tally['scenes'] != 1 else ''}: {names}")
+    return f"{split}: {'; '.join(parts)}"
+
+
 def unknown_lines(report: dict) -> list[str]:
     """Values or categories that no class has, with counts and example files."""
     return [
@@ -80,9 +93,11 @@ def summary(name: str, report: dict, page: str) -> str:
     """All of it as text, errors last; `page` is where the page lies."""
     lines = [headline(name, report), *(f"  {line}" for line in file_lines(report))]
     if any(tally["scenes"] for tally in report["splits"].values()):
+        lines += textwrap.wrap(split_line(report, "val"), WIDE, initial_indent="  ", subsequent_indent="    ", **WHOLE_WORDS)
         lines += ["", *(f"  {line}" for line in _columns([share_header(report), *shares(report)])), "", f"  {leak_line(report)}"]
     lines += ["", *(f"  {line}" for line in report["stanza"].splitlines()), ""]
     lines += _listed("unknown values", unknown_lines(report))
+    lines += _listed("hint", report["hints"])
     lines += _listed("warning", report["warnings"])
     lines += _listed("ERROR", problems(report))
     number = len(report["errors"])
@@ -107,8 +122,6 @@ def _listed(what: str, texts: Iterable[str]) -> list[str]:
     texts = list(texts)
     lines = []
     for text in texts[:MOST_TOLD]:
-        lines += textwrap.wrap(
-            f"{what}: {text}", WIDE, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-        )
+        lines += textwrap.wrap(f"{what}: {text}", WIDE, initial_indent="  ", subsequent_indent="    ", **WHOLE_WORDS)
     more = len(texts) - MOST_TOLD
     return [*lines, *([f"  {what}: and {more} more, on the page"] if more > 0 else [])]

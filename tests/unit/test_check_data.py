@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from broken_sets import CASES, NAMES, STANZA, coco, dead_link, missing_mask, other_size, sound, truncated, unknown_value
+from broken_sets import CASES, COLOURS, NAMES, STANZA, coco, coloured, dead_link, missing_mask, other_size, sound, truncated, unknown_value
 from dataset_fixtures import ids, picture, save
 from PIL import Image
 from presets import ROOT, preset
 
+from satsynth.datasets.standins import StandIns
+from satsynth.datasets.tiling import small_windows
 from satsynth.datasets.unknown import Unknown
 from satsynth.plan import slices
 from satsynth.plan.config import resolve
@@ -88,6 +90,46 @@ def test_everything_is_told_in_one_go(tmp_path):
     assert "77: 1 in 1 files, such as" in said and "5 errors to mend before training" in said
 
 
+def test_masks_of_which_every_colour_is_unknown_are_shown_in_their_own(tmp_path):
+    root = tmp_path / "town"
+    sound(root)
+    coloured(root)
+    found = report(tmp_path, {"label_map": {"#101010": "field", "#202020": "road", "#303030": "house"}})
+    (error,) = found["errors"]
+    assert "hold a value or colour that no class has" in error["cause"] and not found["warnings"]
+    assert {entry["value"]: entry["colour"] for entry in found["unknown"]} == {colour: colour for colour in COLOURS}
+    page = (tmp_path / "out/index.html").read_text()
+    assert all(f'<li><span class="swatch" style="background:{colour}"></span>{colour}: ' in page for colour in COLOURS)
+    preview = np.asarray(Image.open(tmp_path / "out/p.png").convert("RGB")).reshape(-1, 3)
+    assert all(np.count_nonzero((preview == tuple(bytes.fromhex(colour[1:]))).all(1)) > 10_000 for colour in COLOURS)
+
+    # Set to be ignored, they are no error: then it is one that nothing is labelled.
+    ignored = report(tmp_path, {"label_map": {"#101010": "field", "#202020": "road", "#303030": "house"}, "unknown": "ignore"})
+    assert [error["subject"] for error in ignored["errors"]] == ["split.train", "split.val"]
+
+
+def test_unknown_values_are_told_apart_and_hide_no_missing_class(tmp_path):
+    root = tmp_path / "town"
+    sound(root)
+    for number, name in enumerate(NAMES):
+        save(root / "masks" / f"{name}.png", ids(2, 64, 64, seed=number) + np.uint8(7))
+    found = report(tmp_path, {"classes": ["field", "road"]})
+    assert not found["warnings"] and len(found["errors"]) == 1
+    shown = [entry["colour"] for entry in found["unknown"]]
+    assert len(set(shown)) == 2 and all(re.fullmatch("#[0-9A-F]{6}", colour) for colour in shown)
+    three = report(tmp_path, {})
+    assert ["split.train: no pixel of field, road, house, which cannot be learned" in text for text in three["warnings"]] == [True]
+
+
+def test_more_unknown_colours_than_ids_are_shown_by_the_nearest():
+    stand_ins = StandIns(250)
+    first = stand_ins.ids(["#FF0000", "#00FF00", "7", "#0000FF"])
+    assert first.tolist() == [250, 251, 252, 253]
+    assert stand_ins.ids(["9", "#FE0102", "#0203F0", "10", "#00FF00"]).tolist() == [254, 250, 253, 255, 251]
+    assert stand_ins.table()[[250, 251, 253]].tolist() == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+    assert stand_ins.colour("#FE0102") == "#FE0102" and stand_ins.colour("10") is None
+
+
 def test_a_category_may_begin_like_a_colour(tmp_path):
     root = tmp_path / "town"
     sound(root)
@@ -147,6 +189,55 @@ def test_warnings_say_what_is_seldom_meant(tmp_path):
     assert "blocks of 32 px of train and val lie side by side" in by_block["warnings"][0]
     assert [tally["scenes"] for tally in by_block["splits"].values()] == [18, 6]
     assert not by_block["errors"]
+
+
+def test_it_says_which_scenes_are_val_and_what_they_share_with_train(tmp_path):
+    for tile in (1, 2, 10):
+        for part in (1, 2, 3):
+            save(tmp_path / f"town/{tile}/images/{part}.png", picture(64, 64, seed=10 * tile + part))
+            save(tmp_path / f"town/{tile}/masks/{part}.png", ids(3, 64, 64))
+    patterns = {"images": "{tile}/images/{part}.png", "labels": "{tile}/masks/{part}.png"}
+    found = report(tmp_path, patterns | {"split": {"by": "tile", "val": 0.67, "seed": 0}})
+    val = found["splits"]["val"]
+    assert len(val["values"]["tile"]) == 2 and val["names"] == [
+        f"{tile}/images/{part}" for tile in val["values"]["tile"] for part in (1, 2, 3)
+    ]
+    said, page = summary("town", found, "page.html"), (tmp_path / "out/index.html").read_text()
+    assert f"val: {{tile}} {', '.join(val['values']['tile'])}; 6 scenes: {', '.join(val['names'][:3])}, ..." in said
+    assert all(f"<li>{name}</li>" in page for tally in found["splits"].values() for name in tally["names"])
+    assert len(found["shown"]["val"]) == 9 and f"val, drawn at random: {found['shown']['val'][0]['scene']}, row " in page
+    assert "split: scenes of train and val share {tile}" not in said
+
+    by_scene = report(tmp_path, patterns)
+    assert by_scene["splits"]["val"]["values"] == {} and "val: 3 scenes: " in summary("town", by_scene, "page.html")
+    assert any("share {tile} " in text and "{by: tile, val: 0.34, seed: 0}" in text for text in by_scene["warnings"])
+
+
+def test_many_small_windows_of_large_scenes_are_asked_about(tmp_path):
+    root = tmp_path / "town"
+    plain = np.zeros((520, 600, 3), np.uint8)
+    for name in NAMES:
+        save(root / "images" / f"{name}.png", plain)
+        save(root / "masks" / f"{name}.png", plain[..., 0])
+    stanza = {"patches": {"size": 16, "reduced": [8]}}
+    found = report(tmp_path, stanza)
+    (hint,) = found["hints"]
+    assert found["splits"]["train"]["patches"] == 4 * 33 * 38 and hint.startswith(
+        "patches: train has 5016 of 16 px, and R = 1 makes as many"
+    )
+    assert "patches: {size: 64, reduced: [16, 8]}" in hint and "16 times the ground, and there are about 314." in hint
+    said = " ".join(summary("town", found, "page.html").split())
+    assert f"hint: {hint}" in said and "nothing to mend before training" in said
+    assert f"<li>{hint}</li>" in (tmp_path / "out/index.html").read_text()
+    assert not report(tmp_path, stanza | {"patches": {"size": 64, "reduced": [16, 8]}})["hints"]
+
+
+def test_bigger_windows_are_hinted_at_only_where_scenes_hold_them():
+    town = [(1800, 2000)] * 9
+    assert "{size: 256, reduced: [64, 32]}" in small_windows(20180, 64, [32], town)
+    assert "{size: 128, reduced: [64, 32]}" in small_windows(20180, 64, [32], [(256, 256)] * 9)
+    assert small_windows(20180, 64, [32], [(200, 900)] * 9) is None
+    assert small_windows(5000, 64, [32], town) is None and small_windows(20180, 128, [64], town) is None
 
 
 def test_plain_and_textured_ground_is_no_near_duplicate(tmp_path):

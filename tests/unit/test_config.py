@@ -115,11 +115,23 @@ def test_the_data_pages_stanzas_resolve():
     """The whole stanza, and each variant of keys laid over it."""
     page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
     whole, *variants = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
-    assert len(variants) == 4
+    assert len(variants) == 5
     for variant in ({}, *variants):
         stanza = load(whole, {"datasets": {"mytown": variant}})["datasets"]["mytown"]
-        assert {key: stanza[key] for key in variant if key != "split"} == {key: variant[key] for key in variant if key != "split"}
+        merged = {"split", "patches"}  # with what the preset says
+        assert {key: stanza[key] for key in variant.keys() - merged} == {key: variant[key] for key in variant.keys() - merged}
+        assert stanza["patches"] == {**stanza["patches"], **variant.get("patches", {})}
         assert tiles(stanza, "train")["class_count"] == 3
+
+
+def test_a_stanzas_own_patches_outrank_an_overlays():
+    """As docs/datasets.md says: with further sides they serve the demo's numbers and those of configs/fast.yaml."""
+    whole, *_ = examples("docs/datasets.md")
+    narrow, both = ({"datasets": {"mytown": {"patches": {"size": 256, "reduced": sides}}}} for sides in ([64, 32], [128, 64, 32]))
+    load(whole, narrow), load(whole, both)
+    assert load(whole, both, read("configs/fast.yaml"))["datasets"]["mytown"]["patches"]["reduced"] == [128, 64, 32]
+    with pytest.raises(ConfigError, match="trained on 128 px, which 'mytown' does not have"):
+        load(whole, narrow, read("configs/fast.yaml"))
 
 
 def test_the_measures_pages_examples_resolve_over_the_demo():

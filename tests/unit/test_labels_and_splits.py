@@ -106,6 +106,73 @@ def test_splits_that_touch_are_warned_of(tmp_path, caplog):
     assert "blocks of 16 px of train and val lie side by side" in caplog.text
 
 
+def tiles(root, tiles=12, parts=3):
+    """Parts of tiles, with a constant wildcard before them; and the lists of a split of which one tile lies in both."""
+    found = [f"city/{tile}/{part}" for tile in range(1, tiles + 1) for part in range(1, parts + 1)]
+    for name in found:
+        save(root / f"{name}.png", picture(8, 8))
+        save(root / f"{name}_mask.png", ids(3, 8, 8))
+    (root / "val.txt").write_text("\n".join(found[: parts + 1]))
+    (root / "train.txt").write_text("\n".join(found[parts + 1 :]))
+    return {"images": "{town}/{tile}/{part}.png", "labels": "{town}/{tile}/{part}_mask.png"}
+
+
+SEED = {"seed": 0}
+ALL_TILES = "share {tile} 1, 2, 3, 4, 5, 6, 7, 8, ... (12 values)"
+
+
+@pytest.mark.parametrize(
+    ("rule", "told", "untold"),
+    [
+        ({"by": "scene", "val": 0.34, **SEED}, ["share {tile} ", "share {part} 1, 2, 3 (3 values). If scenes"], ["{town}"]),
+        ({"by": "part", "val": 0.34, **SEED}, [ALL_TILES, "split: {by: tile, val: 0.34, seed: 0} keeps"], ["{part}", "within"]),
+        ({"by": "tile", "val": 0.34, **SEED}, ["share {part} 1, 2, 3 (3 values). If they number what lies within one {tile}"], ["{town}"]),
+        ({"val": {"part": [3]}}, [ALL_TILES, "split: {by: tile, val: 0.2, seed: 0} keeps"], ["{part}", "within"]),
+        ({"val": {"part": [3]}, "train": {"part": [1]}}, [ALL_TILES], ["{part}"]),
+        ({"val": {"tile": [1, 2], "part": [3]}}, ["share {tile} 1, 2 (2 values)"], ["{town}"]),
+        ({"val": {"tile": [3]}}, ["If they number what lies within one {tile}, that is as it should be; but if"], ["share {tile}"]),
+        ({"train": "train.txt", "val": "val.txt"}, ["share {tile} 2 (1 value)", "{by: tile, val: 0.2, seed: 0}"], ["{town}"]),
+    ],
+    ids=str,
+)
+def test_a_wildcard_in_both_splits_is_told_under_every_rule(tmp_path, caplog, rule, told, untold):
+    patterns = tiles(tmp_path)
+    for split in ("train", "val"):
+        caplog.clear()
+        names(tmp_path, split, **patterns, split=rule)
+        assert all(text in caplog.text for text in told), caplog.text
+        assert not any(text in caplog.text for text in untold), caplog.text
+
+
+def test_a_wildcard_of_distinct_values_is_not_told(tmp_path, caplog):
+    for number in range(6):
+        save(tmp_path / f"{number}_image.png", picture(8, 8))
+        save(tmp_path / f"{number}_mask.png", ids(3, 8, 8))
+    names(tmp_path, "val", images="{id}_image.png", labels="{id}_mask.png", split={"by": "scene", "val": 0.34, "seed": 0})
+    assert "share" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("folders", "start"),
+    [
+        (("Tile 1", "Tile 2", "Tile 10"), "Tile {tile}"),
+        (("set/Tile 1", "set/Tile 2"), "set/Tile {tile}"),
+        (("north/a", "south/b"), "{folder}/{folder_}"),
+        (("{x} 1", "{x} 2"), "{folder}"),
+    ],
+)
+def test_folders_that_lie_deeper_are_told_with_patterns_that_find_them(tmp_path, folders, start):
+    for folder_name in folders:
+        for number in (1, 2):
+            save(tmp_path / folder_name / f"images/{number}.jpg", picture(8, 8))
+            save(tmp_path / folder_name / f"masks/{number}.png", ids(3, 8, 8))
+    with pytest.raises(DataError, match=rf"this folder does not exist, but lies deeper in {len(folders)} folders") as error:
+        names(tmp_path, "train")
+    patterns = {"images": f"{start}/images/{{name}}.jpg", "labels": f"{start}/masks/{{name}}.png"}
+    assert f'images: "{patterns["images"]}", labels: "{patterns["labels"]}"' in error.value.remedy
+    assert sum(len(names(tmp_path, split, **patterns)) for split in ("train", "val")) == 2 * len(folders)
+
+
 def test_one_scene_cannot_be_split(tmp_path):
     pair(tmp_path)
     with pytest.raises(DataError, match=r"one scene only, which cannot be divided in two.*by: block"):

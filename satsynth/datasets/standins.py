@@ -1,0 +1,51 @@
+"""Ids for what no class has, so that a look at masks can show raw colours where labels are unknown."""
+
+import re
+
+import numpy as np
+
+from satsynth.datasets.palette import filled
+from satsynth.pairs import IGNORE
+
+
+class StandIns:
+    """Ids classes..254 for unknown values and colours, in the order in which they are met.
+
+    When all ids are given away (masks that were saved as JPEG hold ten thousand colours), a colour gets the id of the nearest one, and a
+    value gets 255.
+
+    Args:
+        classes: K.
+    """
+
+    def __init__(self, classes: int):
+        self._first, self._ids = classes, {}
+
+    def ids(self, names: list[str]) -> np.ndarray:
+        """Ids (n,) uint8 of n values (such as "7") or colours ("#RRGGBB"), the most frequent first."""
+        for name in names:
+            if name not in self._ids and self._first + len(self._ids) < IGNORE:
+                self._ids[name] = self._first + len(self._ids)
+        found = np.array([self._ids.get(name, IGNORE) for name in names], np.uint8)
+        known = {number: _rgb(name) for name, number in self._ids.items() if _rgb(name)}
+        lone = [place for place, name in enumerate(names) if found[place] == IGNORE and _rgb(name)]
+        if lone and known:
+            wanted, given = (np.array(colours, np.int16) for colours in ([_rgb(names[place]) for place in lone], list(known.values())))
+            found[lone] = np.array(list(known), np.uint8)[np.abs(wanted[:, None] - given).sum(2).argmin(1)]
+        return found
+
+    def table(self) -> np.ndarray:
+        """Colours (256,3) uint8 of every id given so far; values, which have no colour, get one by which they are told apart."""
+        table = np.zeros((256, 3), np.uint8)
+        table[self._first : self._first + len(self._ids)] = np.reshape(filled([_rgb(name) for name in self._ids]), (-1, 3))
+        return table
+
+    def colour(self, name: str) -> str | None:
+        """The colour "#RRGGBB" in which a value or colour is shown; None where it has none of its own."""
+        if _rgb(name):
+            return name
+        return f"#{bytes(self.table()[self._ids[name]]).hex().upper()}" if name in self._ids else None
+
+
+def _rgb(name: str) -> tuple[int, int, int] | None:
+    return tuple(bytes.fromhex(name[1:])) if re.fullmatch("#[0-9A-F]{6}", name) else None

@@ -1,0 +1,63 @@
+"""What a look at a dataset counts of one split, and the patches of it that are shown."""
+
+import heapq
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from satsynth.datasets.duplicates import Details
+from satsynth.pairs import IGNORE
+from satsynth.randomness import derive
+
+SHOWN = 9  # patches of a split in the preview
+
+
+class Shown(NamedTuple):
+    """A patch of the preview: where it lies, its image (S,S,3) and mask (S,S), uint8."""
+
+    scene: str
+    row: int
+    column: int
+    image: np.ndarray
+    mask: np.ndarray
+
+    def copy(self) -> "Shown":
+        """The same with arrays of its own: a patch is a view of a strip as wide as the scene."""
+        return self._replace(image=self.image.copy(), mask=self.mask.copy())
+
+
+@dataclass
+class Tally:
+    """What is counted of one split: `pixels` and `in_scenes` (256,) int64 by class id; `small`: scenes smaller than a patch.
+
+    `unknown`: pixels of a value or colour that no class has, which are counted as unlabelled, too. `names` are those of the scenes (or
+    blocks) that could be read.
+    """
+
+    names: list[str] = field(default_factory=list)
+    patches: int = 0
+    unknown: int = 0
+    small: list[str] = field(default_factory=list)
+    details: Details = field(default_factory=Details)
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    in_scenes: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    _drawn: list[tuple[int, tuple, Shown]] = field(default_factory=list)  # a heap; first what is given up first
+
+    @property
+    def scenes(self) -> int:
+        """How many could be read."""
+        return len(self.names)
+
+    def show(self, patch: Shown) -> None:
+        """Keep a patch if the draw puts it among the first `SHOWN`; those that are mostly padding or unlabelled come last."""
+        poor = np.count_nonzero(patch.mask == IGNORE) > patch.mask.size // 2
+        rank = derive(0, "preview", patch.scene, patch.row, patch.column) + (int(poor) << 63)
+        if len(self._drawn) < SHOWN:
+            heapq.heappush(self._drawn, (-rank, patch[:3], patch.copy()))
+        elif -rank > self._drawn[0][0]:
+            heapq.heapreplace(self._drawn, (-rank, patch[:3], patch.copy()))
+
+    def chosen(self) -> list[Shown]:
+        """The patches that were kept, in the order of the draw."""
+        return [patch for _, _, patch in sorted(self._drawn, key=lambda entry: -entry[0])]
