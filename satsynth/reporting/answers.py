@@ -52,9 +52,9 @@ def memorised(cards: Sequence[Mapping], fidelity: Sequence[pd.DataFrame], datase
     mixes = {(entry["name"], entry["size"]): _mix(entry) for entry in datasets if not entry.get("within")}
     told = []
     for card in searched:
-        text = " ".join(filter(None, [_copies(card), mixes.get((card["dataset"], str(card["size"]))), _held(card)]))
+        around = " ".join(filter(None, [mixes.get((card["dataset"], str(card["size"]))), _held(card)]))
         link = f'<a href="gallery.html#place={escape(card["name"])}&amp;sort=distance">Its pairs, the nearest first</a>'
-        told.append(f"<p>{escape(text)} {link}, each beside its real patch.</p>")
+        told += [_paragraph(_copies(card)), f"<p>{escape(around)} {link}, each beside its real patch.</p>"]
     known = {(card["dataset"], card["source"], str(card["size"])) for card in searched}
     for frame in fidelity:
         for row in frame[frame["copies_features"].notna()].to_dict("records"):
@@ -144,8 +144,8 @@ def significant(gains: Mapping[str, tuple[pd.DataFrame, Sequence[str]]]) -> str:
         link = f'<a href="#table-{escape(name)}">The table</a> has every interval.'
         if multiple:
             text += (
-                " These are the differences that pairs of generators make. What follows counts every difference of the table, those of "
-                "augmentations and those to the control too, where it has them."
+                " So far only D ∪ D′ with synthetic pairs is counted. What follows counts every difference of the table: also those of D′ "
+                "alone, of augmentations and of the control to D, and those to the control, where it has such rows."
             )
         told.append(f"<p>{escape(' '.join([text, *multiple]))} {link}</p>")
     return "\n".join(told) or _paragraph("This run does not say: nothing was trained on synthetic pairs beside real ones.")

@@ -39,7 +39,7 @@ def collect(
         entry = datasets.setdefault((dataset, size, within), {"name": dataset, "size": size, "within": within})
         if path.name == "index.csv":
             scenes = pd.read_csv(path, dtype=str, keep_default_na=False)["scene"].unique()
-            entry |= {"scenes": len(scenes), "first": scenes[: splits.FIRST].tolist()}
+            entry |= {"scenes": len(scenes), "some": splits.some(scenes.tolist())}
         else:
             card = files.read_json(path)
             part = "train" if split in ("train", "fit") else "val"
@@ -95,7 +95,7 @@ def words(facts: Mapping) -> list[str]:
     data = [_data(entry) for entry in facts["datasets"]]
     whole = {entry["name"]: entry for entry in facts["datasets"] if not entry.get("within")}
     data += [
-        splits.chosen(name, facts["splits"][name], entry["scenes"], entry["first"])
+        splits.chosen(name, facts["splits"][name], entry["scenes"], entry["some"])
         for name, entry in whole.items()
         if name in facts.get("splits", {})
     ]

@@ -4,20 +4,26 @@ from collections.abc import Mapping, Sequence
 
 from satsynth.reporting.markup import count, listing, number
 
-FIRST = 3  # scenes of val that are named
+NAMED = 3  # scenes of val that are named
 
 
-def chosen(name: str, rule: Mapping, scenes: int, first: Sequence[str]) -> str:
+def some(scenes: Sequence[str]) -> list[str]:
+    """The names of the first, the middle and the last scene, or of all where they are no more: neighbours are often of one group."""
+    last = len(scenes) - 1
+    return [scenes[place] for place in sorted({last * part // (NAMED - 1) for part in range(NAMED)})]
+
+
+def chosen(name: str, rule: Mapping, scenes: int, named: Sequence[str]) -> str:
     """One sentence on how the val split of a dataset was chosen.
 
     Args:
         name: of the dataset.
         rule: what `satsynth.plan.slices.division` returns.
         scenes: number of val's scenes that patches were cut from.
-        first: the names of the first of them.
+        named: the names of some of them.
     """
-    named = f"{count(scenes)} scene{'' if scenes == 1 else 's'}: {', '.join(first)}{', …' if scenes > len(first) else ''}"
-    return f"Val of {name} is {_rule(rule)} ({named})."
+    joint = ":" if scenes == len(named) else ", such as"
+    return f"Val of {name} is {_rule(rule)} ({count(scenes)} scene{'' if scenes == 1 else 's'}{joint} {listing(named)})."
 
 
 def _rule(rule: Mapping) -> str:

@@ -70,7 +70,7 @@ def test_significance_counts_gains_losses_and_what_is_open():
     text = significant({"main": (pd.DataFrame(rows), ["One.", "Two, and 1 at the Bonferroni level of 98 %."])})
     assert "3 differences of mIoU between D ∪ D′ and D: 1 shown to be a gain, 1 a loss, 1 undecided" in text
     counts = text.split("1 undecided")[1].split("Two, and 1")[0]
-    assert "differences that pairs of generators make" in counts and "counts every difference of the table" in counts
+    assert "only D ∪ D′ with synthetic pairs is counted" in counts and "counts every difference of the table" in counts
     assert "Bonferroni level of 98 %" in text and "One." not in text and 'href="#table-main"' in text
     assert "counts every difference" not in significant({"main": (pd.DataFrame(rows), ["One."])})
     assert "nothing was trained" in significant({"main": (pd.DataFrame(rows[3:]), [])})

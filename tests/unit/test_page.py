@@ -130,7 +130,7 @@ def test_page_says_what_was_run_and_is_repeatable(task):
     text = read(task.output["page"]).text.replace("\u202f", " ")
     for said in (
         "8 real training patches, 6 validation patches from 3 scenes",
-        "Val of demo is 25\u00a0% of the scenes, drawn by seed 0 (3 scenes: scene_0, scene_1, scene_2).",
+        "Val of demo is 25\u00a0% of the scenes, drawn by seed 0 (3 scenes: scene_0, scene_1 and scene_2).",
         "real+cascade-r1 (demo, 16 px): 40 real, 40 added",
         *(paragraph for paragraph in METHODS if "patch by patch" in paragraph),
         "2 640 000 parameters",

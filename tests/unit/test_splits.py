@@ -6,7 +6,7 @@ from presets import preset
 from satsynth.plan import slices
 from satsynth.plan.config import resolve
 from satsynth.reporting.facts import words
-from satsynth.reporting.splits import chosen, difference
+from satsynth.reporting.splits import chosen, difference, some
 
 DRAWN = {"by": "scene", "seed": 0, "val": 0.2}
 
@@ -28,7 +28,17 @@ DRAWN = {"by": "scene", "seed": 0, "val": 0.2}
 )
 def test_every_way_to_divide_has_its_words(rule, said):
     text = chosen("town", rule, 5, ["a", "b", "c"]).replace("\u00a0", " ").replace("\u202f", " ")
-    assert text.startswith(f"Val of town is {said}") and text.endswith(" (5 scenes: a, b, c, …).")
+    assert text.startswith(f"Val of town is {said}") and text.endswith(" (5 scenes, such as a, b and c).")
+
+
+def test_scenes_that_are_named_lie_apart():
+    scenes = [f"tile {tile}, part {part}" for tile in (2, 5) for part in range(9)]
+    assert some(scenes) == [
+        "tile 2, part 0",
+        "tile 2, part 8",
+        "tile 5, part 8",
+    ]
+    assert some(["a", "b"]) == ["a", "b"] and some(["a"]) == ["a"] and some(list("abc")) == list("abc")
 
 
 def test_one_scene_is_named_alone():
@@ -42,7 +52,7 @@ def test_the_class_that_differs_most_is_told():
 
 
 def data(**other):
-    entry = {"name": "town", "size": "64", "train": 9, "val": 3, "classes": 2, "scenes": 2, "first": ["a", "b"], **other}
+    entry = {"name": "town", "size": "64", "train": 9, "val": 3, "classes": 2, "scenes": 2, "some": ["a", "b"], **other}
     facts = {"datasets": [entry], "generators": [], "training_sets": [], "segmenters": [], "splits": {"town": DRAWN}}
     return words(facts)[0]
 
