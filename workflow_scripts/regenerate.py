@@ -46,7 +46,8 @@ def _again(chosen: argparse.Namespace, index: int, device: str) -> bool:
     aside = f" ({again.masked} pixels that the export masked were left aside)" if again.masked else ""
     verdict = "the same pair" if again.equal else "the same but for rounding" if again.good else "ANOTHER PAIR"
     print(f"{again.key}: {verdict}. Labels: {labels}{aside}; image: {colours}.")
-    print(f"  On {device}; pairs {again.block[0]} to {again.block[-1]} were sampled with it.")
+    on = device if again.threads is None else f"{device}, {again.threads} thread{'' if again.threads == 1 else 's'}"
+    print(f"  On {on}; pairs {again.block[0]} to {again.block[-1]} were sampled with it.")
     if chosen.out:
         _keep(chosen.out, again)
     return again.good

@@ -3,6 +3,7 @@
 import html
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ LICENCES = (
     *("apache-2.0", "mit", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-3.0", "cc-by-nc-4.0"),
     *("cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0", "cc-by-nd-4.0", "odbl", "pddl", "etalab-2.0", "odc-by"),
 )
+LONGEST = 64  # letters of a name that is made of words
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (math.inf, "n>1M"))
 NAMES = {"train": "train", "val": "validation"}  # as Hugging Face calls the splits
 DASH = "–"
@@ -64,14 +66,8 @@ def plain(text: object) -> str:
 def _head(facts: Facts) -> dict:
     cfg, licence = facts.cfg, facts.cfg["licence"]
     count = sum(totals.pairs for totals in facts.totals.values())
-    if licence is None:
-        said = {"license": "unknown"}
-    elif licence.lower() in LICENCES:
-        said = {"license": licence.lower()}
-    else:
-        said = {"license": "other", "license_name": licence}
     return {
-        **said,
+        **_named(licence),
         "pretty_name": f"{cfg['dataset']}: {_kind(facts)} pairs of {cfg['source']}",
         "task_categories": ["image-segmentation"],
         "tags": ["remote-sensing", "aerial", _kind(facts), "satsynth"],
@@ -83,6 +79,15 @@ def _head(facts: Facts) -> dict:
             }
         ],
     }
+
+
+def _named(licence: str | None) -> dict[str, str]:
+    """The licence as Hugging Face takes it: one of its own names, else a short name of ours; the words themselves stand in the body."""
+    if licence is None:
+        return {"license": "unknown"}
+    plain_letters = unicodedata.normalize("NFKD", licence).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^a-z0-9.]+", "-", plain_letters.lower())[:LONGEST].strip("-.")
+    return {"license": name} if name in LICENCES else {"license": "other", "license_name": name or "see-below"}
 
 
 def _kind(facts: Facts) -> str:
@@ -196,7 +201,7 @@ def _copies(name: str, found: Calibration, measured: Measured) -> str:
     return (
         f"In {name}, {_percent(found.share)} of {found.synthetic_count} pairs lie nearer to a real training patch than the "
         f"{_percent(measured.quantile)} quantile of {found.null_count} real validation patches ({_percent(found.expected)} would where "
-        "nothing is copied)."
+        "nothing is copied and val is drawn like train)."
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from satsynth.diffusion.sampling import sample_shard
@@ -29,6 +30,7 @@ class Again:
         labels_equal: share of the label pixels that are those of the exported mask; pixels that the export masked count for nobody.
         masked: pixels that are 255 in the exported mask alone.
         largest: greatest difference of a colour value, 0 to 255.
+        threads: threads of the processor that it was made on; None on an accelerator.
     """
 
     key: str
@@ -38,6 +40,7 @@ class Again:
     labels_equal: float
     masked: int
     largest: int
+    threads: int | None
 
     @property
     def good(self) -> bool:
@@ -53,7 +56,9 @@ class Again:
 def regenerate(folder: Path, index: int, *, weights: Sequence[Path] = (), device: str) -> Again:
     """Make a synthetic pair of an export again; only the block that holds it is sampled.
 
-    On a device of the same kind every pixel is the same; elsewhere rounding errors may turn a few.
+    On a device of the same kind every pixel is the same; elsewhere rounding errors may turn a few. On a processor the number of threads
+    counts as well, which no export tells: one is tried first, as the demo samples, then as many as this process has, unless every pixel
+    was the same. What is nearer to the export is returned.
 
     Args:
         folder: the export.
@@ -75,22 +80,39 @@ def regenerate(folder: Path, index: int, *, weights: Sequence[Path] = (), device
     image, mask = (_read(folder / "train" / part / f"{name}.png", mode) for part, mode in (("images", "RGB"), ("masks", "L")))
     found = find_weights(recipe, weights, folder)
     stages = [{"weights": path, "card": stage["card"], "sampler": stage["sampler"]} for path, stage in zip(found, recipe.stages)]
-    with tempfile.TemporaryDirectory() as place:
-        options = {"device": device, "classes": recipe.classes, "compile": recipe.compile}
-        sample_shard(stages, folder=Path(place), seed=recipe.seed, block=recipe.block, first=index, last=index + 1, **options)
-        store = Store.open(place)
-        new_image, new_mask = np.array(store.images[0]), np.array(store.masks[0])
-    masked = (mask == IGNORE) & (new_mask != IGNORE)
     first = index // recipe.block * recipe.block
-    return Again(
-        key=name,
-        block=range(first, first + recipe.block),
-        image=new_image,
-        mask=new_mask,
-        labels_equal=float((new_mask == mask)[~masked].mean()) if not masked.all() else 1.0,
-        masked=int(masked.sum()),
-        largest=int(np.abs(new_image.astype(int) - image).max()),
-    )
+    made = []
+    for threads in sorted({1, torch.get_num_threads()}) if device == "cpu" else [None]:
+        new_image, new_mask = _sampled(recipe, stages, index, device, threads)
+        masked = (mask == IGNORE) & (new_mask != IGNORE)
+        again = Again(
+            key=name,
+            block=range(first, first + recipe.block),
+            image=new_image,
+            mask=new_mask,
+            labels_equal=float((new_mask == mask)[~masked].mean()) if not masked.all() else 1.0,
+            masked=int(masked.sum()),
+            largest=int(np.abs(new_image.astype(int) - image).max()),
+            threads=threads,
+        )
+        made.append(again)
+        if again.equal:
+            break
+    return max(made, key=lambda again: (again.labels_equal, -again.largest))
+
+
+def _sampled(recipe: Recipe, stages: Sequence[dict], index: int, device: str, threads: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Image (H,W,3) and mask (H,W) uint8 of one pair, sampled on so many threads (None: as many as there are)."""
+    options = {"device": device, "classes": recipe.classes, "compile": recipe.compile}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            sample_shard(stages, folder=Path(place), seed=recipe.seed, block=recipe.block, first=index, last=index + 1, **options)
+            store = Store.open(place)
+            return np.array(store.images[0]), np.array(store.masks[0])
+    finally:
+        torch.set_num_threads(before)
 
 
 def find_weights(recipe: Recipe, given: Sequence[Path], folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from satsynth.runtime.files import sha256
 
 # Base of a training set -> the splits that it is trained and judged on.
 SPLITS = {"real": ("train", "val"), "fit": ("fit", "held")}
+DIVIDED = ("demo", "folder")  # formats that read the key `split`; the others' sets come divided
 EVEN = 0.5  # the library's own default of `real_share`
 
 
@@ -195,8 +196,15 @@ def denoising(resolved: dict, name: str) -> dict:
     return ordered({key: stanza[key] for key in ("sampler", "seed", "block")} | {key: figure[key] for key in ("count", "moments")})
 
 
+def division(dataset: dict) -> dict:
+    """How val is chosen: the key `split` where the format reads it, else the format, which brings its own."""
+    return ordered(dataset["split"] if dataset["format"] in DIVIDED else {"format": dataset["format"]})
+
+
 def page(resolved: dict) -> dict:
     """For the report page."""
     views = {name: figure["view"] for name, figure in resolved["figures"].items() if name in resolved["run"]}
     licences = {name: dataset["licence"] for name, dataset in resolved["datasets"].items() if "licence" in dataset}
-    return ordered({"title": resolved["report"]["title"], "run": resolved["run"], "views": views, "licences": licences})
+    splits = {name: division(dataset) for name, dataset in resolved["datasets"].items()}
+    shown = {"title": resolved["report"]["title"], "run": resolved["run"], "views": views}
+    return ordered({**shown, "licences": licences, "splits": splits})

@@ -6,7 +6,7 @@ from html import escape
 import pandas as pd
 
 from satsynth.metrics.memorisation import Calibration, chance
-from satsynth.reporting import methods, notes
+from satsynth.reporting import methods, notes, splits
 from satsynth.reporting.lineage import Chain, config_digest
 from satsynth.reporting.markup import count, listing, number
 from satsynth.reporting.verdict import outcome
@@ -21,6 +21,7 @@ def answers(
     gains: Mapping[str, tuple[pd.DataFrame, Sequence[str]]],
     chains: Mapping[str, Chain],
     titles: Mapping[str, str],
+    datasets: Sequence[Mapping] = (),
 ) -> str:
     """The three answers as HTML; a question to which this run has no answer is told so.
 
@@ -30,9 +31,10 @@ def answers(
         gains: name of a gain table -> its frame and its notes.
         chains: name of a table -> the jobs behind it.
         titles: name of a table -> its title.
+        datasets: what is known of the real pairs; see `satsynth.reporting.facts.collect`.
     """
     parts = (
-        ("memorised", "Is it memorised?", memorised(cards, fidelity)),
+        ("memorised", "Is it memorised?", memorised(cards, fidelity, datasets)),
         ("significant", "Is it significant?", significant(gains)),
         ("made", "What made this number?", made(chains, titles)),
     )
@@ -44,10 +46,15 @@ def _paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def memorised(cards: Sequence[Mapping], fidelity: Sequence[pd.DataFrame]) -> str:
-    """The share of near copies of every source that was searched, with its null."""
+def memorised(cards: Sequence[Mapping], fidelity: Sequence[pd.DataFrame], datasets: Sequence[Mapping] = ()) -> str:
+    """The share of near copies of every source that was searched, with its null, what this null is worth, and the way to the nearest."""
     searched = [card for card in cards if card["copies"]]
-    told = [_paragraph(_copies(card)) for card in searched]
+    mixes = {(entry["name"], entry["size"]): _mix(entry) for entry in datasets if not entry.get("within")}
+    told = []
+    for card in searched:
+        around = " ".join(filter(None, [mixes.get((card["dataset"], str(card["size"]))), _held(card)]))
+        link = f'<a href="gallery.html#place={escape(card["name"])}&amp;sort=distance">Its pairs, the nearest first</a>'
+        told += [_paragraph(_copies(card)), f"<p>{escape(around)} {link}, each beside its real patch.</p>"]
     known = {(card["dataset"], card["source"], str(card["size"])) for card in searched}
     for frame in fidelity:
         for row in frame[frame["copies_features"].notna()].to_dict("records"):
@@ -57,8 +64,27 @@ def memorised(cards: Sequence[Mapping], fidelity: Sequence[pd.DataFrame]) -> str
         return _paragraph(
             "This run does not say: no source was searched for near copies; figures of view memorisation and fidelity tables do it."
         )
-    links = "A near copy by features need not be one to the eye: the gallery sorts by this distance." if searched else ""
-    return "\n".join([*told, *([_paragraph(links)] if links else [])])
+    eye = [_paragraph("A near copy by features need not be one to the eye: plain ground resembles plain ground.")] if searched else []
+    return "\n".join([*told, *eye])
+
+
+def _mix(entry: Mapping) -> str:
+    """How the classes of val differ from those of train, where the cards of both are known."""
+    if not {"names", "train_pixels", "val_pixels"} <= set(entry):
+        return ""
+    return splits.difference(entry["names"], entry["train_pixels"], entry["val_pixels"])
+
+
+def _held(card: Mapping) -> str:
+    """What the nearest pairs hold."""
+    nearest = card["nearest"]
+    if nearest is None:
+        return ""
+    shares = [f"{number(100 * nearest[key], digits=1)}\u00a0%" for key in ("share", "shown")]
+    return (
+        f"Of the labelled pixels of the {count(nearest['pairs'])} nearest pairs in the gallery {shares[0]} are {nearest['class']}, "
+        f"of all its pairs {shares[1]}."
+    )
 
 
 def _share(value: float) -> str:
@@ -77,9 +103,14 @@ def _copies(card: Mapping) -> str:
     limit = Calibration(**copies["feature"])
     said += f"{listing(parts)} lie nearer to a real training patch than the {notes.percent(copies['quantile'])} quantile of "
     said += f"{count(limit.null_count)} held-out real patches does; {_share(limit.expected)} is expected where nothing is copied. "
+    likely = f"({_probability(worst)} for the two together)"
     if worst >= CHANCE:
-        return said + f"That is no more than chance allows ({_probability(worst)} for the two together): no sign of copies."
-    return said + f"That is more than chance explains ({_probability(worst)} for the two together): look at the nearest pairs."
+        return said + f"If val is drawn like train, that is no more than chance allows {likely}: no sign of copies."
+    return said + (
+        f"If val is drawn like train, that is more than chance explains {likely}, and a sign of copies. If val shows other places, with "
+        "less plain ground for instance, it need be none: pairs that are like train then lie nearer to train than val does, copied or not. "
+        "Look at the nearest pairs before you conclude."
+    )
 
 
 def _probability(value: float) -> str:
@@ -90,7 +121,7 @@ def _measured(row: Mapping) -> str:
     parts = listing([f"{_share(row[f'copies_{name}'])} {words}" for name, words in zip(("features", "pixels"), KINDS.values())])
     return (
         f"{row['source']} on {row['dataset']}, {row['size']} px: {parts} lie nearer to a real training patch than held-out real patches do "
-        f"but for few; {_share(row['copies_expected'])} is expected where nothing is copied."
+        f"but for few; {_share(row['copies_expected'])} is expected where nothing is copied and val is drawn like train."
     )
 
 
@@ -111,6 +142,11 @@ def significant(gains: Mapping[str, tuple[pd.DataFrame, Sequence[str]]]) -> str:
         )
         multiple = [note for note in said if "Bonferroni" in note]
         link = f'<a href="#table-{escape(name)}">The table</a> has every interval.'
+        if multiple:
+            text += (
+                " So far only D ∪ D′ with synthetic pairs is counted. What follows counts every difference of the table: also those of D′ "
+                "alone, of augmentations and of the control to D, and those to the control, where it has such rows."
+            )
         told.append(f"<p>{escape(' '.join([text, *multiple]))} {link}</p>")
     return "\n".join(told) or _paragraph("This run does not say: nothing was trained on synthetic pairs beside real ones.")
 
@@ -124,5 +160,6 @@ def made(chains: Mapping[str, Chain], titles: Mapping[str, str]) -> str:
     listed = f"<ul>{''.join(entries)}</ul>" if entries else ""
     return (
         "<p>Every job left a record of its config, code, inputs, seeds and package versions. Of a file that lies here, "
-        f"<code>make explain FILE=results/tables/…</code> tells it, back to the raw data.{' Of the tables:' if entries else ''}</p>{listed}"
+        "<code>make explain FILE=results/tables/…</code> tells it, back to the raw data; of a run with overlays name them as there, by "
+        f'<code>CONFIG="my.yaml"</code>.{" Of the tables:" if entries else ""}</p>{listed}'
     )

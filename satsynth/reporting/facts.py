@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from satsynth.reporting import splits
 from satsynth.reporting.markup import count, listing
 from satsynth.runtime import files
 from satsynth.runtime.job import PACKAGES
@@ -17,8 +18,8 @@ def collect(
     """Read the cards that the page speaks of; names are told from the paths that this project gives to files.
 
     Args:
-        real: {dataset}/{size}px/real/{split}/card.json of train (or fit) and val (or held), and index.csv of the latter; others are
-            passed over.
+        real: {dataset}/{size}px/real/{split}/card.json of train (or fit) and val (or held), index.csv of the latter, and
+            {dataset}/classes.json.
         generators: {dataset}/generators/{generator}/card.json; what a card lacks is left unsaid.
         runs: {dataset}/{size}px/segmentation/{training_set}/{segmenter}/seed-{seed}/card.json.
         evaluators: likewise, of the segmenters whose features synthetic pairs are measured by, or SemGAN's encoder is trained by.
@@ -29,17 +30,22 @@ def collect(
     """
     datasets: dict[tuple[str, str, bool], dict] = {}
     digests = {}
+    names = {path.parts[-2]: files.read_json(path)["names"] for path in map(Path, real) if path.name == "classes.json"}
     for path in map(Path, real):
-        if path.name not in ("card.json", "index.csv") or path.parts[-3] != "real":
+        if path.name == "classes.json":
             continue
         dataset, size, split = path.parts[-5], path.parts[-4].removesuffix("px"), path.parts[-2]
         within = split in ("fit", "held")
         entry = datasets.setdefault((dataset, size, within), {"name": dataset, "size": size, "within": within})
         if path.name == "index.csv":
-            entry["scenes"] = int(pd.read_csv(path, dtype=str, keep_default_na=False)["scene"].nunique())
+            scenes = pd.read_csv(path, dtype=str, keep_default_na=False)["scene"].unique()
+            entry |= {"scenes": len(scenes), "some": splits.some(scenes.tolist())}
         else:
             card = files.read_json(path)
-            entry["train" if split in ("train", "fit") else "val"], entry["classes"] = card["count"], card["classes"]
+            part = "train" if split in ("train", "fit") else "val"
+            entry |= {part: card["count"], "classes": card["classes"], f"{part}_pixels": card["class_pixels"]}
+            entry |= {key: card[key] for key in ("patch", "stride") if key in card}
+            entry |= {"names": names[dataset]} if dataset in names else {}
             digests[f"{dataset}, {size} px, {split} store (its card)"] = files.sha256(path)
     made = []
     for path in map(Path, generators):
@@ -87,6 +93,12 @@ def packages() -> dict[str, str]:
 def words(facts: Mapping) -> list[str]:
     """The facts of `collect` as sentences: a paragraph each for data, generators, training sets, segmenters, and evaluators."""
     data = [_data(entry) for entry in facts["datasets"]]
+    whole = {entry["name"]: entry for entry in facts["datasets"] if not entry.get("within")}
+    data += [
+        splits.chosen(name, facts["splits"][name], entry["scenes"], entry["some"])
+        for name, entry in whole.items()
+        if name in facts.get("splits", {})
+    ]
     data += [f"Licence of {name}: {licence}." for name, licence in facts.get("licences", {}).items()]
     pairs = [
         f"{entry['name']} ({entry['dataset']}, {entry['size']} px): {count(entry['real_pairs'])} real, "
@@ -110,8 +122,19 @@ def _data(entry: Mapping) -> str:
     told = f"{entry['name']} at {entry['size']} px: {count(entry['train'])} real training patches"
     scenes = f"from {_many(entry['scenes'], 'scene')}"
     if entry.get("within"):
-        return f"{told} of its training scenes to choose by (fit), {count(entry['val'])} held-out ones {scenes} of these (held)."
-    return f"{told}, {count(entry['val'])} validation patches {scenes}, {entry['classes']} classes."
+        told += f" of its training scenes to choose by (fit), {count(entry['val'])} held-out ones {scenes} of these (held)."
+    else:
+        told += f", {count(entry['val'])} validation patches {scenes}, {entry['classes']} classes."
+    return told + _windows(entry)
+
+
+def _windows(entry: Mapping) -> str:
+    """What a patch is of its scene; nothing where the card does not tell."""
+    if "patch" not in entry:
+        return ""
+    patch, reduced = entry["patch"], str(entry["patch"]) != str(entry["size"])
+    every = f", one every {count(entry['stride'])} px" if entry["stride"] != patch else ""
+    return f" Patches of {entry['size']} px are windows of {count(patch)} px{every}{', reduced' if reduced else ''}."
 
 
 def _many(number: int, word: str) -> str:

@@ -81,7 +81,7 @@ def write(
     measured = [frame for name, frame in frames.items() if views[name] == "fidelity"]
     sections = [
         ("verdict", "What came out", "\n".join(filter(None, [_verdict(gains, titles), _choices(choices, gains)]))),
-        ("answers", "Three questions", answers(places, measured, gains, chains, titles) if tables else ""),
+        ("answers", "Three questions", answers(places, measured, gains, chains, titles, facts["datasets"]) if tables else ""),
         ("gallery", "Pairs, none chosen by hand", blocks.gallery(places)),
         ("run", "What was run", _paragraphs(words(facts))),
         ("tables", "Tables", blocks.tables(tables, printed, captions, home, chains)),
@@ -112,8 +112,9 @@ def write_run(task: Task) -> None:
 
     Of `task`: input tables (CSV), printed (Markdown, in the same order), choices (JSON), figures (PNG), generators, runs, evaluators and
     real (see `satsynth.reporting.facts.collect`), gallery and strips (card and strip of each of its places), exports (their cards); cfg
-    title, run (names in the order in which they are shown), views (figure -> view), licences (dataset -> licence of its raw data); output
-    page. The LaTeX and PDF forms are taken to lie beside the CSV and PNG.
+    title, run (names in the order in which they are shown), views (figure -> view), licences (dataset -> licence of its raw data), splits
+    (dataset -> how val is chosen, see `satsynth.plan.slices.division`); output page. The LaTeX and PDF forms are taken to lie beside the
+    CSV and PNG.
     """
     place = {name: number for number, name in enumerate(task.cfg["run"])}
 
@@ -128,7 +129,7 @@ def write_run(task: Task) -> None:
     captions |= {name: CAPTIONS[view] for name, view in views.items() if view in CAPTIONS}
     given = task.input
     facts = collect([*given["real"], *given["indices"]], given["generators"], given["runs"], given["evaluators"])
-    facts["licences"] = task.cfg["licences"]
+    facts |= {name: task.cfg[name] for name in ("licences", "splits")}
     # State is read as it is now and is no input: what it says of times and hosts may differ, what the page shows of results may not.
     chains = Lineage(os.environ.get("SATSYNTH_STATE", "results/state")).chains({name: paths["csv"] for name, paths in tables.items()})
     places = [

@@ -24,13 +24,22 @@ def read(place):
     [
         (None, {"license": "unknown"}),
         ("CC-BY-4.0", {"license": "cc-by-4.0"}),
-        ("ours: ask --- first", {"license": "other", "license_name": "ours: ask --- first"}),
+        ("CC BY 4.0", {"license": "cc-by-4.0"}),
+        ("ours: ask --- first", {"license": "other", "license_name": "ours-ask-first"}),
+        ("CC0 (masks; see NOTICE.txt für images)", {"license": "other", "license_name": "cc0-masks-see-notice.txt-fur-images"}),
+        ("許可", {"license": "other", "license_name": "see-below"}),
+        ("CC-BY-4.0 " + "and more " * 20, {"license": "other", "license_name": ("cc-by-4.0" + "-and-more" * 20)[:64].strip("-")}),
     ],
 )
 def test_the_head_names_the_licence_of_the_source_data(world, licence, said):
     head = yaml.safe_load((world.export(licence=licence) / "README.md").read_text().split("\n---\n")[0].removeprefix("---\n"))
     assert {name: value for name, value in head.items() if name.startswith("license")} == said
     assert head["task_categories"] == ["image-segmentation"] and head["size_categories"] == ["n<1K"]
+
+
+def test_the_words_of_a_licence_stand_in_the_body_whole(world):
+    _, body = read(world.export(licence="CC0 for masks; see NOTICE.txt für images, 許可"))
+    assert "The source data bear the licence: CC0 for masks; see NOTICE.txt für images, 許可." in body
 
 
 def test_counts_classes_and_networks_stand_in_the_body(world):

@@ -2,6 +2,7 @@ import ast
 import base64
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from reporting_fixtures import SPACE
 from satsynth.metrics.memorisation import calibrated
 from satsynth.pairs import LabelSpace
 from satsynth.plan.closure import _static, digests
-from satsynth.reporting.gallery import pictures
+from satsynth.reporting.gallery import document, pictures
 from satsynth.runtime.errors import DataError, StoreError
 
 
@@ -109,6 +110,23 @@ def test_only_the_first_pairs_by_index_are_shown_and_all_are_counted(tmp_path):
     )  # of all, whatever is shown
 
 
+def test_what_the_nearest_pairs_hold_is_counted(gallery):
+    columns = handed(gallery.out["numbers"])[3]["columns"]
+    pixels = np.array(columns["pixels"])[:, :3]
+    near = np.argsort(columns["distance"], kind="stable")[:12]
+    most = pixels[near].sum(0).argmax()
+    told = gallery.card["nearest"]
+    assert (told["pairs"], told["class"]) == (12, SPACE.names[most])
+    assert told["share"] == pytest.approx(pixels[near][:, most].sum() / pixels[near].sum())
+    assert told["shown"] == pytest.approx(pixels[:, most].sum() / pixels.sum()) != told["share"]
+
+
+def test_no_choice_of_the_form_is_longer_than_its_field():
+    """A field is 13rem wide; some twenty letters fit beside its arrow."""
+    words = re.findall(r"<option[^>]*>([^<]+)<", (document.STATIC / "body.html").read_text())
+    assert len(words) > 10 and max(map(len, words)) <= 20
+
+
 def test_decisions_reach_their_pairs(gallery):
     columns = handed(gallery.out["numbers"])[3]["columns"]
     assert columns["decision"] == [row % 3 for row in range(61)] and columns["reasons"][2] == 'distance <b>"&amp;"</b>'
@@ -118,7 +136,7 @@ def test_decisions_reach_their_pairs(gallery):
 def test_a_source_that_nobody_searched_has_no_distances(tmp_path):
     gallery = write_gallery(tmp_path, searched=False)
     told = handed(gallery.out["numbers"])[3]
-    assert "thresholds" not in told and "distance" not in told["columns"] and gallery.card["copies"] is None
+    assert "thresholds" not in told and "distance" not in told["columns"] and gallery.card["copies"] is gallery.card["nearest"] is None
     assert handed(gallery.out["real"][0])[3] == {"images": [], "masks": []}
 
 

@@ -79,7 +79,7 @@ def task(tmp_path):
             "generators": [write_json(results / "demo/generators/satsynth/card.json", facts)],
             "runs": cards,
             "evaluators": [],
-            "real": [place / "train/card.json", place / "val/card.json", real[0].classes],
+            "real": [place / "train/card.json", place / "val/card.json", shutil.copy(real[0].classes, results / "demo")],
             "indices": [place / "val/index.csv"],
         },
         cfg={
@@ -87,6 +87,7 @@ def task(tmp_path):
             "run": ["main", "curve", "grid", "classes"],
             "views": {"grid": "pairs", "curve": "ratio_curve"},
             "licences": {"town": "CC-BY-4.0"},
+            "splits": {"demo": {"by": "scene", "seed": 0, "val": 0.25}},
         },
         output={"page": tmp_path / "state/staged/index.html"},
         declared={"page": results / "report/index.html"},
@@ -129,6 +130,7 @@ def test_page_says_what_was_run_and_is_repeatable(task):
     text = read(task.output["page"]).text.replace("\u202f", " ")
     for said in (
         "8 real training patches, 6 validation patches from 3 scenes",
+        "Val of demo is 25\u00a0% of the scenes, drawn by seed 0 (3 scenes: scene_0, scene_1 and scene_2).",
         "real+cascade-r1 (demo, 16 px): 40 real, 40 added",
         *(paragraph for paragraph in METHODS if "patch by patch" in paragraph),
         "2 640 000 parameters",
@@ -147,12 +149,14 @@ def test_the_gallery_is_shown_by_a_strip_and_linked(task, tmp_path):
     page.write_run(task)
     reader = read(task.output["page"])
     links = [value for tag, name, value in reader.attributes if (tag, name) == ("a", "href") and "gallery" in value]
-    assert links == ["#gallery", *["gallery.html#place=demo-32px-cascade"] * 4]
+    place = "gallery.html#place=demo-32px-cascade"
+    assert links == ["#gallery", f"{place}&sort=distance", *[place] * 4]
     pictures = [value for tag, name, value in reader.attributes if (tag, name) == ("img", "src") and "jpeg" in value]
     assert pictures == [f"data:image/jpeg;base64,{base64.b64encode(place.out['strip'].read_bytes()).decode()}" for place in places]
     text = reader.text.replace("\u202f", " ")
     assert "shows 60 pairs, by class" in text and "shows 20 of 60 pairs, by class" in text
     assert "cascade on demo, 32 px: of 60 pairs, " in text  # the answer to the first question
+    assert "12 nearest pairs in the gallery" in text and "Of val's labelled" not in text  # its real pairs are not on this page
 
 
 def test_exports_are_linked_where_there_are_any(task, tmp_path):

@@ -2,16 +2,18 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from export_fixtures import CFG, World
 from generator_fixtures import SAMPLER, config, paths, train, write_store
 from PIL import Image
 
 from satsynth.diffusion import ddpm, upscaler
 from satsynth.diffusion.sampling import sample_shard
-from satsynth.export import recipe
+from satsynth.export import recipe, regeneration
 from satsynth.export.regeneration import find_weights, regenerate
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime import files
@@ -70,6 +72,43 @@ def test_every_pixel_comes_out_again(place, index):
     assert index in again.block and len(again.block) == 4 and again.block.start % 4 == 0
     for part, pixels in (("images", again.image), ("masks", again.mask)):
         assert np.array_equal(np.array(Image.open(place / f"train/{part}/{again.key}.png")), pixels)
+
+
+@pytest.fixture
+def rounding(monkeypatch):
+    """Sampling whose first colour value depends on the number of threads, as rounding may; gives the numbers that were tried."""
+    tried, off = [], {}
+    before = torch.get_num_threads()
+
+    def sampled(stages, *, folder, **options):
+        sample_shard(stages, folder=folder, **options)
+        tried.append(torch.get_num_threads())
+        images = np.load(folder / "images.npy")
+        value = int(images.reshape(-1)[0])
+        images.reshape(-1)[0] = value + off.get(tried[-1], 0) * (1 if value < 128 else -1)
+        np.save(folder / "images.npy", images)
+
+    monkeypatch.setattr(regeneration, "sample_shard", sampled)
+    torch.set_num_threads(3)
+    yield SimpleNamespace(tried=tried, off=off)
+    torch.set_num_threads(before)
+
+
+def test_a_processor_tries_one_thread_first(place, rounding):
+    assert (again := regenerate(place, 4, device="cpu")).equal and again.threads == 1
+    assert rounding.tried == [1] and torch.get_num_threads() == 3
+
+
+def test_then_all_threads_and_the_nearer_one_is_told(place, rounding, capsys):
+    rounding.off |= {1: 2}
+    assert (again := regenerate(place, 4, device="cpu")).equal and again.threads == 3
+    assert rounding.tried == [1, 3] and torch.get_num_threads() == 3
+    rounding.off |= {3: 5}
+    assert ((again := regenerate(place, 4, device="cpu")).largest, again.threads) == (2, 1)
+    rounding.off |= {3: 1}
+    assert main([str(place), "4", "--cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "the same but for rounding" in said and "differs by 1 of 255" in said and "On cpu, 3 threads; pairs 4 to 7" in said
 
 
 def test_weights_may_be_named_in_any_order(once, place, tmp_path):
@@ -153,7 +192,11 @@ def test_the_recipe_needs_nothing_but_the_weights(once):
 def test_the_command_says_how_pairs_compare(place, tmp_path, capsys):
     assert main([str(place), "3", "8", "--cpu", "--out", str(tmp_path / "again")]) == 0
     said = capsys.readouterr().out
-    assert "made-0000003: the same pair. Labels: equal; image: equal." in said and "pairs 8 to 11 were sampled with it" in said
+    assert (
+        "made-0000003: the same pair. Labels: equal; image: equal." in said
+        and "On cpu, 1 thread; pairs 0 to 3" in said
+        and "pairs 8 to 11 were sampled with it" in said
+    )
     assert sorted(path.name for path in (tmp_path / "again/masks").iterdir()) == ["made-0000003.png", "made-0000008.png"]
     change(place, "masks", 3, 4, count=256)
     assert main([str(place), "3", "--cpu"]) == 1

@@ -20,6 +20,7 @@ from satsynth.runtime.task import Task
 KINDS = ("feature", "pixel")
 SEARCHED = ("row", "feature_distance", "feature_row", "feature_turn", "feature_ratio", "pixel_distance", "pixel_row")
 STRIP = 12  # pairs of the strip that the report shows
+NEAREST = 12  # pairs nearest to a real one, of which the report says what they hold
 AGAIN = "Search the neighbours again."
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ def pack(
     Returns:
         What was written to `out["card"]`: dataset, source, name (of the folder), size, shown, total; copies, of all pairs of these shards
         (None where nothing was searched): quantile, and for feature and pixel the fields of `satsynth.metrics.memorisation.Calibration`;
+        nearest, of the shown pairs that lie nearest by features (None likewise, and where they have no labelled pixel): pairs (how many),
+        class (the commonest in them), share (of it in their labelled pixels), shown (of it in those of all pairs that are shown);
         decisions (word -> count).
 
     Raises:
@@ -112,6 +115,7 @@ def pack(
     _write(out["numbers"], name, "numbers", 0, _plain(numbers))
     pictures.strip(view, space, min(STRIP, kept), out["strip"])
     card = {**place, "name": name, "size": view.size, "shown": kept, "total": len(view), "copies": copies, "decisions": judged.counts()}
+    card["nearest"] = _nearest(numbers["columns"], space) if found is not None else None
     files.write_json(out["card"], card)
     log.info("%s: %d of %d pairs, %d of the nearest training patches", name, kept, len(view), len(used))
     return card
@@ -178,6 +182,18 @@ def _searched(found: pd.DataFrame, used: np.ndarray) -> dict[str, list]:
         "turn": found["feature_turn"].tolist(),
         "nearest": np.searchsorted(used, found["feature_row"].to_numpy()).tolist(),
     }
+
+
+def _nearest(columns: Mapping[str, list], space: LabelSpace) -> dict | None:
+    """What the pairs hold that are nearest to a real one; see `pack`."""
+    pixels = np.asarray(columns["pixels"])[:, : space.count]
+    near = np.argsort(columns["distance"], kind="stable")[:NEAREST]
+    held = pixels[near].sum(0)
+    if not held.any():
+        return None
+    most = int(held.argmax())
+    share, shown = (float(counts[most] / counts.sum()) for counts in (held, pixels.sum(0)))
+    return {"pairs": len(near), "class": space.names[most], "share": share, "shown": shown}
 
 
 def _real(train: View, used: np.ndarray) -> list[dict]:
