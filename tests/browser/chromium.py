@@ -28,7 +28,8 @@ class Watched:
     """A context of its own with one page, whose messages and addresses are kept."""
 
     def __init__(self, browser, context: dict):
-        self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}} | context)
+        # High enough that all sixty tiles of the small gallery are near the window, and so are laid.
+        self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 1100}} | context)
         self.page = self.context.new_page()
         self.messages, self.addresses = [], []
         self.page.on("console", lambda message: self.messages.append(f"{message.type}: {message.text}"))
