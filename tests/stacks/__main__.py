@@ -30,7 +30,10 @@ def main() -> int:
 
 
 def check(folder: Path) -> int:
-    """Print a line a stack and split; 1 where a pixel or a pair is another than in the PNG files, or a stack failed."""
+    """Print a line a stack and split; 1 where a pixel or a pair is another than in the PNG files, a stack failed, or there is nothing to read."""
+    if not any((folder / "train/images").glob("*.png")):
+        print(f"{folder} holds no pair of train: is it an export?")
+        return 1
     failed = 0
     for reader in (*TESTED, *OTHERS):
         package = PACKAGES.get(reader.__name__, reader.__name__)
