@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def check(folder: Path) -> int:
-    """Print a line a stack and split; 1 where a pixel or a pair is another than in the PNG files, a stack failed, or there is nothing to read."""
+    """Print a line a stack and split; 1 where a pixel or pair is another than in the PNG files, a stack failed, or nothing is there."""
     if not any((folder / "train/images").glob("*.png")):
         print(f"{folder} holds no pair of train: is it an export?")
         return 1
