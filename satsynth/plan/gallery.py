@@ -31,12 +31,16 @@ class Place:
     @property
     def name(self) -> str:
         """What it is called in paths, and in links to a pair of it."""
-        return f"{self.dataset}-{self.size}px-{self.source}"
+        return _called(self.dataset, self.size, self.source)
+
+
+def _called(dataset: str, size: int | str, source: str) -> str:
+    return f"{dataset}-{size}px-{source}"
 
 
 def folder(dataset: str, size: int | str, source: str) -> str:
     """Where the files of a place lie."""
-    return f"results/report/gallery/{dataset}-{size}px-{source}"
+    return f"results/report/gallery/{_called(dataset, size, source)}"
 
 
 def places(plan: Layout) -> list[Place]:

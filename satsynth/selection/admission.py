@@ -17,7 +17,7 @@ from satsynth.metrics.memorisation import calibrated
 from satsynth.pairs import IGNORE, Store, StoreWriter
 from satsynth.runtime import files
 from satsynth.runtime.errors import StoreError
-from satsynth.selection.calibration import AGAIN, masked_shares, open_scores
+from satsynth.selection.calibration import AGAIN, limits_of, masked_shares, open_scores
 
 DECISIONS = ("admitted", "masked", "rejected")
 # Why a pair is rejected -> what it says to a reader.
@@ -102,15 +102,12 @@ def admit(store: Path, scores: Path, calibration: Path, *, folder: Path, decisio
     known = files.read_json(calibration)
     if scored["evaluator_sha256"] != known["evaluator_sha256"]:
         raise StoreError(scores, f"they were given by another judge than {calibration}.", AGAIN)
-    factor = math.inf if thresholds["pixel_factor"] is None else thresholds["pixel_factor"]
-    # A loss is above no infinite multiple; a mean of 0 would make NaN of it.
-    limits = np.full(IGNORE + 1, np.inf)
-    if math.isfinite(factor):
-        limits[: pairs.classes] = factor * np.asarray(known["class_losses"])
+    doubt = (known["class_losses"], thresholds["pixel_factor"])
+    limits = limits_of(*doubt)
     table = pd.DataFrame({"pair": pairs.index["pair"]})
     for name in ("index", "margin", "invalid"):
         table[name] = pairs.index.get(name, np.nan)
-    table["masked"] = masked_shares(losses, pairs.masks, limits[: pairs.classes].tolist(), 1.0).round(6)
+    table["masked"] = masked_shares(losses, pairs.masks, *doubt).round(6)
     table["distance"] = neighbours["feature_distance"].to_numpy()
     found = decide(table, thresholds, known["distances"])
     facts = {

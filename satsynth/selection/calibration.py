@@ -77,10 +77,17 @@ def class_means(losses: np.ndarray, masks: np.ndarray, classes: int, min_pixels:
     return {"means": means.tolist(), "pixels": pixels.tolist(), "fallback": np.flatnonzero(~known).tolist()}
 
 
-def masked_shares(losses: np.ndarray, masks: np.ndarray, means: list[float], factor: float) -> np.ndarray:
-    """(N,) share of the labelled pixels of each pair whose loss is above `factor` times the mean of their class; NaN without labels."""
-    limits = np.append(np.full(IGNORE, np.inf), np.inf)
-    limits[: len(means)] = factor * np.asarray(means)
+def limits_of(means: list[float], factor: float | None) -> np.ndarray:
+    """(256,) loss by class id above which a label is doubted: `factor` times the mean of its class; None doubts none, nor does 255."""
+    limits = np.full(IGNORE + 1, np.inf)
+    if factor is not None:
+        limits[: len(means)] = factor * np.asarray(means)
+    return limits
+
+
+def masked_shares(losses: np.ndarray, masks: np.ndarray, means: list[float], factor: float | None) -> np.ndarray:
+    """(N,) share of the labelled pixels of each pair whose loss is above `limits_of` their class; NaN without labels."""
+    limits = limits_of(means, factor)
     shares = np.full(len(masks), np.nan)
     for first in range(0, len(masks), CHUNK):
         labels = np.asarray(masks[first : first + CHUNK])
