@@ -17,7 +17,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.interleaved import Bench
-from satsynth.datasets.demo import generate, label_space
+from benchmarks.presets import demo_tiles
+from satsynth.datasets.demo import generate
 from satsynth.datasets.tiling import tile
 from satsynth.pairs import Store, open_view
 from satsynth.segmentation.batches import Mixture
@@ -55,10 +56,7 @@ class PngFolder(Dataset):
 def prepare(folder: Path, scenes: int) -> Store:
     """Patches of the demo world as a store and as PNG files."""
     generate(folder / "raw", {"scenes": scenes, "size": 1024, "zoom": 2, "seed": 0})
-    cfg = {"size": SIZE, "stride": SIZE, "remainder": "drop", "max_ignore": 1.0, "resize": None, "max_pixels": 10**9}
-    reading = {"images": "images", "labels": "masks", "ignore": None, "unknown": "error", "bands": None, "scale": None, "label_map": None}
-    split = {"split": {"by": "scene", "val": 0.1, "seed": 0}, "class_count": len(label_space({}).names)}
-    tile("demo", folder / "raw", "train", {**cfg, **reading, **split}, {SIZE: folder / "store"})
+    tile("demo", folder / "raw", "train", demo_tiles("train", SIZE, val=0.1), {SIZE: folder / "store"})
     store = Store.open(folder / "store")
     for part, arrays in (("images", store.images), ("masks", store.masks)):
         (folder / part).mkdir()

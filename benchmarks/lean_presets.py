@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.interleaved import AT_MOST, Bench
-from benchmarks.presets import stanza
+from benchmarks.presets import demo_tiles, stanza
 from satsynth import kinds
 from satsynth.codes import Codes
-from satsynth.datasets.demo import generate, label_space
+from satsynth.datasets.demo import generate
 from satsynth.datasets.tiling import tile
 from satsynth.diffusion.denoiser import Denoiser
 from satsynth.diffusion.outputs import card_codes
@@ -96,11 +96,8 @@ def held_out(denoiser: Denoiser, codes: Codes, store: Path) -> list[float]:
 def world(folder: Path, size: int) -> Path:
     """Stores of the demo world of seed 0, train and val."""
     generate(folder / "raw", {"scenes": 24, "size": 384, "zoom": 2, "seed": 0})
-    cfg = {"size": size, "stride": size, "remainder": "drop", "max_ignore": 1.0, "resize": None, "max_pixels": 10**9}
-    reading = {"images": "images", "labels": "masks", "ignore": None, "unknown": "error", "bands": None, "scale": None, "label_map": None}
-    rest = {"split": {"by": "scene", "val": 0.25, "seed": 0}, "class_count": len(label_space({}).names)}
     for split in ("train", "val"):
-        tile("demo", folder / "raw", split, {**cfg, **reading, **rest}, {size: folder / "real" / split})
+        tile("demo", folder / "raw", split, demo_tiles(split, size, val=0.25), {size: folder / "real" / split})
     return folder / "real"
 
 

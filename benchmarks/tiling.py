@@ -16,23 +16,14 @@ from PIL import Image
 
 from benchmarks.interleaved import AT_MOST, Bench
 from benchmarks.memory import added
-from satsynth.datasets.demo import generate, label_space
+from benchmarks.presets import demo_tiles
+from satsynth.datasets.demo import generate
 from satsynth.datasets.folder import labels
 from satsynth.datasets.scenes import Scene
 from satsynth.datasets.tiling import patches
 
 SIZE, WORLD, LARGE, OPENED = 256, 1024, 13_000, 2
 Image.MAX_IMAGE_PIXELS = None
-CFG = {
-    "size": SIZE,
-    "stride": SIZE,
-    "remainder": "drop",
-    "max_ignore": 1.0,
-    "resize": None,
-    "max_pixels": 10**9,
-    "bands": None,
-    "scale": None,
-}
 
 
 def prepare(folder: Path, side: int) -> Path:
@@ -54,7 +45,7 @@ def prepare(folder: Path, side: int) -> Path:
 
 def cut(scene: Path) -> int:
     """Every patch, as tiling makes it."""
-    reading = {**CFG, "class_count": len(label_space({}).names), "label_map": None, "ignore": None, "unknown": "error"}
+    reading = demo_tiles("train", SIZE, val=0.5) | {"max_pixels": 10**9}
     found = Scene("scene", scene / "images/scene.png", scene / "masks/scene.png")
     return sum(1 for _ in patches(found, labels(reading), reading))
 
