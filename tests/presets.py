@@ -1,18 +1,43 @@
 """Reading configs and presets the way the rules do, for tests of both."""
 
+import copy
+import functools
 from pathlib import Path
 
 import yaml
 
+from satsynth.plan.config import merge, resolve
 from satsynth.plan.presets import load_preset
+from satsynth.plan.validation import validate
 
 ROOT = Path(__file__).resolve().parents[1]
+GRID = {"segmenters": ["fpn"], "sources": ["cascade"], "ratios": [0, 1]}
 
 
 def read(path):
-    return yaml.safe_load((ROOT / path).read_text())
+    return copy.deepcopy(_parsed(path))
 
 
 def preset(name):
     """A preset over the preset that it extends."""
+    return copy.deepcopy(_loaded(name))
+
+
+# Parsing YAML takes longer than most tests that need it.
+@functools.cache
+def _parsed(path):
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+@functools.cache
+def _loaded(name):
     return load_preset(ROOT / "rules/presets", name)
+
+
+def load(*overlays):
+    """The repository's config under overlays, resolved."""
+    config = read("config.yaml")
+    for overlay in overlays:
+        config = merge(config, overlay)
+    validate(config, read("rules/schemas/config.schema.yaml"))
+    return resolve(config, preset(config["preset"]))

@@ -14,6 +14,7 @@ from satsynth.plan.stanzas import nearest
 from satsynth.runtime.errors import ConfigError
 
 LONGEST, DEEPEST, LARGEST = 1000, 12, 2**63
+MOST = 5  # faults told beside the first
 # Neither may stand in a path, a title or a table: what controls a terminal, and what cannot be written as UTF-8.
 UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 # JSON schema takes 2.0 for an integer; what counts with it would not.
@@ -25,12 +26,17 @@ def validate(config: dict, schema: dict, what: str = "config") -> None:
     """Check a config (or a preset) against its JSON schema.
 
     Raises:
-        ConfigError: the first error, outermost keys first.
+        ConfigError: the first error, outermost keys first, with the others named after its remedy.
     """
     _check_values(config, "", what, 0)
     errors = sorted(_Validator(schema).iter_errors(config), key=lambda error: (len(error.absolute_path), str(error.path)))
-    if errors:
-        raise _in_words(_deepest(errors[0]), what, schema)
+    # A missing key is an error for each that is missing, told the same way every time.
+    faults = list({str(fault): fault for error in errors for fault in _in_words(_deepest(error), what, schema)}.values())
+    if faults:
+        first, others = faults[0], [f"{fault.subject} ({fault.cause.rstrip('.')})" for fault in faults[1:]]
+        more = f", and {len(others) - MOST} more" if len(others) > MOST else ""
+        also = f" Also wrong: {', '.join(others[:MOST])}{more}." if others else ""
+        raise ConfigError(first.subject, first.cause, first.remedy + also)
 
 
 def _check_values(value: object, where: str, what: str, depth: int) -> None:
@@ -73,19 +79,24 @@ def _deepest(error):
     return error
 
 
-def _in_words(error, what: str, schema: dict) -> ConfigError:
+def _in_words(error, what: str, schema: dict) -> Iterator[ConfigError]:
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path).lstrip(".")
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
-        extra = sorted((key for key in error.instance if key not in known), key=str)[0]
-        shown = extra if str(extra).strip(" .") else f"'{extra}'"  # dots alone would not be seen as a key
-        key = f"{where}.{shown}" if where else shown
-        deeper = _below(extra, error.schema, schema)
-        remedy = f"It stands deeper: {' or '.join(deeper)}." if deeper else _likest(extra, error.schema, schema)
-        return ConfigError(key, "this key is not known.", remedy)
-    if error.validator == "required":
-        missing = sorted(key for key in error.validator_value if key not in error.instance)[0]
-        return ConfigError(f"{where}.{missing}".lstrip("."), "this key is missing.", error.schema["properties"][missing]["description"])
+        for extra in sorted((key for key in error.instance if key not in known), key=str):
+            shown = extra if str(extra).strip(" .") else f"'{extra}'"  # dots alone would not be seen as a key
+            deeper = _below(extra, error.schema, schema)
+            remedy = f"It stands deeper: {' or '.join(deeper)}." if deeper else _likest(extra, error.schema, schema)
+            yield ConfigError(f"{where}.{shown}" if where else shown, "this key is not known.", remedy)
+    elif error.validator == "required":
+        for missing in sorted(key for key in error.validator_value if key not in error.instance):
+            remedy = error.schema["properties"][missing]["description"]
+            yield ConfigError(f"{where}.{missing}".lstrip("."), "this key is missing.", remedy)
+    else:
+        yield _wrong_value(error, where, what)
+
+
+def _wrong_value(error, where: str, what: str) -> ConfigError:
     if error.validator == "enum" and isinstance(error.instance, str):
         return ConfigError(where, f"'{_short(error.instance)}' is not known.", nearest(error.instance, error.validator_value))
     if error.validator == "type" and "number" in error.validator_value and isinstance(error.instance, str) and _is_number(error.instance):
