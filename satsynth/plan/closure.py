@@ -8,6 +8,7 @@ reads the folder `static` beside it: the bytes of its files count, too.
 import ast
 import functools
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,8 +72,19 @@ def _spell(node: object) -> str:
     return f"[{','.join(map(_spell, node))}]" if isinstance(node, list) else repr(node)
 
 
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """A module and all statements in it: a tenth of its nodes, and no other can hold an import or a docstring."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found = getattr(node, field, None)
+            waiting.extend(found if isinstance(found, list) else ())  # the body of a lambda is an expression
+
+
 def _strip_docstrings(tree: ast.AST) -> None:
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body
             if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
@@ -85,7 +97,7 @@ def _imports(tree: ast.AST, path: Path):
     package = parts if path.name == "__init__.py" else parts[:-1]
     if path.name == "__init__.py":
         package = parts[:-1]
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
