@@ -1,6 +1,8 @@
 """Pixels of which a file itself says that they have no data: unlabelled in the patches, the image as it is; in strips, in resized scenes,
 in masks, and what check_data says of them."""
 
+import json
+
 import numpy as np
 import pytest
 import rasterio
@@ -191,6 +193,18 @@ def test_percentiles_leave_pixels_without_data_out(tmp_path):
     assert np.abs(rows[silent][9:, 13:].astype(int) - rows[inner]).max() > 50
     with opened(geotiff(tmp_path / "d.tif", np.zeros_like(raw), nodata=0), 10**9) as image:
         assert not rgb_rows(image, None, "auto")(0, HEIGHT).any()  # a tile that lies wholly in the collar is no error
+
+
+def test_drawn_labels_are_unlabelled_there_too(tmp_path):
+    png(tmp_path / "images/a.png", np.dstack([RGB, ALPHA]))
+    ring = [0, 0, WIDTH, 0, WIDTH, HEIGHT, 0, HEIGHT]
+    listed = {"images": [{"id": 1, "file_name": "a.png"}], "categories": [{"id": 1, "name": "field"}]}
+    listed["annotations"] = [{"image_id": 1, "category_id": 1, "segmentation": [ring]}]
+    (tmp_path / "a.json").write_text(json.dumps(listed))
+    cfg = {**CFG, "labels": "a.json", "label_map": {"field": 2}, "background": 0}
+    found = pieces(Scene("a", tmp_path / "images/a.png", tmp_path / "a.json"), cfg)
+    assert sum(np.count_nonzero(labels == 2) for *_, labels in found) == np.count_nonzero(~COLLAR)
+    assert all(np.array_equal(labels == 2, pixels[..., 3] > 0) for *_, pixels, labels in found)
 
 
 # Masks.
