@@ -13,11 +13,12 @@ import numpy as np
 
 from satsynth.datasets.duplicates import Window, near_duplicates
 from satsynth.datasets.labels import Labels, unknown_values
+from satsynth.datasets.orientation import Turned
 from satsynth.datasets.rasters import fitted, opened, rgb_rows
 from satsynth.datasets.scenes import Block, Collecting, Scene, printable
 from satsynth.datasets.shapes import unknown_categories
 from satsynth.datasets.standins import StandIns
-from satsynth.datasets.tallies import Shown, Tally
+from satsynth.datasets.tallies import Shown, Tally, Without
 from satsynth.datasets.tiling import Decoder, blocks_of, overlapping, patches, small_windows, windows
 from satsynth.datasets.unknown import Unknown
 from satsynth.pairs import IGNORE
@@ -44,6 +45,8 @@ class Inspection:
         self.tallies = {split: Tally() for split in SPLITS}
         self.images, self.masks = Counter(), Counter()  # what a file is -> files
         self.sides: list[tuple[int, int]] = []
+        self.turned = Turned()
+        self.without = {"images": Without(), "masks": Without()}
         self.labels: set[Path] = set()
         self.unknown = Unknown()  # in places (labels, image)
         self.best: dict[int, tuple[int, Shown]] = {}  # class -> the most pixels of it in a patch, and that patch
@@ -84,6 +87,10 @@ class Inspection:
                 kinds[f"{path.suffix.lower().lstrip('.')}, {bands}, {raster.dtype}{palette}"] += 1
                 if kinds is self.images:
                     self.sides.append((raster.width, raster.height))
+                    self.turned.add(raster)
+                    self.without["images"].add(raster, raster.nodata, self.cfg["bands"])
+                else:
+                    self.without["masks"].add(raster, self.decoder.without_data(raster), None)
         except SatsynthError as error:
             self.findings.error(error)
             return False
@@ -113,12 +120,12 @@ class Inspection:
                     if counts[number] > self.best.get(number, (0, None))[0]:
                         self.best[number] = int(counts[number]), patch.copy()
                 if side == size:
-                    tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
+                    tally.details.add(*_window(patch, blocks[patch.scene], scene, side))
             finished = True
         if finished and side > size:
             with self._reading():
-                for patch, inside in self._grid(scene, blocks, side):
-                    tally.details.add(_window(patch, blocks[patch.scene], scene), patch.image[inside])
+                for patch, _ in self._grid(scene, blocks, side):
+                    tally.details.add(*_window(patch, blocks[patch.scene], scene, side))
         for name, block in blocks.items() if finished else ():
             tally.names.append(name)
             unknown = pixels[name][self.decoder.classes : IGNORE]
@@ -159,6 +166,11 @@ class Inspection:
                 "images_without_mask_count": len(findings.lone_images),
                 "masks_without_image": [printable(path) for path in findings.lone_masks][:MOST_NAMED],
                 "masks_without_image_count": len(findings.lone_masks),
+                "without_data": {
+                    what: {"said": dict(sorted(found.said.items())), "files": found.said.total(), "pixels": found.pixels}
+                    for what, found in self.without.items()
+                },
+                "pixels": sum(width * height for width, height in self.sides),
                 "sides": [list(side) for side, _ in Counter(self.sides).most_common(MOST_NAMED)],
                 "smallest": list(min(self.sides, key=np.prod, default=())),
                 "largest": list(max(self.sides, key=np.prod, default=())),
@@ -221,6 +233,8 @@ class Inspection:
 
     def _judge_counts(self, names: tuple[str, ...]) -> None:
         """What the numbers of scenes, patches and pixels say."""
+        if self.turned.count:
+            self.findings.warning(self.turned.warning())
         learned = self.tallies["train"].pixels > 0
         for split, tally in self.tallies.items():
             if not tally.scenes:
@@ -290,9 +304,13 @@ REMEDY_MISSING = "If its raw value is that of `ignore`, give a label_map; if it 
 REMEDY_LEAK = "Keep one of the two, or both in one split (split by a wildcard or lists): val must be ground that train has not seen."
 
 
-def _window(patch: Shown, block: Block, scene: Scene) -> Window:
-    """Where a patch lies in its file: rows and columns of a patch count from the corner of its block."""
-    return Window(patch.scene, block.top + patch.row, block.left + patch.column, str(scene.image))
+def _window(patch: Shown, block: Block, scene: Scene, side: int) -> tuple[Window, np.ndarray, tuple[int, int]]:
+    """Where a patch of `side` pixels lies in its file (its rows and columns count from the corner of its block), what of it lies inside,
+    and height and width of a whole one there.
+    """
+    window = Window(patch.scene, block.top + patch.row, block.left + patch.column, str(scene.image))
+    inside = patch.image[: block.height - patch.row, : block.width - patch.column]
+    return window, inside, (min(side, block.height), min(side, block.width))
 
 
 def _read_through(rows: Callable[[int, int], np.ndarray], height: int) -> None:

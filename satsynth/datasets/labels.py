@@ -3,11 +3,14 @@
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from satsynth.datasets.rasters import Raster, opened
+from satsynth.datasets.nodata import NoData
+from satsynth.datasets.orientation import explained
+from satsynth.datasets.rasters import Raster, chosen_bands, opened
 from satsynth.datasets.scenes import Scene
 from satsynth.pairs import IGNORE
 from satsynth.runtime.errors import ConfigError, DataError
@@ -59,6 +62,7 @@ class Labels:
         with opened(scene.mask, max_pixels) as mask:
             if (image.height, image.width) != (mask.height, mask.width):
                 cause = f"the image is {image.width} x {image.height} pixels, but its mask {scene.mask} is {mask.width} x {mask.height}."
+                cause += explained(image, mask.width, mask.height)
                 raise DataError(scene.image, cause, "Give both the same size.")
             yield self.rows(mask)
 
@@ -100,25 +104,48 @@ class Labels:
         return self._look_up(code, self._by_colour, lambda code: f"#{int(code):06X}")
 
     def rows(self, raster: Raster) -> Callable[[int, int], np.ndarray]:
-        """How rows of an open mask become (rows, width) uint8 ids.
+        """How rows of an open mask become (rows, width) uint8 ids; what has no data by the file itself is 255 (see `without_data`).
 
         Raises (when rows are read):
             DataError: unknown values or colours and `unknown` is "error"; the count is that of the rest of the file.
         """
-        bands = [1, 2, 3] if raster.bands >= 3 else [1]
+        bands, nodata = chosen_bands(raster, None), self.without_data(raster)
+
+        def read(top: int, bottom: int) -> tuple[np.ndarray, Counter]:
+            if not nodata:
+                return self.decode(raster.read(top, bottom, bands), raster.path, raster.palette)
+            raw, valid = raster.read_valid(top, bottom, bands, nodata)
+            decoded, strange = self.decode(raw[valid][:, None], raster.path, raster.palette)
+            whole = np.full(valid.shape, IGNORE, np.uint8)
+            whole[valid] = decoded[:, 0]
+            return whole, strange
 
         def ids(top: int, bottom: int) -> np.ndarray:
-            decoded, strange = self.decode(raster.read(top, bottom, bands), raster.path, raster.palette)
+            decoded, strange = read(top, bottom)
             if strange and self.note is not None:
                 self.note(raster.path, strange)
             elif strange and self.unknown == "error":
                 for start in range(bottom, raster.height, 512):
-                    strip = raster.read(start, min(start + 512, raster.height), bands)
-                    strange += self.decode(strip, raster.path, raster.palette)[1]
+                    strange += read(start, min(start + 512, raster.height))[1]
                 raise unknown_values(raster.path, strange)
             return decoded
 
         return ids
+
+    def without_data(self, raster: Raster) -> NoData:
+        """What says that pixels of an open mask have no data: its file, but for declared values that the tables know.
+
+        Programs hand the declared value 0 down from file to file, so a class of that value is meant where there is one.
+        """
+        return replace(raster.nodata, pixels=tuple(pixel for pixel in raster.nodata.pixels if not self._knows(pixel, raster.palette)))
+
+    def _knows(self, pixel: tuple[float | None, ...], palette: np.ndarray | None) -> bool:
+        """Whether the tables have a raw pixel, a value a band."""
+        if palette is not None and self._reads_by_colour(palette):
+            return pixel[0] in range(256) and tuple(palette[int(pixel[0])].tolist()) in self.colours
+        if self.values and (palette is not None or len(pixel) < 3 or not self.colours):
+            return pixel[0] in self.values
+        return (pixel[:3] if len(pixel) >= 3 else pixel[:1] * 3) in self.colours
 
     def _reads_by_colour(self, palette: np.ndarray) -> bool:
         if not (self.values and self.colours):

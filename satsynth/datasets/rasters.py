@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 import pyvips
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from satsynth.datasets.nodata import NoData, declared
 from satsynth.runtime.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -49,7 +51,8 @@ pyvips.cache_set_max(0)  # it would know a file by its name, whatever stands the
 class Raster:
     """An open file. `palette` is (256,3) uint8 where the file has one, else None; `dtype` is that of its first band.
 
-    Rows of a file with `region`, libvips's reader, can be read from top to bottom only.
+    `nodata` is what the file says of pixels without data. Rows of a file with `region`, libvips's reader, can be read from top to bottom
+    only.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class Raster:
     bands: int
     dtype: np.dtype
     palette: np.ndarray | None
+    nodata: NoData
     region: pyvips.Region | None = None
 
     def read(self, top: int, bottom: int, bands: list[int]) -> np.ndarray:
@@ -81,6 +85,33 @@ class Raster:
                 raise DataError(self.path, f"the pixels cannot be read ({error.__cause__ or error}).", DAMAGED) from error
             out[start - top : stop - top] = np.moveaxis(block, 0, 2)
         return out if wanted == bands else out[..., [wanted.index(band) for band in bands]]
+
+    def read_valid(self, top: int, bottom: int, bands: list[int], nodata: NoData) -> tuple[np.ndarray, np.ndarray]:
+        """As `read`, and where these pixels have data by `nodata`: (rows, width) bool.
+
+        An alpha band that is itself among `bands` is a colour like any other.
+        """
+        alpha = [nodata.alpha] if nodata.alpha and nodata.alpha not in bands else []
+        read = self.read(top, bottom, [*bands, *alpha])
+        raw = read[..., : len(bands)]
+        valid = ~nodata.at(raw, bands)
+        if alpha:
+            valid &= read[..., -1] != 0
+        if nodata.masked:
+            valid &= self._mask(top, bottom)
+        return raw, valid
+
+    def _mask(self, top: int, bottom: int) -> np.ndarray:
+        """The file's own mask: (rows, width) bool."""
+        out = np.empty((bottom - top, self.width), bool)
+        step = max(1, CHUNK // self.width)
+        for start in range(top, bottom, step):
+            stop = min(start + step, bottom)
+            try:
+                out[start - top : stop - top] = self.source.read_masks(1, window=Window(0, start, self.width, stop - start))
+            except RasterioError as error:
+                raise DataError(self.path, f"its mask cannot be read ({error.__cause__ or error}).", DAMAGED) from error
+        return out
 
     def _fetch(self, top: int, bottom: int) -> np.ndarray:
         """All bands of rows top..bottom-1, (rows, width, bands) uint8."""
@@ -127,7 +158,8 @@ def opened(path: Path, max_pixels: int) -> Iterator[Raster]:
                         palette[index] = colour[:3]
             facts = source.height, source.width, source.count, np.dtype(source.dtypes[0])
             plain = palette is None and "NBITS" not in source.tags(1, ns="IMAGE_STRUCTURE")  # libvips spreads 1, 2 and 4 bits over 0..255
-            yield Raster(path, source, *facts, palette, _region(path, *facts) if plain and source.driver == "PNG" else None)
+            region = _region(path, *facts) if plain and source.driver == "PNG" else None
+            yield Raster(path, source, *facts, palette, _nodata(path, source), region)
 
 
 def _driver(path: Path) -> str:
@@ -161,6 +193,13 @@ def _check_size(path: Path, source: rasterio.DatasetReader, max_pixels: int) -> 
         raise DataError(path, cause, "Save it with smaller strips or tiles, or raise max_pixels if it is meant to be that large.")
 
 
+def _nodata(path: Path, source: rasterio.DatasetReader) -> NoData:
+    try:
+        return declared(source)
+    except (RasterioError, CPLE_BaseError) as error:
+        raise DataError(path, f"what it says of pixels without data cannot be read ({error}).", DAMAGED) from error
+
+
 def _region(path: Path, height: int, width: int, bands: int, dtype: np.dtype) -> pyvips.Region | None:
     """libvips's reader of a PNG file of which it gives the same samples as GDAL; None for any other file."""
     if dtype != np.uint8:
@@ -181,41 +220,73 @@ def fitted(height: int, width: int, side: int | None) -> tuple[int, int]:
     return tuple(max(1, round(length * side / max(height, width))) for length in (height, width))
 
 
-def rgb_rows(raster: Raster, bands: list[int] | None, scale: object) -> Callable[[int, int], np.ndarray]:
-    """How rows of an image become (rows, width, 3) uint8.
+def chosen_bands(raster: Raster, bands: list[int] | None) -> list[int]:
+    """Numbers (from 1) of the bands that an image is read from: those asked for, else the first three, or the only one.
 
-    One band is repeated, alpha and further bands are dropped, a palette is resolved.
+    Raises:
+        DataError: a band that the file lacks.
+    """
+    chosen = list(bands) if bands else [1, 2, 3] if raster.bands >= 3 else [1]
+    if not 1 <= min(chosen) <= max(chosen) <= raster.bands:
+        raise DataError(raster.path, f"bands {chosen} are asked for, but the file has {raster.bands}.", "Mend the key bands.")
+    return chosen
+
+
+def rgb_rows(raster: Raster, bands: list[int] | None, scale: object) -> Callable[[int, int], np.ndarray]:
+    """How rows of an image become (rows, width, 3) uint8, or (rows, width, 4) where the file says which pixels have data.
+
+    One band is repeated, further bands are dropped, a palette is resolved. The fourth channel is 0 where there is no data, else 255;
+    the other three are the same with it and without.
 
     Args:
         raster: an open image.
         bands: three band numbers from 1, or None for the first three (or the only one).
         scale: None for 8-bit files; [low, high] maps that range of raw values linearly to 0..255 (any dtype); "auto" does so with the
-            2nd and 98th percentile over the chosen bands of this scene together (16-bit files; 8-bit ones stay as they are).
+            2nd and 98th percentile over the chosen bands of this scene together, without pixels that have no data (16-bit files; 8-bit
+            ones stay as they are).
 
     Raises:
         DataError: a band that the file lacks, or values of more than 8 bits without a `scale`.
     """
-    if raster.palette is not None and bands is None:
+    chosen = chosen_bands(raster, bands)
+    colours = _colours(raster, chosen, scale, bands is None)
+    if not raster.nodata:
+        return lambda top, bottom: colours(raster.read(top, bottom, chosen))
+
+    step = max(1, FETCHED // raster.width)  # rows: raw pixels of a strip would be as much again
+
+    def rgba(top: int, bottom: int) -> np.ndarray:
+        out = np.empty((bottom - top, raster.width, 4), np.uint8)
+        for start in range(top, bottom, step):
+            raw, valid = raster.read_valid(start, min(start + step, bottom), chosen, raster.nodata)
+            part = out[start - top : start - top + len(raw)]
+            part[..., :3], part[..., 3] = colours(raw), np.where(valid, np.uint8(255), np.uint8(0))
+        return out
+
+    return rgba
+
+
+def _colours(raster: Raster, bands: list[int], scale: object, plain: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """How raw pixels (rows, width, len(bands)) become (rows, width, 3) uint8; `plain`: a palette's colours are meant."""
+    if raster.palette is not None and plain:
         palette = raster.palette
-        return lambda top, bottom: palette[raster.read(top, bottom, [1])[..., 0]]
-    chosen = list(bands) if bands else [1, 2, 3] if raster.bands >= 3 else [1, 1, 1]
-    if not 1 <= min(chosen) <= max(chosen) <= raster.bands:
-        raise DataError(raster.path, f"bands {chosen} are asked for, but the file has {raster.bands}.", "Mend the key bands.")
+        return lambda raw: palette[raw[..., 0]]
+    wide = [0, 0, 0] if len(bands) == 1 else slice(None)
     if raster.dtype == np.uint8 and scale in (None, "auto"):
-        return lambda top, bottom: raster.read(top, bottom, chosen)
+        return lambda raw: raw[..., wide]
     if scale is None:
         raise DataError(
             raster.path,
             f"the image holds {raster.dtype} values, not 8 bits.",
             "Set the key scale to [low, high], the raw values that become 0 and 255, or to auto.",
         )
-    low, high = _percentiles(raster, chosen) if scale == "auto" else (float(scale[0]), float(scale[1]))
+    low, high = _percentiles(raster, bands) if scale == "auto" else (float(scale[0]), float(scale[1]))
     if not low < high:
         raise DataError(raster.path, f"the range {low:g} to {high:g} cannot be scaled to 8 bits.", "Set the key scale to [low, high].")
 
-    def scaled(top: int, bottom: int) -> np.ndarray:
-        values = (raster.read(top, bottom, chosen).astype(np.float32) - low) * (255 / (high - low))
-        return np.rint(np.nan_to_num(values, nan=0.0).clip(0, 255)).astype(np.uint8)
+    def scaled(raw: np.ndarray) -> np.ndarray:
+        values = (raw.astype(np.float32) - low) * (255 / (high - low))
+        return np.rint(np.nan_to_num(values, nan=0.0).clip(0, 255)).astype(np.uint8)[..., wide]
 
     return scaled
 
@@ -226,8 +297,15 @@ def _percentiles(raster: Raster, bands: list[int]) -> tuple[float, float]:
     offset = 32768 if raster.dtype == np.int16 else 0
     counts = np.zeros(65536, np.int64)
     for top in range(0, raster.height, 256):
-        rows = raster.read(top, min(top + 256, raster.height), bands)
-        counts += np.bincount(rows.ravel().astype(np.int32) + offset, minlength=65536)
+        bottom = min(top + 256, raster.height)
+        if raster.nodata:
+            raw, valid = raster.read_valid(top, bottom, bands, raster.nodata)
+            raw = raw[valid]
+        else:
+            raw = raster.read(top, bottom, bands)
+        counts += np.bincount(raw.ravel().astype(np.int32) + offset, minlength=65536)
+    if not counts.any():
+        return 0.0, 1.0  # a scene without any data: what becomes of its pixels is all the same
     share = np.cumsum(counts) / counts.sum()
     low, high = np.searchsorted(share, [0.02, 0.98])
     return float(low - offset), float(high - offset)
@@ -249,7 +327,8 @@ class Strips:
             raise ValueError(f"row {top} was passed already")
         end = self._top + len(self._rows)
         kept = self._rows[top - self._top :]
-        fresh = self._read(max(top, end), max(bottom, end, top))
-        self._rows = np.concatenate([kept, fresh]) if len(kept) else fresh
-        self._top = top
+        if bottom > end or not len(kept):
+            fresh = self._read(max(top, end), max(bottom, end, top))
+            kept = np.concatenate([kept, fresh]) if len(kept) else fresh
+        self._rows, self._top = kept, top
         return self._rows[: bottom - top]

@@ -1,12 +1,15 @@
 """What a look at a dataset counts of one split, and the patches of it that are shown."""
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from satsynth.datasets.duplicates import Details
+from satsynth.datasets.nodata import NoData
+from satsynth.datasets.rasters import Raster, chosen_bands
 from satsynth.pairs import IGNORE
 from satsynth.randomness import derive
 
@@ -14,7 +17,7 @@ SHOWN = 9  # patches of a split in the preview
 
 
 class Shown(NamedTuple):
-    """A patch of the preview: where it lies, its image (S,S,3) and mask (S,S), uint8."""
+    """A patch of the preview: where it lies, its image (S,S,3) (as it comes from `patches` perhaps (S,S,4)) and mask (S,S), uint8."""
 
     scene: str
     row: int
@@ -23,8 +26,8 @@ class Shown(NamedTuple):
     mask: np.ndarray
 
     def copy(self) -> "Shown":
-        """The same with arrays of its own: a patch is a view of a strip as wide as the scene."""
-        return self._replace(image=self.image.copy(), mask=self.mask.copy())
+        """The same with arrays of its own, (S,S,3) and (S,S): a patch is a view of a strip as wide as the scene."""
+        return self._replace(image=self.image[..., :3].copy(), mask=self.mask.copy())
 
 
 @dataclass
@@ -61,3 +64,24 @@ class Tally:
     def chosen(self) -> list[Shown]:
         """The patches that were kept, in the order of the draw."""
         return [patch for _, _, patch in sorted(self._drawn, key=lambda entry: -entry[0])]
+
+
+class Without:
+    """Files that say which of their pixels have no data: how many by what says so (`said`), and how many such pixels (`pixels`)."""
+
+    def __init__(self) -> None:
+        self.said: Counter[str] = Counter()
+        self.pixels = 0
+
+    def add(self, raster: Raster, nodata: NoData, bands: list[int] | None) -> None:
+        """Read an open file to its end, if `nodata` holds anything; `bands` as the key of that name.
+
+        Raises:
+            DataError: it cannot be read, or lacks a band.
+        """
+        if not nodata:
+            return
+        self.said[str(nodata)] += 1
+        for top in range(0, raster.height, 512):
+            _, valid = raster.read_valid(top, min(top + 512, raster.height), chosen_bands(raster, bands), nodata)
+            self.pixels += int(np.count_nonzero(~valid))

@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from satsynth.datasets.orientation import Turned
 from satsynth.datasets.rasters import Raster, Strips, fitted, opened, rgb_rows
 from satsynth.datasets.scenes import Block, Scene
 from satsynth.pairs import IGNORE, StoreWriter
@@ -87,8 +88,9 @@ def majority(mask: np.ndarray, factor: int) -> np.ndarray:
 def open_scene(scene: Scene, decoder: Decoder, cfg: dict) -> Iterator[tuple[int, int, Callable, Callable]]:
     """Open a scene: its height and width (after any resize), and two functions that give rows top..bottom-1 of image and mask.
 
-    With cfg["resize"] = n the longer side becomes n pixels: the image bicubic, the ids nearest (OpenEarthMap's tiles of 1000 px become
-    1024 px so). Else rows must be asked for from top to bottom.
+    Rows of the image are (rows,width,3) uint8, or (rows,width,4) where its file says which pixels have data (see `rgb_rows`); the mask is
+    255 where they have none. With cfg["resize"] = n the longer side becomes n pixels: the image bicubic, the ids nearest (OpenEarthMap's
+    tiles of 1000 px become 1024 px so). Else rows must be asked for from top to bottom.
 
     Raises:
         DataError: a file is missing, damaged or too large, the two differ in size, or labels are unknown.
@@ -98,14 +100,27 @@ def open_scene(scene: Scene, decoder: Decoder, cfg: dict) -> Iterator[tuple[int,
         read_image = rgb_rows(image, cfg["bands"], cfg["scale"])
         new = fitted(height, width, cfg["resize"])
         if new == (height, width):
-            yield height, width, Strips(read_image).rows, Strips(read_mask).rows
+            pixels, ids = Strips(read_image).rows, Strips(read_mask).rows
+            if image.nodata:
+                yield height, width, pixels, lambda top, bottom: _with_data(ids(top, bottom), pixels(top, bottom))
+            else:
+                yield height, width, pixels, ids
             return
         if new[0] * new[1] > cfg["max_pixels"]:
             cause = f"resized to {new[1]} x {new[0]} pixels it is larger than max_pixels = {cfg['max_pixels']}."
             raise DataError(scene.image, cause, "Give a smaller resize, or raise max_pixels.")
-        whole_image = np.asarray(Image.fromarray(read_image(0, height)).resize(new[::-1], Image.Resampling.BICUBIC))
-        whole_mask = np.asarray(Image.fromarray(read_mask(0, height)).resize(new[::-1], Image.Resampling.NEAREST))
-        yield *new, lambda top, bottom: whole_image[top:bottom], lambda top, bottom: whole_mask[top:bottom]
+        read = read_image(0, height)
+        ids = np.asarray(Image.fromarray(_with_data(read_mask(0, height), read)).resize(new[::-1], Image.Resampling.NEAREST))
+        pixels = np.asarray(Image.fromarray(read[..., :3]).resize(new[::-1], Image.Resampling.BICUBIC))
+        if image.nodata:  # apart from the colours, which Pillow would weight by it
+            valid = np.asarray(Image.fromarray(read[..., 3]).resize(new[::-1], Image.Resampling.NEAREST))
+            pixels = np.dstack([pixels, valid])
+        yield *new, lambda top, bottom: pixels[top:bottom], lambda top, bottom: ids[top:bottom]
+
+
+def _with_data(ids: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Ids (H,W) uint8, 255 where pixels (H,W,3 or 4) have no data."""
+    return ids if pixels.shape[2] == 3 else np.where(pixels[..., 3], ids, np.uint8(IGNORE))
 
 
 def blocks_of(scene: Scene, height: int, width: int) -> tuple[Block, ...]:
@@ -116,6 +131,7 @@ def blocks_of(scene: Scene, height: int, width: int) -> tuple[Block, ...]:
 def patches(scene: Scene, decoder: Decoder, cfg: dict) -> Iterator[tuple[str, int, int, np.ndarray, np.ndarray]]:
     """The patches of a scene as (scene, row, column, image (S,S,3) uint8, mask (S,S) uint8), S = cfg["size"].
 
+    Where the file of the image says which pixels have data, its patches have a fourth channel: 0 where there is none, else 255.
     Each block of a scene is cut as if it were a scene: its name is given, rows and columns count from its corner, and no patch crosses
     its border. What lies outside is 0 in the image and 255 in the mask. The file is read to its last row in any case, so that a
     truncated file or an unknown label is found under every remainder rule. A patch whose share of 255 is above cfg["max_ignore"] is
@@ -170,14 +186,16 @@ def tile(format_name: str, root: Path, split: str, cfg: dict, folders: dict[int,
     decoder, scenes = module.labels(cfg), module.scenes(Path(root), split, cfg)
     count_scenes = sum(max(1, len(scene.blocks)) for scene in scenes)  # a block is a scene of its own
     facts = {"split": split, "scenes": count_scenes, "patch": size, "stride": cfg["stride"], "remainder": cfg["remainder"]}
-    count = 0
+    count, turned = 0, Turned()
     with contextlib.ExitStack() as stack:
         writers = {
             reduced: stack.enter_context(StoreWriter(folder, size=reduced, classes=decoder.classes, facts=facts))
             for reduced, folder in folders.items()
         }
         for number, scene in enumerate(scenes, 1):
+            turned.look(scene.image, cfg["max_pixels"])
             for name, row, column, image, mask in patches(scene, decoder, cfg):
+                image = image[..., :3]
                 for reduced, writer in writers.items():
                     factor = size // reduced
                     pair = (image, mask) if factor == 1 else (area_mean(image, factor), majority(mask, factor))
@@ -194,6 +212,8 @@ def tile(format_name: str, root: Path, split: str, cfg: dict, folders: dict[int,
             )
         if split == "train" and cfg["stride"] < size:
             logger.warning("%s", overlapping(cfg["stride"], size))
+        if turned.count:
+            logger.warning("%s: %s", split, turned.warning())
         _warn(split, count_scenes, writers[max(writers)].class_pixels, decoder.classes)
 
 

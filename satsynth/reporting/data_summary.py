@@ -48,6 +48,11 @@ def file_lines(report: dict) -> list[str]:
     if found["smallest"]:
         small, large = (f"{width} x {height}" for width, height in (found["smallest"], found["largest"]))
         lines.append(f"size: {small} px" if small == large else f"size: {small} to {large} px")
+    for what, without in found["without_data"].items():
+        if without["files"]:
+            said = ", ".join(f"{how}: {count(number)}" for how, number in without["said"].items())
+            share = 100 * without["pixels"] / max(1, found["pixels"])
+            lines.append(f"{what} that say where they have no data: {said}; it is {share:.2f} % of all pixels, which are unlabelled")
     for what, key in (("images without a mask", "images_without_mask"), ("masks without an image", "masks_without_image")):
         number, names = found[f"{key}_count"], found[key]
         some = f": {', '.join(names[:3])}{', ...' if number > 3 else ''}" if number else ""

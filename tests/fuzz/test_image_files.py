@@ -192,7 +192,7 @@ def test_damaged_images_and_masks(tmp_path, kind):
         if cfg.get("label_map"):
             cfg = {**cfg, "unknown": "ignore"}
         for image, mask in tiled(root, cfg):
-            assert image.shape == (16, 16, 3) and mask.shape == (16, 16) and image.dtype == mask.dtype == np.uint8
+            assert image.shape in ((16, 16, 3), (16, 16, 4)) and mask.shape == (16, 16) and image.dtype == mask.dtype == np.uint8
             assert set(np.unique(mask).tolist()) <= {*range(CLASSES), 255}
         assert snapshot(root) == before
 

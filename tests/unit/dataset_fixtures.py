@@ -47,7 +47,7 @@ def pair(root, name="a", image=None, mask=None):
 
 def whole(module, scene, cfg):
     with tiling.open_scene(scene, module.labels(cfg), cfg) as (height, _, image, mask):
-        return image(0, height), mask(0, height)
+        return image(0, height)[..., :3], mask(0, height)
 
 
 def only(root, cfg=CFG):

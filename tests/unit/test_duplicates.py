@@ -23,7 +23,7 @@ def ground(seed, size=128):
 def filled(images, name="a"):
     details = Details()
     for number, image in enumerate(images):
-        details.add(Window(name, number, 0, f"{name}{number}.png"), image)
+        details.add(Window(name, number, 0, f"{name}{number}.png"), image, image.shape[:2])
     return details
 
 
@@ -62,6 +62,69 @@ def test_plain_ground_and_a_single_edge_have_no_detail():
     assert detail(water) is None and detail(coast) is None and detail(smooth) is None
     found = detail(ground(0))
     assert found.shape == (32, 32) and found.dtype == np.float32 and abs(found.sum()) < 1e-3 and np.isclose((found**2).sum(), 1)
+
+
+def collared(image, rows, edge=0):
+    """The same with a collar without data; `edge` is the value that the image holds there."""
+    alpha = np.full(image.shape[:2], 255, np.uint8)
+    alpha[:rows], alpha[:, : rows // 2] = 0, 0
+    return np.dstack([np.where(alpha[..., None] > 0, image, np.uint8(edge)), alpha])
+
+
+@pytest.mark.parametrize("rows", [16, 32])
+def test_a_copy_is_found_beside_a_collar_without_data(rows):
+    train = filled([collared(ground(seed), rows) for seed in range(40)])
+    val = filled([*(collared(ground(seed), rows) for seed in range(100, 130)), jpeg(ground(17)), collared(ground(18), rows, 255)], "b")
+    found = {(number, other) for _, number, other in near_duplicates(train, val)}
+    assert len(train.windows) == 40 and found == {(30, 17), (31, 18)}
+
+
+def test_the_edge_of_a_collar_is_no_detail():
+    """Water under one collar: as detail of colours its edge is the same in all windows."""
+    water = [np.full((128, 128, 3), 120, np.uint8) + picture(128, 128, seed=seed) // 40 for seed in range(8)]
+    zigzag = np.full((128, 128), 255, np.uint8)
+    for row in range(128):
+        zigzag[row, : 40 + row % 32] = 0
+    seen = [np.where(zigzag[..., None] > 0, image, np.uint8(0)) for image in water]
+    assert all(detail(image) is None for image in water)
+    assert all(detail(np.dstack([image, zigzag])) is None for image in seen)
+    found = detail(collared(ground(0), 32))
+    assert not found[:8].any() and not found[:, :4].any() and np.count_nonzero(found[8:, 4:]) > 600
+    assert abs(found.sum()) < 1e-3 and np.isclose((found**2).sum(), 1)
+    assert detail(collared(ground(0), 90)) is None  # mostly without data
+
+
+def legend(image, rows):
+    """A white strip with black bars at the bottom, as a scale or a date is drawn into images."""
+    out = image.copy()
+    out[-rows:] = 255
+    for column in range(4, 124, 8):
+        out[-rows + 4 : -4, column : column + 3 + column % 5] = 0
+    return out
+
+
+@pytest.mark.parametrize("rows", [24, 40])
+def test_a_legend_on_all_images_is_no_near_duplicate_but_a_copy_with_it_is(rows):
+    faint = [(ground(seed).astype(int) // 4 + 90).astype(np.uint8) for seed in range(40)]
+    other = [(ground(seed).astype(int) // 4 + 90).astype(np.uint8) for seed in range(100, 130)]
+    train, val = filled([legend(image, rows) for image in faint]), filled([legend(image, rows) for image in [*other, jpeg(faint[17])]], "b")
+    assert (val.array().reshape(31, -1) @ train.array().reshape(40, -1).T > 0.9).sum() > 100  # taken as a whole they are alike
+    assert [(number, of) for _, number, of in near_duplicates(train, val)] == [(30, 17)]
+
+
+def test_what_a_border_cuts_must_agree_in_all_its_parts():
+    """A window of which a border leaves half, most of it legend: alike over different ground, and as whole as it is found again."""
+
+    def cut(seed):
+        return legend((ground(seed).astype(int) // 4 + 90).astype(np.uint8), 40)[-64:]
+
+    train, val = Details(), Details()
+    for number in range(20):
+        train.add(Window("a", number, 0, "a.png"), cut(number), (128, 128))
+    for number in (*range(100, 120), 7):
+        val.add(Window("b", number, 0, "b.png"), cut(number), (128, 128))
+    assert [(number, other) for _, number, other in near_duplicates(train, val)] == [(20, 7)]
+    assert set(train.least) == {16} and set(filled([ground(0)]).least) == {10}
 
 
 def test_of_many_windows_a_draw_is_kept(monkeypatch):

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import pyvips
 import rasterio
 import shapely
 from dataset_fixtures import CFG
@@ -23,12 +24,12 @@ from pathlib import Path
 from satsynth.datasets import folder, tiling, vectors
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-before, seen, road = peak(), 0, 0
+before, seen, road, ground = peak(), 0, 0, 0
 for split in ("train", "val"):
     for scene in folder.scenes(Path({root!r}), split, {cfg!r}):
         for _, _, _, _, mask in tiling.patches(scene, folder.labels({cfg!r}), {cfg!r}):
-            seen, road = seen + 1, road + int((mask == 1).sum())
-print(seen, road, peak() - before)
+            seen, road, ground = seen + 1, road + int((mask == 1).sum()), ground + int((mask == 0).sum())
+print(seen, road, ground, peak() - before)
 """
 
 
@@ -63,9 +64,35 @@ def test_a_large_scene_costs_a_strip_of_memory(tmp_path, kind, tiled):
         left, top = PLACE @ (COLUMN, ROW)
         layer(tmp_path / "town.gpkg", [(shapely.box(left, top - 300, left + 200, top), "road")])
         cfg |= {"labels": "town.gpkg", "label_map": {"road": 1}, "label_field": "kind"}
-    lines = COUNTING.format(path=sys.path, root=str(tmp_path), cfg=cfg)
+    seen, road, ground, grown = counted(tmp_path, cfg)
+    assert road == 300 * 200 and ground == HEIGHT * WIDTH - road and seen >= (HEIGHT // SIDE) * (WIDTH // SIDE)
+    assert grown < 130_000, f"{grown} kB"  # 324 MB of pixels; GDAL's cache and the libraries that are loaded late are in it
+
+
+@pytest.mark.parametrize("said", ["alpha", "mask of its own"])
+def test_pixels_without_data_cost_no_more_memory(tmp_path, said):
+    """All but the road has no data."""
+    image = tmp_path / "images/town.tif"
+    write(image, 3, True)
+    write(tmp_path / "masks/town.tif", 1, False)
+    if said == "alpha":
+        plain = pyvips.Image.new_from_file(str(image), access="sequential")
+        plain.bandjoin(plain[0] * 255).cast("uchar").copy(interpretation="srgb").pngsave(str(image.with_suffix(".png")), compression=1)
+        image.unlink()
+    else:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(image, "r+") as own:
+            for top in range(0, HEIGHT, 512):
+                window = ((top, min(top + 512, HEIGHT)), (0, WIDTH))
+                own.write_mask(own.read(1, window=window) > 0, window=window)
+    cfg = {**CFG, "size": SIDE, "stride": SIDE, "split": {"by": "block", "block": 4 * SIDE, "val": 0.3, "seed": 0}}
+    seen, road, ground, grown = counted(tmp_path, cfg)
+    assert (road, ground) == (300 * 200, 0) and seen >= (HEIGHT // SIDE) * (WIDTH // SIDE)
+    assert grown < 150_000, f"{grown} kB"  # 432 MB of pixels
+
+
+def counted(root, cfg):
+    """Patches, pixels of road and ground, and kilobytes that a process of its own needed beyond its imports."""
+    lines = COUNTING.format(path=sys.path, root=str(root), cfg=cfg)
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    seen, road, grown = map(int, done.stdout.split())
-    assert road == 300 * 200 and seen >= (HEIGHT // SIDE) * (WIDTH // SIDE)
-    assert grown < 130_000, f"{grown} kB"  # 324 MB of pixels; GDAL's cache and the libraries that are loaded late are in it
+    return map(int, done.stdout.split())
