@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from satsynth.datasets.drawing import Runs, Shape
+from satsynth.datasets.orientation import explained
 from satsynth.datasets.rasters import Raster
 from satsynth.runtime.errors import DataError
 
@@ -98,7 +99,7 @@ class Annotations:
             raise DataError(image.path, f"{self.path} does not list it.", "Add it to the list images, or take it out of the folder.")
         given, real = (entry.width, entry.height), (image.width, image.height)
         if None not in given and given != real:
-            cause = f"the image is {real[0]} x {real[1]} pixels, but {self.path} says {given[0]} x {given[1]}."
+            cause = f"the image is {real[0]} x {real[1]} pixels, but {self.path} says {given[0]} x {given[1]}.{explained(image, *given)}"
             raise DataError(image.path, cause, "Annotate the image in the size that it has, or mend width and height.")
         shapes = []
         for annotation in self._annotations.get(entry.id, []):
