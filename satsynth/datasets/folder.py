@@ -5,6 +5,7 @@ from pathlib import Path
 
 from satsynth.datasets import coco, nested, vectors
 from satsynth.datasets.labels import Colour, Labels
+from satsynth.datasets.lists import Lists
 from satsynth.datasets.palette import filled
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, natural, paired
@@ -80,15 +81,17 @@ def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> 
             `split`, one of {"by": "scene" or a wildcard, "val": share, "seed": int},
             {"by": "block", "block": side in pixels, "val": share, "seed": int} (reads `max_pixels` and `resize`, too),
             {"val": {wildcard: [values]}, optionally "train": {wildcard: [values]}} (train is the rest where it is None or absent), and
-            {"train": list file, "val": list file} (a relative path without suffix a line).
+            {"train": list file, "val": list file} (the path of an image a line, below root or images, or the end of it, with or without
+            its suffix; train is the rest where it is None or absent). With both lists, images that none names need no mask.
         findings: what is done about what is not as it should be.
 
     Raises:
         DataError: nothing found, an image without a mask, an empty split, an unknown name or wildcard value, a scene in both splits.
         ConfigError: images, labels or split are given in a way that cannot be read.
     """
-    everything, tags = _find(root, cfg["images"], cfg["labels"], findings)
-    return part_of(everything, tags, root, split, cfg, findings) if everything else []
+    lists = Lists(root, cfg["split"], findings) if isinstance(cfg["split"]["val"], str) else None
+    everything, tags = _find(root, cfg["images"], cfg["labels"], lists or findings)
+    return part_of(everything, tags, lists, split, cfg, findings) if everything else []
 
 
 def _find(root: Path, images: str, labels: str, findings: Stopping = STOPPING) -> tuple[list[Scene], Tags]:

@@ -5,26 +5,29 @@ Whole scenes or blocks are divided, never their patches: neighbouring patches lo
 
 import dataclasses
 import itertools
-from pathlib import Path
 
+from satsynth.datasets.lists import Lists
 from satsynth.datasets.rasters import fitted, opened
-from satsynth.datasets.scenes import Block, Scene, Stopping, drawn, lines_of, natural
+from satsynth.datasets.scenes import Block, Scene, Stopping, drawn, natural
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 
 Tags = dict[str, dict[str, str]]  # scene name -> wildcard -> value, wildcards in the order of the pattern
 NAMED = 8  # values that a warning names
 
 
-def part_of(everything: list[Scene], tags: Tags, root: Path, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
+def part_of(everything: list[Scene], tags: Tags, lists: Lists | None, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
     """The scenes of `everything` that are in a split ("train" or "val"), in their order; see `folder.scenes` for cfg["split"].
+
+    Args:
+        lists: those that cfg["split"] names; None where it names none.
 
     Raises:
         DataError: an empty split, an unknown name or wildcard value, a scene in both splits. ConfigError: cfg["split"] cannot be read.
     """
     rule = cfg["split"]
     # What val is decides: `by` and `seed` may stand beside a list or a wildcard, from the defaults that the stanza was merged with.
-    if isinstance(rule["val"], str):
-        chosen = _by_list(everything, tags, root, split, rule, findings)
+    if lists is not None:
+        chosen = _by_list(everything, tags, lists, split, rule, findings)
     elif isinstance(rule["val"], dict):
         chosen = _by_wildcard(everything, tags, split, rule, findings)
     elif rule.get("train") is not None:
@@ -109,27 +112,8 @@ def _by_block(everything: list[Scene], split: str, cfg: dict, findings: Stopping
     return [scene for scene in chosen if scene.blocks]
 
 
-def _by_list(everything: list[Scene], tags: Tags, root: Path, split: str, rule: dict, findings: Stopping) -> list[Scene]:
-    known = {scene.name: scene for scene in everything}
-    listed = {}
-    for part in ("train", "val"):
-        path = root / rule[part] if isinstance(rule.get(part), str) else None
-        if path is not None and path.is_file():
-            listed[part] = lines_of(path)
-        elif part == split:
-            raise DataError(
-                path or f"split.{part}", "this list of scenes does not exist.", "Write it: a relative path without suffix a line."
-            )
-    both = set(listed.get("train", ())) & set(listed.get("val", ()))
-    if both:
-        cause = f"{len(both)} scenes are in train too, such as {min(both)}."
-        findings.error(DataError(root / rule["val"], cause, "Keep each scene in one list."))
-    strange = [name for name in listed[split] if name not in known]
-    if strange:
-        some = f"such as {strange[0]!r}; a scene is {everything[0].name!r}."
-        cause = f"{len(strange)} of its {len(listed[split])} names fit no scene, {some}"
-        findings.error(DataError(root / rule[split], cause, "Write one relative path without suffix a line."))
-    names = {part: set(listed.get(part, ())) for part in ("train", "val")}
+def _by_list(everything: list[Scene], tags: Tags, lists: Lists, split: str, rule: dict, findings: Stopping) -> list[Scene]:
+    names = lists.divide(everything, split)
     _warn_of_neighbours(tags, names, rule, findings)
     return [scene for scene in everything if scene.name in names[split]]
 
@@ -166,8 +150,9 @@ def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, fi
 def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], rule: dict, findings: Stopping) -> None:
     """Say where a wildcard has one value in both splits: its scenes may be parts of one.
 
-    Where a wildcard that divides the splits keeps its values apart, those that stand after it in the pattern seldom do harm, and it is said
-    so: part 1 of another tile is other ground.
+    A hint, without the advice of another split, where somebody chose this one with such a value in view: where lists divide, and where a
+    wildcard that divides the splits keeps its values apart and the other stands after it in the pattern. Part 1 of another tile is
+    other ground.
 
     Args:
         names: split -> the names of its scenes.
@@ -182,13 +167,16 @@ def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], rule: dict, find
         if not shared or len({tag[wildcard] for tag in tags.values()}) == 1:  # a constant tells no scenes apart
             continue
         some = f"{', '.join(shared[:NAMED])}{', ...' if len(shared) > NAMED else ''}"
-        share = rule["val"] if isinstance(rule["val"], int | float) else 0.2
-        inner = f"If they number what lies within one {{{apart}}}, that is as it should be; but if" if apart else "If"
-        findings.warning(
-            f"split: scenes of train and val share {{{wildcard}}} {some} ({len(shared)} value{'s' if len(shared) > 1 else ''}). {inner} "
-            f"scenes of one {{{wildcard}}} are parts of one scene, they may touch, and what is near a border may be seen by both; "
-            f"split: {{by: {wildcard}, val: {share}, seed: {rule.get('seed', 0)}}} keeps them together."
-        )
+        said = f"split: scenes of train and val share {{{wildcard}}} {some} ({len(shared)} value{'s' if len(shared) > 1 else ''})."
+        parts = f"scenes of one {{{wildcard}}} are parts of one scene, they may touch, and what is near a border may be seen by both"
+        if apart:
+            findings.hint(f"{said} If they number what lies within one {{{apart}}}, that is as it should be.")
+        elif isinstance(rule["val"], str):
+            findings.hint(f"{said} If {parts}.")
+        else:
+            share = rule["val"] if isinstance(rule["val"], int | float) else 0.2
+            together = f"split: {{by: {wildcard}, val: {share}, seed: {rule.get('seed', 0)}}} keeps them together."
+            findings.warning(f"{said} If {parts}; {together}")
 
 
 def _known_wildcard(name: str, tags: Tags, key: str) -> None:

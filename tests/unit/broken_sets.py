@@ -169,7 +169,7 @@ def in_both_lists(root):
 
 
 def unknown_in_list(root):
-    (root / "train.txt").write_text("a\nb\nc.png\nd\n")
+    (root / "train.txt").write_text("a\nb\nz.png\nd\n")
     (root / "val.txt").write_text("e\n")
     return {"split": {"train": "train.txt", "val": "val.txt"}}
 
@@ -264,8 +264,8 @@ CASES = {
     masks_of_0_and_255: ("split.train", "every pixel of its 4 scenes is unlabelled", "label_map: {0: background, 255: building}"),
     empty_val: ("split.val", "it is empty: none of the 6 scenes is in it", "Mend the key split"),
     in_both_lists: ("val.txt", "1 scenes are in train too, such as d", "Keep each scene in one list"),
-    unknown_in_list: ("train.txt", "1 of its 4 names fit no scene, such as 'c.png'; a scene is 'a'", "Write one relative path"),
-    missing_list: ("val.txt", "this list of scenes does not exist", "Write it: a relative path without suffix a line"),
+    unknown_in_list: ("train.txt", "1 of its 4 names fit no scene, such as 'z.png'; a scene is 'a'", "Write the path of one image a line"),
+    missing_list: ("val.txt", "this list of scenes does not exist", "Write it: the path of an image a line"),
     one_scene: ("split", "there is one scene only, which cannot be divided in two", "split: {by: block"),
     large_patches: ("split.train", "no patch of 128 px fits into any of its 4 scenes", "Choose a smaller patches.size"),
     copied: ("images/copy_", "6 of 6 windows are near duplicates of a window of train", "images/", "both in one split"),
