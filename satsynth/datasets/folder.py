@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
-from satsynth.datasets import coco, nested, vectors
+from satsynth.datasets import absences, coco, nested, patterns, vectors
 from satsynth.datasets.labels import Colour, Labels
 from satsynth.datasets.lists import Lists
 from satsynth.datasets.palette import filled
+from satsynth.datasets.patterns import WILDCARD
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, natural, paired
 from satsynth.datasets.shapes import Shapes
@@ -16,7 +17,6 @@ from satsynth.label_files import VECTORS, label_kind
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import ConfigError, DataError
 
-WILDCARD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 Found = dict[tuple[str, ...], Path]
 
 
@@ -75,9 +75,9 @@ def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> 
     Args:
         root: what cfg["images"], cfg["labels"] and list files are relative to.
         split: "train" or "val".
-        cfg: `images`, a folder or a pattern with {wildcards} or stars; `labels`, a folder (pairs by relative path without suffix), a
-            pattern with the same wildcards, a COCO file (.json: images by `file_name`), or a vector file (.geojson, .gpkg, .shp: all
-            images, by their place on Earth), also as a pattern;
+        cfg: `images`, a folder, one file, or a pattern with {wildcards} or stars; `labels`, a folder (pairs by relative path without
+            suffix), the mask of the one image, a pattern with the same wildcards, a COCO file (.json: images by `file_name`), or a vector
+            file (.geojson, .gpkg, .shp: all images, by their place on Earth), also as a pattern;
             `split`, one of {"by": "scene" or a wildcard, "val": share, "seed": int},
             {"by": "block", "block": side in pixels, "val": share, "seed": int} (reads `max_pixels` and `resize`, too),
             {"val": {wildcard: [values]}, optionally "train": {wildcard: [values]}} (train is the rest where it is None or absent), and
@@ -101,31 +101,34 @@ def _find(root: Path, images: str, labels: str, findings: Stopping = STOPPING) -
         raise ConfigError(
             "labels", "it is the same as images.", "Name another folder, or two patterns, as in {id}_image.png, {id}_mask.png."
         )
-    images, labels = _named_stars(images), _named_stars(labels)
-    kind, wildcards = label_kind(labels), [set(WILDCARD.findall(pattern)) for pattern in (images, labels)]
-    if kind != "masks" and not wildcards[1]:
+    images, labels = patterns.named(images), patterns.named(labels)
+    kind, order = label_kind(labels), patterns.wildcards(images)
+    if kind != "masks" and not patterns.wildcards(labels):
         return _with_one_file(root, images, root / labels, kind, findings)
-    if wildcards[0] != wildcards[1]:
-        named = " and ".join(str(sorted(names)) for names in wildcards)
-        raise ConfigError("labels", f"the wildcards of images and labels differ ({named}).", "Use the same wildcards in both.")
-    if not wildcards[0]:
+    if set(order) != set(patterns.wildcards(labels)):
+        named = f"images: {patterns.written(order)}; labels: {patterns.written(patterns.wildcards(labels))}"
+        remedy = "Use the same wildcards in both; a pattern that ends without a suffix fits any."
+        raise ConfigError("labels", f"the wildcards of images and labels differ ({named}).", remedy)
+    if order:
+        image_files, mask_files = (_matches(root, pattern, order, findings) for pattern in (images, labels))
+    else:
         nested.check(root, {"images": images, "labels": labels})
-        found = [_in_folder(root / images, findings), _in_folder(root / labels, findings)]
-        taken = set(found[1].values())
-        return paired({key: path for key, path in found[0].items() if path not in taken}, found[1], where, "/".join, findings), {}
-    order = tuple(dict.fromkeys(WILDCARD.findall(images)))
-    mask_files = _matches(root, labels, order, findings)
+        image_files, mask_files = _in_two_folders(root / images, root / labels, findings)
     taken = set(mask_files.values())
-    image_files = {key: path for key, path in _matches(root, images, order, findings).items() if path not in taken}
-    names = {key: path.relative_to(root).with_suffix("").as_posix() for key, path in image_files.items()}
-    tags = {names[key]: dict(zip(order, key)) for key in image_files if key in mask_files}
-    return paired(image_files, mask_files, where, names.get, findings), tags
+    image_files = {key: path for key, path in image_files.items() if path not in taken}
+    names = {key: path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key) for key, path in image_files.items()}
+    tags = {names[key]: dict(zip(order, key)) for key in image_files if key in mask_files} if order else {}
+    empty = {key: place for key, place, found in (("images", images, image_files), ("labels", labels, mask_files)) if not found}
+    return paired(image_files, mask_files, where, names.get, findings, lambda: absences.why(root, empty)), tags
 
 
-def _named_stars(pattern: str) -> str:
-    """A pattern whose n-th `*` is the wildcard {_n}: stars of images and labels stand for the same in turn."""
-    first, *rest = pattern.split("*")
-    return first + "".join(f"{{_{number}}}{part}" for number, part in enumerate(rest, 1))
+def _in_two_folders(images: Path, labels: Path, findings: Stopping) -> tuple[Found, Found]:
+    """Images and masks of two folders by their relative paths without suffix; or one image and its mask, whatever they are called."""
+    found = [_in_folder(place, findings) for place in (images, labels)]
+    if images.is_file() != labels.is_file():
+        one, other = ("images", "labels") if images.is_file() else ("labels", "images")
+        raise ConfigError(other, f"{one} is one file, and this is a folder.", "Name one file in both, or a folder in both.")
+    return (found[0], dict.fromkeys(found[0], labels)) if images.is_file() else tuple(found)
 
 
 def _with_one_file(root: Path, images: str, labels: Path, kind: str, findings: Stopping) -> tuple[list[Scene], Tags]:
@@ -160,18 +163,19 @@ def _with_one_file(root: Path, images: str, labels: Path, kind: str, findings: S
     return paired(named, masks, f"images {root / images} and entries of {labels}", str, findings), tags
 
 
-def _in_folder(folder: Path, findings: Stopping) -> Found:
-    return by_key(((path.relative_to(folder).with_suffix("").parts, path) for path in files_under(folder)), findings)
+def _in_folder(place: Path, findings: Stopping) -> Found:
+    """The rasters of a folder by the parts of their relative path without suffix, or one file by its name without suffix."""
+    if place.is_file():
+        return {(patterns.plain(place.stem),): place}
+    if place.suffix.lower() in SUFFIXES and not place.exists():
+        raise absences.missing_file(place)
+    keys = ((tuple(map(patterns.plain, path.relative_to(place).with_suffix("").parts)), path) for path in files_under(place))
+    return by_key(keys, findings)
 
 
 def _matches(root: Path, pattern: str, order: tuple[str, ...], findings: Stopping) -> Found:
-    """Files that fit the pattern, by the values of its wildcards in the given order. A wildcard spans no slash."""
-    expression, seen = "", set()
-    for part in re.split(r"(\{[A-Za-z_][A-Za-z0-9_]*\})", pattern):
-        name = part[1:-1] if WILDCARD.fullmatch(part) else None
-        expression += re.escape(part) if name is None else f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
-        seen.add(name)
-    fixed = Path(pattern[: pattern.index("{")] + "x").parent
+    """Files that fit the pattern, by the values of its wildcards in the given order (see `patterns.fitting`)."""
     suffixes = VECTORS if label_kind(pattern) == "vectors" else SUFFIXES
-    hits = [(re.fullmatch(expression, path.relative_to(root).as_posix()), path) for path in files_under(root / fixed, suffixes)]
+    fits = patterns.fitting(pattern)
+    hits = ((fits(path.relative_to(root).as_posix()), path) for path in files_under(root / patterns.fixed_folder(pattern), suffixes))
     return by_key(((tuple(hit[name] for name in order), path) for hit, path in hits if hit), findings)

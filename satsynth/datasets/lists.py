@@ -1,10 +1,10 @@
 """Lists of the scenes of train and val, as they come: with folders, with suffixes, or with neither."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
+from satsynth.datasets.patterns import plain
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import Scene, Stopping, lines_of
 from satsynth.runtime.errors import ConfigError, DataError
@@ -106,23 +106,18 @@ class _Index:
     """
 
     def __init__(self, images: dict[str, Path], root: Path):
-        self._names = {_plain(name): name for name in images}
+        self._names = {plain(name): name for name in images}
         self._tails = defaultdict(list)  # the last folders of a path and its stem -> names
         for name, path in images.items():
-            parts = PurePosixPath(_plain(path.relative_to(root).with_suffix("").as_posix())).parts
+            parts = PurePosixPath(plain(path.relative_to(root).with_suffix("").as_posix())).parts
             for start in range(len(parts)):
                 self._tails["/".join(parts[start:])].append(name)
 
     def names(self, line: str) -> list[str]:
         """The scenes that a line fits: by their name, else by the end of their path, each with the line's suffix or without it."""
-        forms = list(_forms(_plain(line)))
+        forms = list(_forms(plain(line)))
         exact = next((self._names[form] for form in forms if form in self._names), None)
         return [exact] if exact is not None else next((self._tails[form] for form in forms if form in self._tails), [])
-
-
-def _plain(text: str) -> str:
-    """A letter with an accent may be written as one character or as two, and looks the same."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _forms(line: str) -> Iterable[str]:

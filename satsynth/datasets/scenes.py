@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,7 +177,7 @@ def by_key(pairs: Iterable[tuple[object, Path]], findings: Stopping = STOPPING) 
     return table
 
 
-def paired(images: dict, masks: dict, where: str, name=str, findings: Stopping = STOPPING) -> list[Scene]:
+def paired(images: dict, masks: dict, where: str, name=str, findings: Stopping = STOPPING, why: Callable[[], str] = str) -> list[Scene]:
     """Join images and masks of equal keys into scenes, in natural order of their names.
 
     Args:
@@ -185,7 +185,8 @@ def paired(images: dict, masks: dict, where: str, name=str, findings: Stopping =
         masks: key -> mask file.
         where: what was looked for, as in "images in A and masks in B".
         name: the scene's name from its key.
-        findings: what is done about images without a mask.
+        findings: what is done about images without a mask, and which need one.
+        why: says, with a blank before it, why there may be no pair; asked only where there is none.
 
     Raises:
         DataError: no pair at all (the message counts both sides and shows unmatched names), or an image without a mask.
@@ -199,7 +200,8 @@ def paired(images: dict, masks: dict, where: str, name=str, findings: Stopping =
             f"{side} {table[keys[0]]}" for side, table, keys in (("image", images, lone_images), ("mask", masks, lone_masks)) if keys
         ]
         unmatched = f" Unmatched are, for example, {' and '.join(examples)}." if examples else ""
-        cause = f"no pair was found: {len(images)} images and {len(masks)} masks, none of the same name.{unmatched}"
+        alike = ", none of the same name" if images and masks else ""
+        cause = f"no pair was found: {len(images)} images and {len(masks)} masks{alike}.{why()}{unmatched}"
         findings.error(DataError(where, cause, "Mend root, images or labels, so that an image and its mask go by one name."))
         return []
     if lone_images:

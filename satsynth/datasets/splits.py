@@ -5,10 +5,14 @@ Whole scenes or blocks are divided, never their patches: neighbouring patches lo
 
 import dataclasses
 import itertools
+import re
+from pathlib import PurePosixPath
 
 from satsynth.datasets.lists import Lists
+from satsynth.datasets.patterns import WILDCARD, plain
 from satsynth.datasets.rasters import fitted, opened
 from satsynth.datasets.scenes import Block, Scene, Stopping, drawn, natural
+from satsynth.label_files import label_kind
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 
 Tags = dict[str, dict[str, str]]  # scene name -> wildcard -> value, wildcards in the order of the pattern
@@ -29,13 +33,13 @@ def part_of(everything: list[Scene], tags: Tags, lists: Lists | None, split: str
     if lists is not None:
         chosen = _by_list(everything, tags, lists, split, rule, findings)
     elif isinstance(rule["val"], dict):
-        chosen = _by_wildcard(everything, tags, split, rule, findings)
+        chosen = _by_wildcard(everything, tags, split, cfg, findings)
     elif rule.get("train") is not None:
         raise ConfigError("split.val", "it is a share, but train is named.", "Name both, or give only by, val and seed.")
     elif rule["by"] == "block":
         chosen = _by_block(everything, split, cfg, findings)
     else:
-        chosen = _by_draw(everything, tags, split, rule, findings)
+        chosen = _by_draw(everything, tags, split, cfg, findings)
     if not chosen:
         findings.error(DataError(f"split.{split}", f"it is empty: none of the {len(everything)} scenes is in it.", "Mend the key split."))
     for wildcard in _dividing(rule):
@@ -56,10 +60,11 @@ def _share(rule: dict) -> float:
     return rule["val"]
 
 
-def _by_draw(everything: list[Scene], tags: Tags, split: str, rule: dict, findings: Stopping) -> list[Scene]:
+def _by_draw(everything: list[Scene], tags: Tags, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
+    rule = cfg["split"]
     by, share = rule["by"], _share(rule)
     if by != "scene":
-        _known_wildcard(by, tags, "split.by")
+        _known_wildcard(by, everything, tags, "split.by", cfg)
     group = {scene.name: scene.name if by == "scene" else tags[scene.name][by] for scene in everything}
     if len(set(group.values())) < 2:
         cause = f"there is one {by} only, which cannot be divided in two."
@@ -118,8 +123,8 @@ def _by_list(everything: list[Scene], tags: Tags, lists: Lists, split: str, rule
     return [scene for scene in everything if scene.name in names[split]]
 
 
-def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, findings: Stopping) -> list[Scene]:
-    names = {}
+def _by_wildcard(everything: list[Scene], tags: Tags, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
+    rule, names = cfg["split"], {}
     for part in ("val", "train"):
         wanted = rule.get(part)
         if wanted is None:
@@ -129,15 +134,13 @@ def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, fi
                 f"split.{part}", f"{wanted!r} cannot be read.", "Write val: {wildcard: [values]}, and train alike if need be."
             )
         for wildcard, values in wanted.items():
-            _known_wildcard(wildcard, tags, f"split.{part}.{wildcard}")
-            there = {tag[wildcard] for tag in tags.values()}
-            absent = [str(value) for value in values if str(value) not in there]
+            _known_wildcard(wildcard, everything, tags, f"split.{part}.{wildcard}", cfg)
+            there = {plain(tag[wildcard]) for tag in tags.values()}
+            absent = [value for value in values if plain(str(value)) not in there]
             if absent:
-                some = ", ".join(sorted(there)[:12])
-                cause = f"no scene has {absent[0]!r}; there are {some}."
-                findings.error(DataError(f"split.{part}.{wildcard}", cause, "Name values that occur."))
-        fits = {wildcard: {str(value) for value in values} for wildcard, values in wanted.items()}
-        names[part] = {name for name, tag in tags.items() if all(tag[wildcard] in values for wildcard, values in fits.items())}
+                findings.error(_absent_value(f"split.{part}.{wildcard}", absent[0], there))
+        fits = {wildcard: {plain(str(value)) for value in values} for wildcard, values in wanted.items()}
+        names[part] = {name for name, tag in tags.items() if all(plain(tag[wildcard]) in values for wildcard, values in fits.items())}
     both = names.get("train", set()) & names["val"]
     if both:
         cause = f"{len(both)} scenes are in train and val, such as {min(both)}."
@@ -179,7 +182,41 @@ def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], rule: dict, find
             findings.warning(f"{said} If {parts}; {together}")
 
 
-def _known_wildcard(name: str, tags: Tags, key: str) -> None:
+def _absent_value(key: str, value: object, there: set[str]) -> DataError:
+    """The error of a value that no scene has; a number may have been meant as the text that YAML reads as that number."""
+    some = f"{', '.join(sorted(there, key=natural)[:12])}{', ...' if len(there) > 12 else ''}"
+    if isinstance(value, str):
+        return DataError(key, f"no scene has {value!r}; there are {some}.", "Name values that occur.")
+    meant = next((text for text in sorted(there) if value in _numbers(text)), "2_13")
+    cause = f"no scene has '{value}'; there are {some}. Without quotes YAML reads 07, 010 and 2_13 as the numbers 7, 8 and 213."
+    return DataError(key, cause, f'Write values in quotes, as in "{meant}".')
+
+
+def _numbers(text: str) -> set[int]:
+    """The numbers that text may be read as, by YAML or by eye."""
+    if not re.fullmatch(r"[0-9][0-9_]*", text):
+        return set()
+    digits = text.replace("_", "")
+    return {int(digits)} | ({int(digits, 8)} if re.fullmatch(r"0[0-7]+", digits) else set())
+
+
+def _known_wildcard(name: str, everything: list[Scene], tags: Tags, key: str, cfg: dict) -> None:
     known = next(iter(tags.values()), {})
-    if name not in known:
-        raise ConfigError(key, f"images has no wildcard {{{name}}} (it has {sorted(known)}).", "Use scene, or a wildcard of the pattern.")
+    if name in known:
+        return
+    if known:
+        cause = f"images has no wildcard {{{name}}} (it has {sorted(known)})."
+        raise ConfigError(key, cause, "Use scene, or a wildcard of the pattern.")
+    patterns = _as_patterns(name, everything[0], cfg)
+    remedy = f"Use scene, or give patterns{f', such as {patterns}' if patterns else ''}."
+    raise ConfigError(key, f"images is no pattern, so it has no wildcard {{{name}}}.", remedy)
+
+
+def _as_patterns(wildcard: str, scene: Scene, cfg: dict) -> str:
+    """Images and labels of the stanza as patterns that a scene of two folders fits; "" where there are none."""
+    found = re.sub(r"[0-9]+(?=[^0-9]*$)", f"{{{wildcard}}}", scene.name, count=1)
+    if scene.image.name == PurePosixPath(cfg["images"]).name or not WILDCARD.fullmatch(f"{{{wildcard}}}") or set("{}*") & set(scene.name):
+        return ""
+    name = found if found != scene.name else f"{scene.name.rpartition('/')[0]}/{{{wildcard}}}".lstrip("/")
+    files = {"images": scene.image} | ({"labels": scene.mask} if label_kind(cfg["labels"]) == "masks" else {})
+    return ", ".join(f'{key}: "{cfg[key].rstrip("/")}/{name}{path.suffix}"' for key, path in files.items())

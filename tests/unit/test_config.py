@@ -99,7 +99,7 @@ def test_the_data_pages_stanzas_resolve():
     """The whole stanza, and each variant of keys laid over it."""
     page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
     whole, *variants = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
-    assert len(variants) == 5
+    assert len(variants) == 6
     for variant in ({}, *variants):
         stanza = load(whole, {"datasets": {"mytown": variant}})["datasets"]["mytown"]
         merged = {"split", "patches"}  # with what the preset says
