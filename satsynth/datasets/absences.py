@@ -8,7 +8,6 @@ from pathlib import Path
 from satsynth.datasets import patterns
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import files_under
-from satsynth.label_files import VECTORS, label_kind
 from satsynth.runtime.errors import DataError
 
 SOME = 3  # kinds of files that are told
@@ -27,7 +26,7 @@ def why(root: Path, places: Mapping[str, str]) -> str:
 def _why(root: Path, place: str) -> str:
     pattern = place if patterns.WILDCARD.search(place) else None
     folder = root / (patterns.fixed_folder(pattern) if pattern else place)
-    suffixes = VECTORS if label_kind(place) == "vectors" else SUFFIXES
+    suffixes = patterns.suffixes(place)
     if "\\" in place:
         return "a backslash parts no folders; write /."
     try:

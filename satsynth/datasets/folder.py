@@ -7,13 +7,12 @@ from satsynth.datasets import absences, coco, nested, patterns, vectors
 from satsynth.datasets.labels import Colour, Labels
 from satsynth.datasets.lists import Lists
 from satsynth.datasets.palette import filled
-from satsynth.datasets.patterns import WILDCARD
 from satsynth.datasets.rasters import SUFFIXES
-from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, natural, paired
+from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, paired
 from satsynth.datasets.shapes import Shapes
 from satsynth.datasets.splits import Tags, part_of
 from satsynth.datasets.tiling import Decoder
-from satsynth.label_files import VECTORS, label_kind
+from satsynth.label_files import label_kind
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import ConfigError, DataError
 
@@ -47,7 +46,8 @@ def labels(cfg: dict) -> Decoder:
 
     Masks: cfg["label_map"] is {raw value (a number or its text) or "#RRGGBB": class id or 255}, or None for value i = class i. Annotations
     (cfg["labels"] is a .json, .geojson, .gpkg or .shp file): it is {category or attribute: class id or 255}; cfg["background"] is the id of
-    what no annotation covers, None for 255; cfg["label_field"] names the attribute of vector labels.
+    what no annotation covers, None for 255; cfg["label_field"] names the attribute of vector labels (without one every shape is ""), and
+    cfg["label_layer"] the layer, where a file has several.
 
     Reads cfg["class_count"] (K), cfg["ignore"] (a raw value that means 255, or None), cfg["unknown"].
 
@@ -57,7 +57,7 @@ def labels(cfg: dict) -> Decoder:
     classes, table, ignore = cfg["class_count"], cfg["label_map"], cfg["ignore"]
     if label_kind(cfg["labels"]) != "masks":
         covered = IGNORE if cfg["background"] is None else cfg["background"]
-        return Shapes(classes, table, covered, cfg["unknown"], cfg.get("label_field"))
+        return Shapes(classes, table, covered, cfg["unknown"], cfg.get("label_field"), cfg.get("label_layer"))
     if table is None:
         if ignore is not None and ignore < classes:
             raise ConfigError("ignore", f"{ignore} is also the raw value of a class.", "Give a label_map that says which value is which.")
@@ -77,7 +77,8 @@ def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> 
         split: "train" or "val".
         cfg: `images`, a folder, one file, or a pattern with {wildcards} or stars; `labels`, a folder (pairs by relative path without
             suffix), the mask of the one image, a pattern with the same wildcards, a COCO file (.json: images by `file_name`), or a vector
-            file (.geojson, .gpkg, .shp: all images, by their place on Earth), also as a pattern;
+            file (.geojson, .gpkg, .shp: all images, by their place on Earth), these two also as a pattern with some of the wildcards, for
+            a file a part of the images;
             `split`, one of {"by": "scene" or a wildcard, "val": share, "seed": int},
             {"by": "block", "block": side in pixels, "val": share, "seed": int} (reads `max_pixels` and `resize`, too),
             {"val": {wildcard: [values]}, optionally "train": {wildcard: [values]}} (train is the rest where it is None or absent), and
@@ -90,23 +91,26 @@ def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> 
         ConfigError: images, labels or split are given in a way that cannot be read.
     """
     lists = Lists(root, cfg["split"], findings) if isinstance(cfg["split"]["val"], str) else None
-    everything, tags = _find(root, cfg["images"], cfg["labels"], lists or findings)
+    everything, tags = _find(root, cfg, lists or findings)
     return part_of(everything, tags, lists, split, cfg, findings) if everything else []
 
 
-def _find(root: Path, images: str, labels: str, findings: Stopping = STOPPING) -> tuple[list[Scene], Tags]:
+def _find(root: Path, cfg: dict, findings: Stopping = STOPPING) -> tuple[list[Scene], Tags]:
     """All scenes, and the wildcard values of each by scene name."""
+    images, labels = cfg["images"], cfg["labels"]
     where = f"images {root / images} and labels {root / labels}"
     if images == labels:
         raise ConfigError(
             "labels", "it is the same as images.", "Name another folder, or two patterns, as in {id}_image.png, {id}_mask.png."
         )
     images, labels = patterns.named(images), patterns.named(labels)
-    kind, order = label_kind(labels), patterns.wildcards(images)
-    if kind != "masks" and not patterns.wildcards(labels):
-        return _with_one_file(root, images, root / labels, kind, findings)
-    if set(order) != set(patterns.wildcards(labels)):
-        named = f"images: {patterns.written(order)}; labels: {patterns.written(patterns.wildcards(labels))}"
+    kind, order, of_labels = label_kind(labels), patterns.wildcards(images), patterns.wildcards(labels)
+    # A vector file an image is found as a mask is; a COCO file lists its images, however few.
+    a_file_each = kind == "masks" or (kind == "vectors" and set(order) == set(of_labels) != set())
+    if not a_file_each and set(of_labels) <= set(order):
+        return _annotated(root, cfg | {"images": images, "labels": labels}, kind, findings)
+    if set(order) != set(of_labels):
+        named = f"images: {patterns.written(order)}; labels: {patterns.written(of_labels)}"
         remedy = "Use the same wildcards in both; a pattern that ends without a suffix fits any."
         raise ConfigError("labels", f"the wildcards of images and labels differ ({named}).", remedy)
     if order:
@@ -131,36 +135,59 @@ def _in_two_folders(images: Path, labels: Path, findings: Stopping) -> tuple[Fou
     return (found[0], dict.fromkeys(found[0], labels)) if images.is_file() else tuple(found)
 
 
-def _with_one_file(root: Path, images: str, labels: Path, kind: str, findings: Stopping) -> tuple[list[Scene], Tags]:
-    """All scenes where one file holds the labels of every image."""
-    order = tuple(dict.fromkeys(WILDCARD.findall(images)))
+def _annotated(root: Path, cfg: dict, kind: str, findings: Stopping) -> tuple[list[Scene], Tags]:
+    """All scenes where a file of annotations holds the labels of many images: of all, or of those that share the wildcards of its name."""
+    images, labels = cfg["images"], cfg["labels"]
+    order, shared = patterns.wildcards(images), patterns.wildcards(labels)
     if not order:
         nested.check(root, {"images": images})
     files = _matches(root, images, order, findings) if order else _in_folder(root / images, findings)
+    if not files:
+        cause = f"no image was found here.{absences.why(root, {'images': images})}"
+        raise DataError(root / patterns.as_written(images), cause, "Mend root or images.")
     named = {path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key): path for key, path in files.items()}
     tags = {name: dict(zip(order, key)) for name, key in zip(named, files)} if order else {}
-    if not named:
-        raise DataError(root / images, "no image was found here.", "Mend root or images: png, jpg and tif files are looked for.")
-    if kind == "vectors":
-        vectors.layer_of(labels)  # says at once what is wrong with it
-        return sorted((Scene(name, path, labels) for name, path in named.items()), key=lambda scene: natural(scene.name)), tags
-    listed = coco.read(labels)
-    known, masks = {}, {}
+    where = f"images {root / patterns.as_written(images)} and labels {root / patterns.as_written(labels)}"
+    label_files = _matches(root, labels, shared, findings) if shared else {(): root / labels}
+    of_file: dict[Path, dict[str, Path]] = {path: {} for path in label_files.values()}
     for name, path in named.items():
+        file = label_files.get(tuple(tags[name][wildcard] for wildcard in shared))
+        if file:
+            of_file[file][name] = path
+    masks = {}
+    for file, those in of_file.items():
+        if kind == "vectors":
+            vectors.layer_of(file, cfg.get("label_layer"))  # says at once what is wrong with it
+        masks |= dict.fromkeys(those if kind == "vectors" else _listed(file, those, findings), file)
+    needed = findings.needed(named)
+    outside = [path for file in of_file.values() for name, path in file.items() if name not in masks and name in needed]
+    if masks and outside:  # no mask is missing, but an entry in a file
+        file = next(file for file, those in of_file.items() if outside[0] in those.values())
+        findings.unpaired(outside, [])
+        cause = f"{file} does not list it; so it is with {len(outside)} of the {len(named)} images."
+        findings.error(DataError(outside[0], cause, "Add it to the list images, or take it out of the folder."))
+        named = {name: path for name, path in named.items() if path not in set(outside)}
+    return paired(named, masks, where, str, findings, lambda: "" if label_files else absences.why(root, {"labels": labels})), tags
+
+
+def _listed(file: Path, images: dict[str, Path], findings: Stopping) -> list[str]:
+    """The names of the images that a COCO file lists."""
+    listed, known, names = coco.read(file), {}, []
+    for name, path in images.items():
         entry = listed.entry_of(path)
         if entry is None:
             continue
         if entry.id in known:
             cause = f"its entry {entry.file_name!r} fits two images, {known[entry.id]} and {path}."
-            findings.error(DataError(labels, cause, "Write file_name with as many folders as tell them apart."))
+            findings.error(DataError(file, cause, "Write file_name with as many folders as tell them apart."))
         known.setdefault(entry.id, path)
-        masks[name] = labels
-    absent = {entry.file_name: labels for entry in listed.entries.values() if entry.id not in known}
+        names.append(name)
+    absent = [entry.file_name for entry in listed.entries.values() if entry.id not in known]
     if absent:
-        cause = f"{len(absent)} of the {len(listed.entries)} images that it lists are not there, such as {next(iter(absent))!r}."
-        findings.unpaired([], [labels.parent / name for name in absent])
-        findings.error(DataError(labels, cause, f"Put them below {root / images}, or mend root, images or the file_name of the entries."))
-    return paired(named, masks, f"images {root / images} and entries of {labels}", str, findings), tags
+        findings.unpaired([], [Path(f"{file} ({name})") for name in absent])
+        cause = f"{len(absent)} of the {len(listed.entries)} images that it lists are not there, such as {absent[0]!r}."
+        findings.error(DataError(file, cause, "Put them where `images` looks, or mend root, images or the file_name of the entries."))
+    return names
 
 
 def _in_folder(place: Path, findings: Stopping) -> Found:
@@ -175,7 +202,6 @@ def _in_folder(place: Path, findings: Stopping) -> Found:
 
 def _matches(root: Path, pattern: str, order: tuple[str, ...], findings: Stopping) -> Found:
     """Files that fit the pattern, by the values of its wildcards in the given order (see `patterns.fitting`)."""
-    suffixes = VECTORS if label_kind(pattern) == "vectors" else SUFFIXES
-    fits = patterns.fitting(pattern)
+    fits, suffixes = patterns.fitting(pattern), patterns.suffixes(pattern)
     hits = ((fits(path.relative_to(root).as_posix()), path) for path in files_under(root / patterns.fixed_folder(pattern), suffixes))
     return by_key(((tuple(hit[name] for name in order), path) for hit, path in hits if hit), findings)

@@ -35,10 +35,11 @@ class Lists(Stopping):
         self._images: Collection[str] = ()
 
     def needed(self, images: dict[str, Path]) -> Collection[str]:
-        """The images that lists name; all of them where train is the rest."""
-        index = _Index(images, self._root)
-        self._images = images
-        self._named = {part: {line: index.names(line) for line in lines} for part, lines in self._lines.items()}
+        """The images that lists name; all of them where train is the rest. The first time decides what a line fits."""
+        if not self._images:
+            index = _Index(images, self._root)
+            self._images = images
+            self._named = {part: {line: index.names(line) for line in lines} for part, lines in self._lines.items()}
         return set().union(*map(self._of, self._named)) if "train" in self._paths else images
 
     def _of(self, part: str) -> set[str]:
@@ -57,8 +58,6 @@ class Lists(Stopping):
         asked = split if split in self._paths else "val"
         if asked not in self._lines:
             raise DataError(self._paths[asked], "this list of scenes does not exist.", "Write it: the path of an image a line.")
-        if not self._named:  # vector labels lie over images without being paired
-            self.needed({scene.name: scene.image for scene in everything})
         names = {part: self._of(part) for part in PARTS}
         if both := names["train"] & names["val"]:
             cause = f"{len(both)} scenes are in train too, such as {min(both)}."

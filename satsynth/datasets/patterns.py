@@ -5,6 +5,9 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
+from satsynth.datasets.rasters import SUFFIXES
+from satsynth.label_files import COCO, VECTORS, label_kind
+
 WILDCARD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 STAR = re.compile(r"\{_[0-9]+\}")
 ANY_SUFFIX = ".*"
@@ -27,7 +30,17 @@ def wildcards(pattern: str) -> tuple[str, ...]:
 
 def written(names: Iterable[str]) -> str:
     """Names of wildcards as they stand in a pattern, a star as a star."""
-    return " ".join(STAR.sub("*", f"{{{name}}}") for name in names) or "none"
+    return " ".join(as_written(f"{{{name}}}") for name in names) or "none"
+
+
+def as_written(pattern: str) -> str:
+    """A pattern with its stars as stars."""
+    return STAR.sub("*", pattern)
+
+
+def suffixes(place: str) -> tuple[str, ...]:
+    """Those of the files that a folder or pattern is looked through for."""
+    return {"vectors": VECTORS, "coco": (COCO,)}.get(label_kind(place), SUFFIXES)
 
 
 def fixed_folder(pattern: str) -> str:

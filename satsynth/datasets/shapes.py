@@ -27,14 +27,18 @@ class Shapes:
         targets: category or attribute value -> id or 255.
         background: id of what no shape covers; 255 where nothing is said about it.
         unknown: "error", or "ignore" (shapes of a category that no class has become 255).
-        field: attribute of vector labels that names the class.
+        field: attribute of vector labels that names the class; None where every shape has the label "".
+        layer: of vector labels; None for the only one.
 
     Raises:
         ConfigError: `targets` is empty or names a class that does not exist.
     """
 
-    def __init__(self, classes: int, targets: dict[str, int], background: int, unknown: str, field: str | None):
-        self.classes, self.targets, self.background, self.unknown, self.field = classes, targets, background, unknown, field
+    def __init__(
+        self, classes: int, targets: dict[str, int], background: int, unknown: str, field: str | None = None, layer: str | None = None
+    ):
+        self.classes, self.targets, self.background, self.unknown = classes, targets, background, unknown
+        self.field, self.layer = field, layer
         self.note: Callable[[Path, Counter], None] | None = None  # takes unknown categories instead of an error
         if not targets:
             raise ConfigError("label_map", "it is empty.", "Map at least one category to a class.")
@@ -52,7 +56,7 @@ class Shapes:
         if label_kind(scene.mask.name) == "coco":
             found = coco.read(scene.mask).shapes_of(image)
         else:
-            found = vectors.shapes_of(scene.mask, self.field, image)
+            found = vectors.shapes_of(scene.mask, self.field, image, self.layer)
         strange = Counter(shape.label for shape in found if shape.label not in self.targets)
         if strange and self.note is not None:
             self.note(scene.mask, strange)

@@ -29,41 +29,45 @@ INSTALL = ".venv/bin/pip install --no-deps -r envs/requirements-geo.txt"
 
 @dataclass(frozen=True)
 class Layer:
-    """The one layer with shapes of a vector file: its name, coordinate system, and attributes."""
+    """A layer with shapes of a vector file: its name, coordinate system, and attributes; `empty` where it holds no shape."""
 
     name: str
     crs: CRS
     fields: tuple[str, ...]
+    empty: bool
 
 
-def layer_of(path: Path) -> Layer:
-    """The layer of a vector file.
+def layer_of(path: Path, name: str | None = None) -> Layer:
+    """The layer `name` of a vector file, or its only one.
 
     Raises:
-        DataError: the extra `geo` is not installed, the file is missing or damaged, or has no layer, several, or no coordinate system.
+        DataError: the extra `geo` is not installed, the file is missing or damaged, or has no such layer, several where none is named,
+            or no coordinate system.
     """
     try:
         status = path.stat()
     except OSError as error:
         raise DataError(path, f"the vector labels cannot be read ({error.strerror}).", "Mend labels: a path below root.") from error
-    return _layer_of(path, status.st_mtime_ns, status.st_size)
+    return _layer_of(path, name, status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=64)
-def _layer_of(path: Path, modified: int, size: int) -> Layer:
+def _layer_of(path: Path, name: str | None, modified: int, size: int) -> Layer:
     pyogrio, _ = _extra(path)
     with _readable(path):
         _check_content(path)
-        layers = [str(name) for name, kind in pyogrio.list_layers(_address(path)) if kind is not None]
-        info = pyogrio.read_info(_address(path), layer=layers[0]) if len(layers) == 1 else {}
+        layers = [str(found) for found, kind in pyogrio.list_layers(_address(path)) if kind is not None]
+        asked = [found for found in layers if name in (None, found)]
+        info = pyogrio.read_info(_address(path), layer=asked[0], force_feature_count=True) if len(asked) == 1 else {}
         crs = CRS.from_user_input(info["crs"]) if info.get("crs") else None
-    if len(layers) != 1:
-        cause = f"it has {len(layers)} layers with shapes ({', '.join(layers) or 'none'}), not one."
-        raise DataError(path, cause, "Save the layer of the labels as a file of its own.")
+    if len(asked) != 1:
+        there = f"layers with shapes ({', '.join(layers) or 'none'})"
+        cause = f"it has {len(layers)} {there}, not one." if name is None else f"it has no layer {name!r} among its {there}."
+        raise DataError(path, cause, "Name the layer of the labels with label_layer." if layers else "Export the file again.")
     if crs is None:
         missing = " (a shapefile has it in a .prj file beside it)" if path.suffix.lower() == ".shp" else ""
         raise DataError(path, f"the labels have no coordinate system{missing}.", "Assign the right one, as with ogr2ogr -a_srs EPSG:CODE.")
-    return Layer(layers[0], crs, tuple(map(str, info["fields"])))
+    return Layer(asked[0], crs, tuple(map(str, info["fields"])), info["features"] == 0)
 
 
 def _extra(path: Path) -> tuple[ModuleType, ModuleType]:
@@ -112,16 +116,20 @@ def _check_content(path: Path) -> None:
         raise DataError(path, f"it begins {start[:8]!r}, as no {path.suffix} file does.", "Export the file again.")
 
 
-def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
-    """The shapes of a vector file that lie on an open image, in the order of the file; `label` is the value of the attribute `field`.
+def shapes_of(path: Path, field: str | None, image: Raster, name: str | None = None) -> list[Shape]:
+    """The shapes of the layer `name` of a vector file (of its only one) that lie on an open image, in the order of the file.
+
+    `label` of a shape is the value of the attribute `field`, "" where no field is asked for.
 
     Raises:
         DataError: the image has no place on Earth, the file has no such attribute, a shape is none or a broken polygon; or what
             `layer_of` says.
     """
-    layer = layer_of(path)
+    layer = layer_of(path, name)
     pyogrio, shapely = _extra(path)
-    if field not in layer.fields:
+    if layer.empty:  # a tile without any object; a GeoJSON has no attributes then
+        return []
+    if field not in (None, *layer.fields):
         cause = f"it has no attribute {field!r}; it has {', '.join(layer.fields) or 'none'}."
         raise DataError(path, cause, "Set label_field to the attribute that names the class.")
     crs, place = image.source.crs, image.source.transform
@@ -131,12 +139,14 @@ def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
         raise DataError(image.path, f"the image has no {lacks}, so {path} cannot be laid over it.", remedy)
     with _readable(path):
         box = transform_bounds(crs, layer.crs, *_bounds(image), densify_pts=21)
-        _, _, shapes, (values,) = pyogrio.raw.read(_address(path), layer=layer.name, columns=[field], bbox=box)
+        columns = [] if field is None else [field]
+        _, _, shapes, values = pyogrio.raw.read(_address(path), layer=layer.name, columns=columns, bbox=box)
         shapes = shapely.from_wkb(shapes)
+        values = values[0] if columns else np.full(len(shapes), None)
     kept = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     for shape, value in zip(shapes[kept], values[kept]):
         if shape.geom_type not in ("Polygon", "MultiPolygon"):
-            cause = f"a shape with {field} {value!r} is a {shape.geom_type}, which covers no pixels."
+            cause = f"a shape{_told(field, value)} is a {shape.geom_type}, which covers no pixels."
             raise DataError(path, cause, "Buffer lines and points to polygons, or leave them out.")
     with _readable(path):  # all at once: to set up the change of coordinates takes longer than to apply it
         placed = shapely.transform(shapes[kept], functools.partial(_to_pixels, source=layer.crs, image=image, path=path))
@@ -144,7 +154,7 @@ def shapes_of(path: Path, field: str, image: Raster) -> list[Shape]:
     for pixels, value in zip(placed, values[kept]):
         _, top, _, bottom = pixels.bounds
         if not math.isfinite(pixels.area):
-            cause = f"a shape with {field} {value!r} on {image.path} reaches too far to have an area."
+            cause = f"a shape{_told(field, value)} on {image.path} reaches too far to have an area."
             raise DataError(path, cause, "Mend or remove it.")
         polygons = tuple(shapely.geometry.mapping(part) for part in shapely.get_parts(pixels))
         found.append(Shape(_text(value), float(pixels.area), float(top), float(bottom), polygons))
@@ -167,6 +177,10 @@ def _to_pixels(points: np.ndarray, source: CRS, image: Raster, path: Path) -> np
         cause = f"a shape cannot be brought into the coordinate system of {image.path}."
         raise DataError(path, cause, "Save the labels in the coordinate system of the images.")
     return np.stack(~image.source.transform @ (xs, ys), axis=1)
+
+
+def _told(field: str | None, value: object) -> str:
+    return "" if field is None else f" with {field} {value!r}"
 
 
 def _text(value: object) -> str:

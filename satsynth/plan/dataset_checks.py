@@ -4,7 +4,7 @@ import re
 from pathlib import PurePosixPath
 
 from satsynth.label_files import label_kind
-from satsynth.plan.stanzas import class_ids
+from satsynth.plan.stanzas import class_ids, nearest
 from satsynth.runtime.errors import ConfigError
 
 
@@ -32,8 +32,8 @@ def check_dataset(where: str, dataset: dict) -> None:
             raise ConfigError(
                 f"{where}.{key}", "this key is missing.", f"A dataset of format {dataset['format']} needs {', '.join(needed)}."
             )
-    _check_labels(where, dataset)
     _check_label_map(where, dataset)
+    _check_labels(where, dataset)
     patches = dataset["patches"]
     for reduced in patches["reduced"]:
         if reduced >= patches["size"] or patches["size"] % reduced:
@@ -50,15 +50,7 @@ def check_dataset(where: str, dataset: dict) -> None:
 def _check_labels(where: str, dataset: dict) -> None:
     """What labels from files of annotations, and splits by block, need."""
     split, kind = dataset.get("split") or {}, label_kind(dataset.get("labels", ""))
-    if (kind == "vectors") != ("label_field" in dataset):
-        if kind == "vectors":
-            cause, remedy = "this key is missing.", "Name the attribute of the vector labels that says which class a shape has."
-        else:
-            cause, remedy = "only vector labels have attributes.", "Leave it out, or name a .geojson, .gpkg or .shp file under labels."
-        raise ConfigError(f"{where}.label_field", cause, remedy)
-    if kind == "coco" and re.search(r"[{*]", dataset["labels"]):
-        cause = "a pattern of COCO files is not read."
-        raise ConfigError(f"{where}.labels", cause, "Name one file that lists all images, such as annotations.json.")
+    _check_vectors(where, dataset, kind)
     drawn = isinstance(split.get("val"), int | float)
     if (split.get("by") == "block" and drawn) != ("block" in split):
         if "block" in split:
@@ -81,6 +73,29 @@ def _check_label_map(where: str, dataset: dict) -> None:
         if isinstance(key, bool) or not isinstance(key, str | int):
             cause = f"YAML reads this key as {'null' if key is None else str(key).lower()}, not as text."
             raise ConfigError(f"{where}.label_map.{key}", cause, 'Put it in quotes as it stands in the labels, as in "yes": building.')
+
+
+def _check_vectors(where: str, dataset: dict, kind: str) -> None:
+    """The keys that vector labels need, and no others have."""
+    given = [key for key in ("label_field", "label_class", "label_layer") if key in dataset]
+    if kind != "vectors":
+        if given:
+            cause, remedy = (
+                "only vector labels have attributes and layers.",
+                "Leave it out, or name a .geojson, .gpkg or .shp file under labels.",
+            )
+            raise ConfigError(f"{where}.{given[0]}", cause, remedy)
+        return
+    if "label_field" not in given and "label_class" not in given:
+        remedy = "Name the attribute of the vector labels that says which class a shape has, or one class for all under label_class."
+        raise ConfigError(f"{where}.label_field", "this key is missing.", remedy)
+    if "label_class" in given:
+        beside = next((key for key in ("label_field", "label_map") if dataset.get(key)), None)
+        if beside:
+            raise ConfigError(f"{where}.{beside}", "label_class already says which class every shape has.", "Leave one of them out.")
+        ids = class_ids(where, dataset)
+        if dataset["label_class"] not in ids:
+            raise ConfigError(f"{where}.label_class", f"'{dataset['label_class']}' is no class.", nearest(dataset["label_class"], ids))
 
 
 def _check_below(where: str, value: str, root: str) -> None:

@@ -31,14 +31,16 @@ def scenes(dataset: dict) -> dict:
 
 def reader(dataset: dict) -> dict:
     """For reading raw labels and images; no class name, colour or place is in it."""
-    keys = ("format", "images", "labels", "label_field", "ignore", "unknown", "bands", "scale", "split")
+    keys = ("format", "images", "labels", "label_field", "label_layer", "ignore", "unknown", "bands", "scale", "split")
     cfg = {key: dataset[key] for key in keys if key in dataset}
     cfg["class_count"] = len(dataset["classes"]) if "classes" in dataset else None
     ids = class_ids("classes", dataset) if "classes" in dataset else {}
     label_map = dataset.get("label_map")
     if "labels" in dataset and label_kind(dataset["labels"]) != "masks":
-        # Annotations name their classes: without a map by the classes' own names. What none covers is the background.
-        named = label_map or {name: name for name in ids if name != "ignore"}
+        # Annotations name their classes, by the classes' own names and what the map adds to them. What none covers is the background.
+        named = {name: name for name in ids if name != "ignore"} | (label_map or {})
+        if "label_class" in dataset:
+            named = {"": dataset["label_class"]}  # what a shape without an attribute is called
         return cfg | {"label_map": {str(key): ids[name] for key, name in named.items()}, "background": dataset["background"]}
     # Text keys: a map of numbers and colours has no order as it stands.
     cfg["label_map"] = None if label_map is None else {str(key).upper(): ids[name] for key, name in label_map.items()}

@@ -78,6 +78,8 @@ def stanza_text(name: str, stanza: dict) -> str:
         "images",
         "labels",
         "label_field",
+        "label_class",
+        "label_layer",
         "classes",
         "label_map",
         "ignore",

@@ -49,7 +49,7 @@ def image(root):
 
 def drawn(root, labels):
     cfg, before = {**CFG, "labels": labels}, snapshot(root)
-    found, _ = folder._find(root, cfg["images"], cfg["labels"])
+    found, _ = folder._find(root, cfg)
     for scene in found:
         for _, _, _, _, mask in tiling.patches(scene, folder.labels(cfg), cfg):
             assert mask.shape == (16, 16) and mask.dtype == np.uint8 and set(np.unique(mask).tolist()) <= {*range(CLASSES), IGNORE}

@@ -174,7 +174,7 @@ def lay(root, image: tuple[str, bytes], mask: tuple[str, bytes]):
 
 def tiled(root, cfg) -> list[tuple[np.ndarray, np.ndarray]]:
     """All patches of all scenes below a root, without a split."""
-    found, _ = folder._find(root, cfg["images"], cfg["labels"])
+    found, _ = folder._find(root, cfg)
     return [(image, mask) for scene in found for _, _, _, image, mask in tiling.patches(scene, folder.labels(cfg), cfg)]
 
 

@@ -5,10 +5,11 @@ import shutil
 
 import numpy as np
 import rasterio
+from annotation_fixtures import box
 from dataset_fixtures import ids, picture, save
 from PIL import Image
 from rasterio.transform import from_origin
-from test_annotations import box, layer, ring, scene
+from test_vector_labels import layer, ring, scene
 
 NAMES = "abcdef"
 STANZA = {

@@ -1,37 +1,15 @@
-"""Labels that are drawn: COCO files and vector layers, on the grid of the image, strip by strip, and splits by block of space."""
-
-import contextlib
-import json
-import sqlite3
-import sys
+"""Labels that are drawn from a COCO file, on the grid of the image, strip by strip, and splits by block of space."""
 
 import numpy as np
-import pyogrio
 import pytest
-import rasterio
-import shapely
+from annotation_fixtures import COCO, box, coco, drawn, images
 from dataset_fixtures import CFG, ids, only, pair, picture, save
-from rasterio.transform import from_origin
-from rasterio.warp import transform_geom
 
-from satsynth.datasets import folder, tiling, vectors
+from satsynth.datasets import folder, tiling
 from satsynth.datasets.splits import cut
 from satsynth.pairs import IGNORE
 from satsynth.randomness import numpy_stream
 from satsynth.runtime.errors import DataError
-
-COCO = {**CFG, "labels": "annotations.json", "label_map": {"road": 1, "house": 2, "cloud": IGNORE}, "background": 0}
-VECTOR = {**COCO, "labels": "town.geojson", "label_field": "kind"}
-
-
-def coco(root, annotations, images=None, categories=("road", "house", "cloud"), file="annotations.json"):
-    images = images or [{"id": 1, "file_name": "a.png", "height": 20, "width": 24}, {"id": 2, "file_name": "zz.png"}]
-    content = {"images": images, "annotations": annotations, "categories": [{"id": n, "name": name} for n, name in enumerate(categories)]}
-    (root / file).write_text(json.dumps(content))
-
-
-def box(left, top, right, bottom):
-    return [left, top, right, top, right, bottom, left, bottom]
 
 
 def run_lengths(mask):
@@ -55,17 +33,6 @@ def compressed(lengths):
             more = value != (-1 if bits & 16 else 0)
             text += chr(48 + (bits | 32 * more))
     return text
-
-
-def images(root, *names):
-    for number, name in enumerate(names):
-        save(root / "images" / f"{name}.png", picture(seed=number))
-
-
-def drawn(root, cfg=COCO, name="a"):
-    scenes = {scene.name: scene for split in ("train", "val") for scene in folder.scenes(root, split, cfg)}
-    with tiling.open_scene(scenes[name], folder.labels(cfg), cfg) as (height, _, _, rows):
-        return rows(0, height)
 
 
 def test_smaller_polygons_lie_on_larger_ones_and_later_ones_on_equals(tmp_path):
@@ -155,161 +122,25 @@ def test_a_broken_annotation_is_named(tmp_path, message):
         drawn(tmp_path)
 
 
-# Vector labels.
+def test_a_file_a_part_lists_the_images_of_that_part(tmp_path):
+    """As exports leave them: train/_annotations.coco.json beside train/*.png, valid alike, with the same ids and names."""
+    for number, part in enumerate(("train", "valid")):
+        save(tmp_path / part / "a.png", picture(seed=number))
+        ring = {"id": 1, "image_id": 1, "category_id": number, "segmentation": [box(2, 2, 10, 10)]}
+        coco(tmp_path, [ring], images=[{"id": 1, "file_name": "a.png"}], file=f"{part}/_annotations.coco.json")
+    cfg = {**COCO, "images": "{part}/{name}.png", "labels": "{part}/_annotations.coco.json", "split": {"val": {"part": ["valid"]}}}
+    train, val = (folder.scenes(tmp_path, split, cfg) for split in ("train", "val"))
+    assert [scene.name for scene in train] == ["train/a"] and [scene.name for scene in val] == ["valid/a"]
+    assert drawn(tmp_path, cfg, "train/a")[5, 5] == 1 and drawn(tmp_path, cfg, "valid/a")[5, 5] == 2
+    starred = {**cfg, "images": "*/*.png", "labels": "*/_annotations.coco.json", "split": CFG["split"]}
+    assert drawn(tmp_path, starred, "valid/a")[5, 5] == 2
 
 
-def scene(root, name="a", crs="EPSG:25832", place=None, height=20, width=24):
-    """A GeoTIFF of 1 m pixels, or at `place`."""
-    path = root / "images" / f"{name}.tif"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = from_origin(500_000, 5_500_000, 1, 1) if place is None else place
-    with rasterio.open(path, "w", driver="GTiff", width=width, height=height, count=3, dtype="uint8", crs=crs, transform=place) as out:
-        out.write(np.moveaxis(picture(height, width), 2, 0))
-    return path
-
-
-def ring(left, top, right, bottom):
-    """A rectangle in pixels of `scene` as a polygon in its metres."""
-    return shapely.box(500_000 + left, 5_500_000 - bottom, 500_000 + right, 5_500_000 - top)
-
-
-def layer(path, shapes, crs="EPSG:25832", field="kind", values=None):
-    """Write (shape in metres, value) pairs as a vector file in the coordinate system `crs`."""
-    geometries = [shape for shape, _ in shapes]
-    if crs not in (None, "EPSG:25832"):
-        geometries = [shapely.geometry.shape(transform_geom("EPSG:25832", crs, shape.__geo_interface__)) for shape in geometries]
-    kinds = {shape.geom_type for shape in geometries}
-    data = [np.array([value for _, value in shapes], dtype=object if isinstance(shapes[0][1], str) else None)]
-    kind = kinds.pop() if len(kinds) == 1 else "Unknown"
-    pyogrio.raw.write(path, np.array(shapely.to_wkb(geometries), object), data, [field], geometry_type=kind, crs=crs)
-
-
-SHAPES = [(ring(2, 2, 14, 12), "road"), (ring(4, 4, 8, 8), "house"), (ring(20, 15, 40, 40), "house"), (ring(100, 100, 200, 200), "road")]
-
-
-def expected():
-    mask = np.zeros((20, 24), np.uint8)
-    mask[2:12, 2:14] = 1
-    mask[4:8, 4:8] = 2
-    mask[15:, 20:] = 2
-    return mask
-
-
-@pytest.mark.parametrize("crs", ["EPSG:25832", "EPSG:4326", "EPSG:3857"])
-@pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".shp"])
-def test_vector_labels_in_any_coordinate_system(tmp_path, suffix, crs):
-    scene(tmp_path)
-    scene(tmp_path, "zz", place=from_origin(500_024, 5_500_000, 1, 1))  # the next tile to the east
-    layer(tmp_path / f"town{suffix}", SHAPES, crs)
-    cfg = {**VECTOR, "labels": f"town{suffix}"}
-    np.testing.assert_array_equal(drawn(tmp_path, cfg), expected())
-    east = drawn(tmp_path, cfg, "zz")
-    assert (east[15:, :16] == 2).all() and east.sum() == 2 * 5 * 16
-
-
-def test_vector_labels_by_number_and_a_file_an_image(tmp_path):
-    for name in ("a", "zz"):
-        scene(tmp_path, name)
-        layer(tmp_path / f"{name}.gpkg", [(shape, 7.0 if value == "road" else 3.0) for shape, value in SHAPES])
-    cfg = {**VECTOR, "images": "images/{id}.tif", "labels": "{id}.gpkg", "label_map": {"7": 1, "3": 2}}
-    np.testing.assert_array_equal(drawn(tmp_path, cfg, "images/a"), expected())
-
-
-def test_holes_stay_open(tmp_path):
-    scene(tmp_path)
-    scene(tmp_path, "zz")
-    layer(tmp_path / "town.geojson", [(ring(2, 2, 14, 12).difference(ring(4, 4, 8, 8)), "road")])
-    mask = drawn(tmp_path, VECTOR)
-    assert (mask[4:8, 4:8] == 0).all() and mask.sum() == 12 * 10 - 16
-
-
-def test_what_vector_labels_lack_is_named(tmp_path, monkeypatch):
-    scene(tmp_path)
-    scene(tmp_path, "zz")
-    layer(tmp_path / "town.gpkg", SHAPES)
-    with pytest.raises(DataError, match=r"no attribute 'sort'; it has kind. Set label_field"):
-        drawn(tmp_path, {**VECTOR, "labels": "town.gpkg", "label_field": "sort"})
-    layer(tmp_path / "bare.shp", SHAPES, None)
-    with pytest.raises(DataError, match=r"no coordinate system \(a shapefile has it in a .prj file"):
-        drawn(tmp_path, {**VECTOR, "labels": "bare.shp"})
-    layer(tmp_path / "line.gpkg", [(shapely.LineString([(500_001, 5_499_999), (500_005, 5_499_990)]), "road")])
-    with pytest.raises(DataError, match=r"is a LineString, which covers no pixels. Buffer"):
-        drawn(tmp_path, {**VECTOR, "labels": "line.gpkg"})
-    (tmp_path / "fake.geojson").write_text('<OGRVRTDataSource><OGRVRTLayer name="a"/></OGRVRTDataSource>')
-    with pytest.raises(DataError, match=r"as no .geojson file does"):
-        drawn(tmp_path, {**VECTOR, "labels": "fake.geojson"})
-    save(tmp_path / "images" / "a.tif", picture())
-    with pytest.raises(DataError, match="the image has no coordinate system"):
-        drawn(tmp_path, {**VECTOR, "labels": "town.gpkg"})
-    monkeypatch.setitem(sys.modules, "pyogrio", None)
-    vectors._layer_of.cache_clear()
-    with pytest.raises(DataError, match=r"needs the extra geo.*pip install --no-deps -r envs/requirements-geo.txt"):
-        drawn(tmp_path, {**VECTOR, "labels": "town.gpkg"})
-
-
-def polygon(*rings):
-    """GeoJSON text of one road of these rings, in pixels of `scene`."""
-    form = {"type": "Polygon", "coordinates": [[(500_000 + x, 5_500_000 - y) for x, y in ring] for ring in rings]}
-    feature = {"type": "Feature", "properties": {"kind": "road"}, "geometry": form}
-    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::25832"}}
-    return json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]})
-
-
-@pytest.mark.parametrize(
-    ("ring", "words"),
-    [
-        ([(1, 1), (9, 1), (9, 9)], r"cannot be read \(.*closed linestring"),
-        ([(1, 1)], r"cannot be read \(.*point array"),
-        ([(-1e300, -1e300), (9, 1), (9, 9), (-1e300, -1e300)], "'road' on .*a.tif reaches too far"),
-    ],
-)
-def test_a_broken_polygon_is_named(tmp_path, ring, words):
-    scene(tmp_path)
-    scene(tmp_path, "zz")
-    (tmp_path / "town.geojson").write_text(polygon(ring))
-    with pytest.raises(DataError, match=words):
-        drawn(tmp_path, VECTOR)
-
-
-@pytest.mark.filterwarnings("error::rasterio.errors.ShapeSkipWarning")
-def test_what_covers_nothing_leaves_the_background(tmp_path):
-    scene(tmp_path)
-    scene(tmp_path, "zz")
-    (tmp_path / "town.geojson").write_text(polygon([(1, 1), (9, 9), (1, 1)]))
-    assert (drawn(tmp_path, VECTOR) == 0).all()
-    layer(tmp_path / "far.gpkg", SHAPES[-1:])
-    assert (drawn(tmp_path, {**VECTOR, "labels": "far.gpkg"}) == 0).all()
-
-
-def test_a_geopackage_in_write_ahead_mode_is_read_without_a_trace(tmp_path):
-    """As QGIS leaves them: a plain reader would make files beside it for as long as it reads."""
-    scene(tmp_path)
-    scene(tmp_path, "zz")
-    path = tmp_path / "shapes" / "town.gpkg"
-    path.parent.mkdir()
-    layer(path, SHAPES)
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA journal_mode=wal").fetchone() == ("wal",)
-    before = path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns
-    cfg = {**VECTOR, "labels": "shapes/town.gpkg"}
-    np.testing.assert_array_equal(drawn(tmp_path, cfg), expected())
-    assert (path.stat().st_mtime_ns, path.parent.stat().st_mtime_ns) == before and [*path.parent.iterdir()] == [path]
-    vectors._layer_of.cache_clear()
-    (path.parent / "town.gpkg-wal").write_bytes(b"more")
-    with pytest.raises(DataError, match=r"changes of it wait in town.gpkg-wal beside it. Save and close"):
-        drawn(tmp_path, cfg)
-
-
-def test_vector_files_that_cannot_be_opened_are_named(tmp_path):
-    scene(tmp_path)
-    scene(tmp_path, "zz")
-    (tmp_path / "town.geojson").mkdir()
-    with pytest.raises(DataError, match=r"town.geojson: the vector labels cannot be read \(.*directory"):
-        drawn(tmp_path, VECTOR)
-    layer(tmp_path / "local.shp", SHAPES)
-    (tmp_path / "local.prj").write_text('LOCAL_CS["the grid of our town",UNIT["metre",1]]')
-    with pytest.raises(DataError, match=r"cannot be read \(.*in the coordinate system of the images"):
-        drawn(tmp_path, {**VECTOR, "labels": "local.shp"})
+def test_an_image_that_no_entry_names_is_told_with_its_file(tmp_path):
+    images(tmp_path, "a", "zz", "new")
+    coco(tmp_path, [])
+    with pytest.raises(DataError, match=r"new.png: .*annotations.json does not list it; so it is with 1 of the 3 images"):
+        drawn(tmp_path)
 
 
 # Blocks of space.

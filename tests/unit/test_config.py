@@ -101,7 +101,7 @@ def test_the_data_pages_stanzas_resolve():
     """The whole stanza, and each variant of keys laid over it."""
     page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
     whole, *variants = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
-    assert len(variants) == 6
+    assert len(variants) == 7
     for variant in ({}, *variants):
         stanza = load(whole, {"datasets": {"mytown": variant}})["datasets"]["mytown"]
         merged = {"split", "patches"}  # with what the preset says
@@ -159,6 +159,25 @@ def test_names_and_colours_of_classes_are_no_part_of_the_patches():
     other = {**stanza, "classes": ["a", {"name": "c", "color": "#445566"}], "label_map": {7: "a", 9: "c"}}
     one, two = (load({"datasets": {"town": town}})["datasets"]["town"] for town in (stanza, other))
     assert tiles(one, "train") == tiles(two, "train")
+
+
+def test_annotations_go_by_the_names_of_the_classes_and_what_the_map_adds():
+    stanza = {
+        "root": "x",
+        "images": "i",
+        "labels": "a.json",
+        "classes": ["land", "road"],
+        "label_map": {"street": "road", "cloud": "ignore"},
+    }
+    assert tiles(stanza_of(stanza), "train")["label_map"] == {"cloud": 255, "land": 0, "road": 1, "street": 1}
+    stanza["label_map"]["road"] = "land"  # the map has the last word
+    assert tiles(stanza_of(stanza), "train")["label_map"]["road"] == 0
+    vectors = {"root": "x", "images": "i", "labels": "a.gpkg", "classes": ["land", "building"], "label_class": "building"}
+    assert tiles(stanza_of(vectors), "train")["label_map"] == {"": 1}
+
+
+def stanza_of(town):
+    return load({"datasets": {"town": town}})["datasets"]["town"]
 
 
 def test_fit_is_judged_on_held_and_everything_else_on_val():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from broken_sets import coco, sound
 from dataset_fixtures import CFG, ids, names, pair, picture, save
 
 from satsynth.datasets import folder, patterns
@@ -86,7 +87,7 @@ def test_one_image_and_its_mask_are_a_dataset_by_block(tmp_path):
 
 @pytest.mark.parametrize("images", ["images/a.tif", "images/a*.tif"])
 def test_one_image_under_vector_labels(tmp_path, images):
-    from test_annotations import VECTOR, layer, ring, scene
+    from test_vector_labels import VECTOR, layer, ring, scene
 
     scene(tmp_path)
     layer(tmp_path / "town.gpkg", [(ring(0, 0, 9, 9), "road")])
@@ -101,3 +102,14 @@ def test_a_link_to_nothing_is_named(tmp_path):
     (tmp_path / "images/z.tif").symlink_to("/nowhere/z.tif")
     with pytest.raises(DataError, match=r"it is a link to /nowhere/z.tif, which is missing"):
         names(tmp_path, "train", images="images/z.tif", labels="masks/a.png")
+
+
+def test_a_pattern_of_images_under_annotations_is_told_as_it_was_written(tmp_path):
+    sound(tmp_path)
+    cfg = {**CFG, **coco(tmp_path), "images": "images/x*.png"}
+    with pytest.raises(DataError, match=r"images: 6 files lie in .*/images, such as .*/images/a.png, and none fits") as error:
+        folder.scenes(tmp_path, "train", cfg)
+    assert error.value.subject == str(tmp_path / "images/x*.png")
+    (tmp_path / "parts").mkdir()
+    with pytest.raises(DataError, match=r"6 images and 0 masks. labels: no file lies in .*/parts"):
+        folder.scenes(tmp_path, "train", {**cfg, "images": "images/{part}.png", "labels": "parts/{part}.json"})
