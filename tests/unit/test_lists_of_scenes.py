@@ -104,5 +104,5 @@ def test_images_without_annotations_may_stand_in_no_list(tmp_path):
     (tmp_path / "val.txt").write_text("d.png\n")
     assert [names(tmp_path, part, **cfg) for part in ("train", "val")] == [["a", "b", "c"], ["d"]]
     (tmp_path / "val.txt").write_text("d\nz\n")
-    with pytest.raises(DataError, match="labels.json does not list it"):
+    with pytest.raises(DataError, match=r"labels.json does not list it"):
         names(tmp_path, "val", **cfg)
