@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from satsynth.datasets.patterns import plain
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import Scene, Stopping, lines_of
-from satsynth.runtime.errors import ConfigError, DataError
+from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 
 PARTS = ("train", "val")
 
@@ -50,7 +50,7 @@ class Lists(Stopping):
 
         Args:
             everything: all scenes; those of images without a mask may be absent.
-            split: the one that is asked for, whose list is checked.
+            split: the one that is asked for, whose list is checked; that of val where train is the rest.
 
         Raises:
             DataError: a list does not exist, or a line of it fits no scene or several; a scene is in both.
@@ -62,11 +62,11 @@ class Lists(Stopping):
         if both := names["train"] & names["val"]:
             cause = f"{len(both)} scenes are in train too, such as {min(both)}."
             self.error(DataError(self._paths["val"], cause, "Keep each scene in one list."))
-        if split in self._named:
-            self._check(self._paths[split], self._named[split], everything[0])
+        self._check(self._paths[asked], self._named[asked], everything[0])
+        listed = names["train"] | names["val"]
         if "train" not in self._paths:
             names["train"] = {scene.name for scene in everything} - names["val"]
-        elif left := [name for name in self._images if name not in names["train"] | names["val"]]:
+        elif len(self._lines) == len(PARTS) and (left := [name for name in self._images if name not in listed]):
             self.hint(f"split: no list names {len(left)} of the {len(self._images)} images, such as {left[0]}; they are left out.")
         return names
 
@@ -80,7 +80,7 @@ class Lists(Stopping):
                 cause = f"its line {line!r} fits {len(names)} scenes, such as {names[0]} and {names[1]}."
                 self.error(DataError(path, cause, "Write as many folders before it as tell them apart."))
 
-    def error(self, error) -> None:
+    def error(self, error: SatsynthError) -> None:
         """Pass it on."""
         self._findings.error(error)
 

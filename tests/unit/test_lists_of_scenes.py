@@ -92,6 +92,9 @@ def test_without_a_list_train_is_the_rest(tmp_path):
     with pytest.raises(DataError, match="this list of scenes does not exist") as error:
         names(tmp_path, "train", split={"val": "other.txt"})
     assert error.value.subject == str(tmp_path / "other.txt")
+    (tmp_path / "val.txt").write_text("b\nd\n")  # what is misspelt there would be the rest
+    with pytest.raises(DataError, match="1 of its 2 names fit no scene, such as 'd'"):
+        names(tmp_path, "train", split={"val": "val.txt"})
     with pytest.raises(ConfigError, match="it is no list, but val is one"):
         names(tmp_path, "train", split={"val": "val.txt", "train": {"part": [1]}})
 
