@@ -3,19 +3,19 @@
 import re
 from pathlib import Path
 
-from satsynth.datasets import coco, nested, vectors
+from satsynth.datasets import absences, coco, nested, patterns, vectors
 from satsynth.datasets.labels import Colour, Labels
+from satsynth.datasets.lists import Lists
 from satsynth.datasets.palette import filled
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, paired
 from satsynth.datasets.shapes import Shapes
 from satsynth.datasets.splits import Tags, part_of
 from satsynth.datasets.tiling import Decoder
-from satsynth.label_files import COCO, VECTORS, label_kind
+from satsynth.label_files import label_kind
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import ConfigError, DataError
 
-WILDCARD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 Found = dict[tuple[str, ...], Path]
 
 
@@ -75,21 +75,24 @@ def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> 
     Args:
         root: what cfg["images"], cfg["labels"] and list files are relative to.
         split: "train" or "val".
-        cfg: `images`, a folder or a pattern with {wildcards} or stars; `labels`, a folder (pairs by relative path without suffix), a
-            pattern with the same wildcards, a COCO file (.json: images by `file_name`), or a vector file (.geojson, .gpkg, .shp: all
-            images, by their place on Earth), these two also as a pattern with some of the wildcards, for a file a part of the images;
+        cfg: `images`, a folder, one file, or a pattern with {wildcards} or stars; `labels`, a folder (pairs by relative path without
+            suffix), the mask of the one image, a pattern with the same wildcards, a COCO file (.json: images by `file_name`), or a vector
+            file (.geojson, .gpkg, .shp: all images, by their place on Earth), these two also as a pattern with some of the wildcards, for
+            a file a part of the images;
             `split`, one of {"by": "scene" or a wildcard, "val": share, "seed": int},
             {"by": "block", "block": side in pixels, "val": share, "seed": int} (reads `max_pixels` and `resize`, too),
             {"val": {wildcard: [values]}, optionally "train": {wildcard: [values]}} (train is the rest where it is None or absent), and
-            {"train": list file, "val": list file} (a relative path without suffix a line).
+            {"train": list file, "val": list file} (the path of an image a line, below root or images, or the end of it, with or without
+            its suffix; train is the rest where it is None or absent). With both lists, images that none names need no mask.
         findings: what is done about what is not as it should be.
 
     Raises:
         DataError: nothing found, an image without a mask, an empty split, an unknown name or wildcard value, a scene in both splits.
         ConfigError: images, labels or split are given in a way that cannot be read.
     """
-    everything, tags = _find(root, cfg, findings)
-    return part_of(everything, tags, root, split, cfg, findings) if everything else []
+    lists = Lists(root, cfg["split"], findings) if isinstance(cfg["split"]["val"], str) else None
+    everything, tags = _find(root, cfg, lists or findings)
+    return part_of(everything, tags, lists, split, cfg, findings) if everything else []
 
 
 def _find(root: Path, cfg: dict, findings: Stopping = STOPPING) -> tuple[list[Scene], Tags]:
@@ -100,47 +103,51 @@ def _find(root: Path, cfg: dict, findings: Stopping = STOPPING) -> tuple[list[Sc
         raise ConfigError(
             "labels", "it is the same as images.", "Name another folder, or two patterns, as in {id}_image.png, {id}_mask.png."
         )
-    images, labels = _named_stars(images), _named_stars(labels)
-    kind, wildcards = label_kind(labels), [set(WILDCARD.findall(pattern)) for pattern in (images, labels)]
+    images, labels = patterns.named(images), patterns.named(labels)
+    kind, order, of_labels = label_kind(labels), patterns.wildcards(images), patterns.wildcards(labels)
     # A vector file an image is found as a mask is; a COCO file lists its images, however few.
-    a_file_each = kind == "masks" or (kind == "vectors" and wildcards[0] == wildcards[1] != set())
-    if not a_file_each and wildcards[1] <= wildcards[0]:
+    a_file_each = kind == "masks" or (kind == "vectors" and set(order) == set(of_labels) != set())
+    if not a_file_each and set(of_labels) <= set(order):
         return _annotated(root, cfg | {"images": images, "labels": labels}, kind, findings)
-    if wildcards[0] != wildcards[1]:
-        named = " and ".join(str(sorted(names)) for names in wildcards)
-        raise ConfigError("labels", f"the wildcards of images and labels differ ({named}).", "Use the same wildcards in both.")
-    if not wildcards[0]:
+    if set(order) != set(of_labels):
+        named = f"images: {patterns.written(order)}; labels: {patterns.written(of_labels)}"
+        remedy = "Use the same wildcards in both; a pattern that ends without a suffix fits any."
+        raise ConfigError("labels", f"the wildcards of images and labels differ ({named}).", remedy)
+    if order:
+        image_files, mask_files = (_matches(root, pattern, order, findings) for pattern in (images, labels))
+    else:
         nested.check(root, {"images": images, "labels": labels})
-        found = [_in_folder(root / images, findings), _in_folder(root / labels, findings)]
-        taken = set(found[1].values())
-        return paired({key: path for key, path in found[0].items() if path not in taken}, found[1], where, "/".join, findings), {}
-    order = tuple(dict.fromkeys(WILDCARD.findall(images)))
-    mask_files = _matches(root, labels, order, findings)
+        image_files, mask_files = _in_two_folders(root / images, root / labels, findings)
     taken = set(mask_files.values())
-    image_files = {key: path for key, path in _matches(root, images, order, findings).items() if path not in taken}
-    names = {key: path.relative_to(root).with_suffix("").as_posix() for key, path in image_files.items()}
-    tags = {names[key]: dict(zip(order, key)) for key in image_files if key in mask_files}
-    return paired(image_files, mask_files, where, names.get, findings), tags
+    image_files = {key: path for key, path in image_files.items() if path not in taken}
+    names = {key: path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key) for key, path in image_files.items()}
+    tags = {names[key]: dict(zip(order, key)) for key in image_files if key in mask_files} if order else {}
+    empty = {key: place for key, place, found in (("images", images, image_files), ("labels", labels, mask_files)) if not found}
+    return paired(image_files, mask_files, where, names.get, findings, lambda: absences.why(root, empty)), tags
 
 
-def _named_stars(pattern: str) -> str:
-    """A pattern whose n-th `*` is the wildcard {_n}: stars of images and labels stand for the same in turn."""
-    first, *rest = pattern.split("*")
-    return first + "".join(f"{{_{number}}}{part}" for number, part in enumerate(rest, 1))
+def _in_two_folders(images: Path, labels: Path, findings: Stopping) -> tuple[Found, Found]:
+    """Images and masks of two folders by their relative paths without suffix; or one image and its mask, whatever they are called."""
+    found = [_in_folder(place, findings) for place in (images, labels)]
+    if images.is_file() != labels.is_file():
+        one, other = ("images", "labels") if images.is_file() else ("labels", "images")
+        raise ConfigError(other, f"{one} is one file, and this is a folder.", "Name one file in both, or a folder in both.")
+    return (found[0], dict.fromkeys(found[0], labels)) if images.is_file() else tuple(found)
 
 
 def _annotated(root: Path, cfg: dict, kind: str, findings: Stopping) -> tuple[list[Scene], Tags]:
     """All scenes where a file of annotations holds the labels of many images: of all, or of those that share the wildcards of its name."""
     images, labels = cfg["images"], cfg["labels"]
-    order, shared = (tuple(dict.fromkeys(WILDCARD.findall(pattern))) for pattern in (images, labels))
+    order, shared = patterns.wildcards(images), patterns.wildcards(labels)
     if not order:
         nested.check(root, {"images": images})
     files = _matches(root, images, order, findings) if order else _in_folder(root / images, findings)
     if not files:
-        raise DataError(root / images, "no image was found here.", "Mend root or images: png, jpg and tif files are looked for.")
+        cause = f"no image was found here.{absences.why(root, {'images': images})}"
+        raise DataError(root / patterns.as_written(images), cause, "Mend root or images.")
     named = {path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key): path for key, path in files.items()}
     tags = {name: dict(zip(order, key)) for name, key in zip(named, files)} if order else {}
-    where = f"images {root / images} and labels {root / labels}"
+    where = f"images {root / patterns.as_written(images)} and labels {root / patterns.as_written(labels)}"
     label_files = _matches(root, labels, shared, findings) if shared else {(): root / labels}
     of_file: dict[Path, dict[str, Path]] = {path: {} for path in label_files.values()}
     for name, path in named.items():
@@ -152,14 +159,15 @@ def _annotated(root: Path, cfg: dict, kind: str, findings: Stopping) -> tuple[li
         if kind == "vectors":
             vectors.layer_of(file, cfg.get("label_layer"))  # says at once what is wrong with it
         masks |= dict.fromkeys(those if kind == "vectors" else _listed(file, those, findings), file)
-    outside = [path for file in of_file.values() for name, path in file.items() if name not in masks]
+    needed = findings.needed(named)
+    outside = [path for file in of_file.values() for name, path in file.items() if name not in masks and name in needed]
     if masks and outside:  # no mask is missing, but an entry in a file
         file = next(file for file, those in of_file.items() if outside[0] in those.values())
         findings.unpaired(outside, [])
         cause = f"{file} does not list it; so it is with {len(outside)} of the {len(named)} images."
         findings.error(DataError(outside[0], cause, "Add it to the list images, or take it out of the folder."))
         named = {name: path for name, path in named.items() if path not in set(outside)}
-    return paired(named, masks, where, str, findings), tags
+    return paired(named, masks, where, str, findings, lambda: "" if label_files else absences.why(root, {"labels": labels})), tags
 
 
 def _listed(file: Path, images: dict[str, Path], findings: Stopping) -> list[str]:
@@ -182,18 +190,18 @@ def _listed(file: Path, images: dict[str, Path], findings: Stopping) -> list[str
     return names
 
 
-def _in_folder(folder: Path, findings: Stopping) -> Found:
-    return by_key(((path.relative_to(folder).with_suffix("").parts, path) for path in files_under(folder)), findings)
+def _in_folder(place: Path, findings: Stopping) -> Found:
+    """The rasters of a folder by the parts of their relative path without suffix, or one file by its name without suffix."""
+    if place.is_file():
+        return {(patterns.plain(place.stem),): place}
+    if place.suffix.lower() in SUFFIXES and not place.exists():
+        raise absences.missing_file(place)
+    keys = ((tuple(map(patterns.plain, path.relative_to(place).with_suffix("").parts)), path) for path in files_under(place))
+    return by_key(keys, findings)
 
 
 def _matches(root: Path, pattern: str, order: tuple[str, ...], findings: Stopping) -> Found:
-    """Files that fit the pattern, by the values of its wildcards in the given order. A wildcard spans no slash."""
-    expression, seen = "", set()
-    for part in re.split(r"(\{[A-Za-z_][A-Za-z0-9_]*\})", pattern):
-        name = part[1:-1] if WILDCARD.fullmatch(part) else None
-        expression += re.escape(part) if name is None else f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+)"
-        seen.add(name)
-    fixed = Path(pattern[: pattern.index("{")] + "x").parent
-    suffixes = {"vectors": VECTORS, "coco": (COCO,)}.get(label_kind(pattern), SUFFIXES)
-    hits = [(re.fullmatch(expression, path.relative_to(root).as_posix()), path) for path in files_under(root / fixed, suffixes)]
+    """Files that fit the pattern, by the values of its wildcards in the given order (see `patterns.fitting`)."""
+    fits, suffixes = patterns.fitting(pattern), patterns.suffixes(pattern)
+    hits = ((fits(path.relative_to(root).as_posix()), path) for path in files_under(root / patterns.fixed_folder(pattern), suffixes))
     return by_key(((tuple(hit[name] for name in order), path) for hit, path in hits if hit), findings)

@@ -276,7 +276,7 @@ class Inspection:
         """What could be done better, though nothing is wrong."""
         sides = [fitted(height, width, self.cfg["resize"]) for width, height in self.sides]
         hint = small_windows(self.tallies["train"].patches, self.cfg["size"], self.cfg["reduced"], sides)
-        return [hint] if hint else []
+        return [*map(printable, self.findings.hints), *([hint] if hint else [])]
 
     def _leaks(self) -> list[dict]:
         """Near-duplicate windows of train and val, the most alike first; any is an error."""

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,14 @@ class Stopping:
         """Something that can be used, but is seldom meant."""
         log.warning("%s", text)
 
+    def hint(self, text: str) -> None:
+        """Something worth knowing, though nothing is wrong."""
+        log.info("%s", text)
+
+    def needed(self, images: dict[str, Path]) -> Collection[str]:
+        """Of all images, by the names of their scenes, those that must have a mask: every one."""
+        return images
+
     def unpaired(self, images: list[Path], masks: list[Path]) -> None:
         """Images without a mask, and masks without an image; an error or a warning about them follows."""
 
@@ -64,6 +72,7 @@ class Collecting(Stopping):
     def __init__(self) -> None:
         self.errors: dict[str, SatsynthError] = {}
         self.warnings: dict[str, None] = {}
+        self.hints: dict[str, None] = {}
         self.lone_images: dict[Path, None] = {}
         self.lone_masks: dict[Path, None] = {}
         self.values: dict[str, dict[str, list[str]]] = {}  # split -> wildcard -> values
@@ -75,6 +84,10 @@ class Collecting(Stopping):
     def warning(self, text: str) -> None:
         """Keep the warning."""
         self.warnings.setdefault(text)
+
+    def hint(self, text: str) -> None:
+        """Keep the hint."""
+        self.hints.setdefault(text)
 
     def unpaired(self, images: list[Path], masks: list[Path]) -> None:
         """Keep the files; both splits of a dataset may be paired from the same ones."""
@@ -143,7 +156,7 @@ def lines_of(path: Path) -> list[str]:
         DataError: the file is no UTF-8 text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows begin a text with a mark
     except UnicodeDecodeError as error:
         raise DataError(path, f"this list is no UTF-8 text ({error}).", "Save it as plain text, a name a line.") from error
     return [line.strip() for line in lines if line.strip()]
@@ -164,7 +177,7 @@ def by_key(pairs: Iterable[tuple[object, Path]], findings: Stopping = STOPPING) 
     return table
 
 
-def paired(images: dict, masks: dict, where: str, name=str, findings: Stopping = STOPPING) -> list[Scene]:
+def paired(images: dict, masks: dict, where: str, name=str, findings: Stopping = STOPPING, why: Callable[[], str] = str) -> list[Scene]:
     """Join images and masks of equal keys into scenes, in natural order of their names.
 
     Args:
@@ -172,20 +185,23 @@ def paired(images: dict, masks: dict, where: str, name=str, findings: Stopping =
         masks: key -> mask file.
         where: what was looked for, as in "images in A and masks in B".
         name: the scene's name from its key.
-        findings: what is done about images without a mask.
+        findings: what is done about images without a mask, and which need one.
+        why: says, with a blank before it, why there may be no pair; asked only where there is none.
 
     Raises:
         DataError: no pair at all (the message counts both sides and shows unmatched names), or an image without a mask.
     """
-    lone_images = [key for key in images if key not in masks]
+    needed = findings.needed({name(key): path for key, path in images.items()})
+    lone_images = [key for key in images if key not in masks and name(key) in needed]
     lone_masks = [key for key in masks if key not in images]
     findings.unpaired([images[key] for key in lone_images], [masks[key] for key in lone_masks])
-    if len(lone_images) == len(images):
+    if not images.keys() & masks.keys():
         examples = [
             f"{side} {table[keys[0]]}" for side, table, keys in (("image", images, lone_images), ("mask", masks, lone_masks)) if keys
         ]
         unmatched = f" Unmatched are, for example, {' and '.join(examples)}." if examples else ""
-        cause = f"no pair was found: {len(images)} images and {len(masks)} masks, none of the same name.{unmatched}"
+        alike = ", none of the same name" if images and masks else ""
+        cause = f"no pair was found: {len(images)} images and {len(masks)} masks{alike}.{why()}{unmatched}"
         findings.error(DataError(where, cause, "Mend root, images or labels, so that an image and its mask go by one name."))
         return []
     if lone_images:

@@ -5,34 +5,41 @@ Whole scenes or blocks are divided, never their patches: neighbouring patches lo
 
 import dataclasses
 import itertools
-from pathlib import Path
+import re
+from pathlib import PurePosixPath
 
+from satsynth.datasets.lists import Lists
+from satsynth.datasets.patterns import WILDCARD, plain
 from satsynth.datasets.rasters import fitted, opened
-from satsynth.datasets.scenes import Block, Scene, Stopping, drawn, lines_of, natural
+from satsynth.datasets.scenes import Block, Scene, Stopping, drawn, natural
+from satsynth.label_files import label_kind
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 
 Tags = dict[str, dict[str, str]]  # scene name -> wildcard -> value, wildcards in the order of the pattern
 NAMED = 8  # values that a warning names
 
 
-def part_of(everything: list[Scene], tags: Tags, root: Path, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
+def part_of(everything: list[Scene], tags: Tags, lists: Lists | None, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
     """The scenes of `everything` that are in a split ("train" or "val"), in their order; see `folder.scenes` for cfg["split"].
+
+    Args:
+        lists: those that cfg["split"] names; None where it names none.
 
     Raises:
         DataError: an empty split, an unknown name or wildcard value, a scene in both splits. ConfigError: cfg["split"] cannot be read.
     """
     rule = cfg["split"]
     # What val is decides: `by` and `seed` may stand beside a list or a wildcard, from the defaults that the stanza was merged with.
-    if isinstance(rule["val"], str):
-        chosen = _by_list(everything, tags, root, split, rule, findings)
+    if lists is not None:
+        chosen = _by_list(everything, tags, lists, split, rule, findings)
     elif isinstance(rule["val"], dict):
-        chosen = _by_wildcard(everything, tags, split, rule, findings)
+        chosen = _by_wildcard(everything, tags, split, cfg, findings)
     elif rule.get("train") is not None:
         raise ConfigError("split.val", "it is a share, but train is named.", "Name both, or give only by, val and seed.")
     elif rule["by"] == "block":
         chosen = _by_block(everything, split, cfg, findings)
     else:
-        chosen = _by_draw(everything, tags, split, rule, findings)
+        chosen = _by_draw(everything, tags, split, cfg, findings)
     if not chosen:
         findings.error(DataError(f"split.{split}", f"it is empty: none of the {len(everything)} scenes is in it.", "Mend the key split."))
     for wildcard in _dividing(rule):
@@ -53,10 +60,11 @@ def _share(rule: dict) -> float:
     return rule["val"]
 
 
-def _by_draw(everything: list[Scene], tags: Tags, split: str, rule: dict, findings: Stopping) -> list[Scene]:
+def _by_draw(everything: list[Scene], tags: Tags, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
+    rule = cfg["split"]
     by, share = rule["by"], _share(rule)
     if by != "scene":
-        _known_wildcard(by, tags, "split.by")
+        _known_wildcard(by, everything, tags, "split.by", cfg)
     group = {scene.name: scene.name if by == "scene" else tags[scene.name][by] for scene in everything}
     if len(set(group.values())) < 2:
         cause = f"there is one {by} only, which cannot be divided in two."
@@ -109,33 +117,14 @@ def _by_block(everything: list[Scene], split: str, cfg: dict, findings: Stopping
     return [scene for scene in chosen if scene.blocks]
 
 
-def _by_list(everything: list[Scene], tags: Tags, root: Path, split: str, rule: dict, findings: Stopping) -> list[Scene]:
-    known = {scene.name: scene for scene in everything}
-    listed = {}
-    for part in ("train", "val"):
-        path = root / rule[part] if isinstance(rule.get(part), str) else None
-        if path is not None and path.is_file():
-            listed[part] = lines_of(path)
-        elif part == split:
-            raise DataError(
-                path or f"split.{part}", "this list of scenes does not exist.", "Write it: a relative path without suffix a line."
-            )
-    both = set(listed.get("train", ())) & set(listed.get("val", ()))
-    if both:
-        cause = f"{len(both)} scenes are in train too, such as {min(both)}."
-        findings.error(DataError(root / rule["val"], cause, "Keep each scene in one list."))
-    strange = [name for name in listed[split] if name not in known]
-    if strange:
-        some = f"such as {strange[0]!r}; a scene is {everything[0].name!r}."
-        cause = f"{len(strange)} of its {len(listed[split])} names fit no scene, {some}"
-        findings.error(DataError(root / rule[split], cause, "Write one relative path without suffix a line."))
-    names = {part: set(listed.get(part, ())) for part in ("train", "val")}
+def _by_list(everything: list[Scene], tags: Tags, lists: Lists, split: str, rule: dict, findings: Stopping) -> list[Scene]:
+    names = lists.divide(everything, split)
     _warn_of_neighbours(tags, names, rule, findings)
     return [scene for scene in everything if scene.name in names[split]]
 
 
-def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, findings: Stopping) -> list[Scene]:
-    names = {}
+def _by_wildcard(everything: list[Scene], tags: Tags, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
+    rule, names = cfg["split"], {}
     for part in ("val", "train"):
         wanted = rule.get(part)
         if wanted is None:
@@ -145,15 +134,13 @@ def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, fi
                 f"split.{part}", f"{wanted!r} cannot be read.", "Write val: {wildcard: [values]}, and train alike if need be."
             )
         for wildcard, values in wanted.items():
-            _known_wildcard(wildcard, tags, f"split.{part}.{wildcard}")
-            there = {tag[wildcard] for tag in tags.values()}
-            absent = [str(value) for value in values if str(value) not in there]
+            _known_wildcard(wildcard, everything, tags, f"split.{part}.{wildcard}", cfg)
+            there = {plain(tag[wildcard]) for tag in tags.values()}
+            absent = [value for value in values if plain(str(value)) not in there]
             if absent:
-                some = ", ".join(sorted(there)[:12])
-                cause = f"no scene has {absent[0]!r}; there are {some}."
-                findings.error(DataError(f"split.{part}.{wildcard}", cause, "Name values that occur."))
-        fits = {wildcard: {str(value) for value in values} for wildcard, values in wanted.items()}
-        names[part] = {name for name, tag in tags.items() if all(tag[wildcard] in values for wildcard, values in fits.items())}
+                findings.error(_absent_value(f"split.{part}.{wildcard}", absent[0], there))
+        fits = {wildcard: {plain(str(value)) for value in values} for wildcard, values in wanted.items()}
+        names[part] = {name for name, tag in tags.items() if all(plain(tag[wildcard]) in values for wildcard, values in fits.items())}
     both = names.get("train", set()) & names["val"]
     if both:
         cause = f"{len(both)} scenes are in train and val, such as {min(both)}."
@@ -166,8 +153,9 @@ def _by_wildcard(everything: list[Scene], tags: Tags, split: str, rule: dict, fi
 def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], rule: dict, findings: Stopping) -> None:
     """Say where a wildcard has one value in both splits: its scenes may be parts of one.
 
-    Where a wildcard that divides the splits keeps its values apart, those that stand after it in the pattern seldom do harm, and it is said
-    so: part 1 of another tile is other ground.
+    A hint, without the advice of another split, where somebody chose this one with such a value in view: where lists divide, and where a
+    wildcard that divides the splits keeps its values apart and the other stands after it in the pattern. Part 1 of another tile is
+    other ground.
 
     Args:
         names: split -> the names of its scenes.
@@ -182,16 +170,53 @@ def _warn_of_neighbours(tags: Tags, names: dict[str, set[str]], rule: dict, find
         if not shared or len({tag[wildcard] for tag in tags.values()}) == 1:  # a constant tells no scenes apart
             continue
         some = f"{', '.join(shared[:NAMED])}{', ...' if len(shared) > NAMED else ''}"
-        share = rule["val"] if isinstance(rule["val"], int | float) else 0.2
-        inner = f"If they number what lies within one {{{apart}}}, that is as it should be; but if" if apart else "If"
-        findings.warning(
-            f"split: scenes of train and val share {{{wildcard}}} {some} ({len(shared)} value{'s' if len(shared) > 1 else ''}). {inner} "
-            f"scenes of one {{{wildcard}}} are parts of one scene, they may touch, and what is near a border may be seen by both; "
-            f"split: {{by: {wildcard}, val: {share}, seed: {rule.get('seed', 0)}}} keeps them together."
-        )
+        said = f"split: scenes of train and val share {{{wildcard}}} {some} ({len(shared)} value{'s' if len(shared) > 1 else ''})."
+        parts = f"scenes of one {{{wildcard}}} are parts of one scene, they may touch, and what is near a border may be seen by both"
+        if apart:
+            findings.hint(f"{said} If they number what lies within one {{{apart}}}, that is as it should be.")
+        elif isinstance(rule["val"], str):
+            findings.hint(f"{said} If {parts}.")
+        else:
+            share = rule["val"] if isinstance(rule["val"], int | float) else 0.2
+            together = f"split: {{by: {wildcard}, val: {share}, seed: {rule.get('seed', 0)}}} keeps them together."
+            findings.warning(f"{said} If {parts}; {together}")
 
 
-def _known_wildcard(name: str, tags: Tags, key: str) -> None:
+def _absent_value(key: str, value: object, there: set[str]) -> DataError:
+    """The error of a value that no scene has; a number may have been meant as the text that YAML reads as that number."""
+    some = f"{', '.join(sorted(there, key=natural)[:12])}{', ...' if len(there) > 12 else ''}"
+    if isinstance(value, str):
+        return DataError(key, f"no scene has {value!r}; there are {some}.", "Name values that occur.")
+    meant = next((text for text in sorted(there) if value in _numbers(text)), "2_13")
+    cause = f"no scene has '{value}'; there are {some}. Without quotes YAML reads 07, 010 and 2_13 as the numbers 7, 8 and 213."
+    return DataError(key, cause, f'Write values in quotes, as in "{meant}".')
+
+
+def _numbers(text: str) -> set[int]:
+    """The numbers that text may be read as, by YAML or by eye."""
+    if not re.fullmatch(r"[0-9][0-9_]*", text):
+        return set()
+    digits = text.replace("_", "")
+    return {int(digits)} | ({int(digits, 8)} if re.fullmatch(r"0[0-7]+", digits) else set())
+
+
+def _known_wildcard(name: str, everything: list[Scene], tags: Tags, key: str, cfg: dict) -> None:
     known = next(iter(tags.values()), {})
-    if name not in known:
-        raise ConfigError(key, f"images has no wildcard {{{name}}} (it has {sorted(known)}).", "Use scene, or a wildcard of the pattern.")
+    if name in known:
+        return
+    if known:
+        cause = f"images has no wildcard {{{name}}} (it has {sorted(known)})."
+        raise ConfigError(key, cause, "Use scene, or a wildcard of the pattern.")
+    patterns = _as_patterns(name, everything[0], cfg)
+    remedy = f"Use scene, or give patterns{f', such as {patterns}' if patterns else ''}."
+    raise ConfigError(key, f"images is no pattern, so it has no wildcard {{{name}}}.", remedy)
+
+
+def _as_patterns(wildcard: str, scene: Scene, cfg: dict) -> str:
+    """Images and labels of the stanza as patterns that a scene of two folders fits; "" where there are none."""
+    found = re.sub(r"[0-9]+(?=[^0-9]*$)", f"{{{wildcard}}}", scene.name, count=1)
+    if scene.image.name == PurePosixPath(cfg["images"]).name or not WILDCARD.fullmatch(f"{{{wildcard}}}") or set("{}*") & set(scene.name):
+        return ""
+    name = found if found != scene.name else f"{scene.name.rpartition('/')[0]}/{{{wildcard}}}".lstrip("/")
+    files = {"images": scene.image} | ({"labels": scene.mask} if label_kind(cfg["labels"]) == "masks" else {})
+    return ", ".join(f'{key}: "{cfg[key].rstrip("/")}/{name}{path.suffix}"' for key, path in files.items())

@@ -11,6 +11,7 @@ from satsynth.plan.stanzas import (
     NETWORKS,
     ROLES,
     codes_of,
+    further_side,
     known_stanza,
     makes_masks,
     nearest,
@@ -98,7 +99,8 @@ def _check_experiment(name: str, resolved: dict, config: dict) -> None:
     for dataset in experiment["datasets"]:
         stanza = known_stanza(f"{where}.datasets", dataset, resolved["datasets"], "dataset")
         if experiment["size"] not in sizes_of(stanza):
-            raise ConfigError(f"{where}.size", f"'{dataset}' has no patches of {experiment['size']} px.", f"It has {sizes_of(stanza)}.")
+            cause = f"'{dataset}' has no patches of {experiment['size']} px."
+            raise ConfigError(f"{where}.size", cause, further_side(dataset, stanza, experiment["size"]))
     for number, entry in enumerate(experiment["grid"]):
         _check_grid(f"{where}.grid[{number}]", entry, experiment, resolved, config)
     _check_replicas(where, experiment, resolved)
@@ -226,10 +228,10 @@ def _check_made(where: str, source: str, datasets: list[str], resolved: dict) ->
     for stage in stages_of(resolved["sources"][source]):
         size = resolved["generators"][stage]["size"]
         for dataset in datasets:
-            known = sizes_of(resolved["datasets"][dataset])
-            if size not in known:
+            stanza = resolved["datasets"][dataset]
+            if size not in sizes_of(stanza):
                 cause = f"'{stage}' is trained on {size} px, which '{dataset}' does not have."
-                raise ConfigError(where, cause, f"It has {known} (datasets.{dataset}.patches).")
+                raise ConfigError(where, cause, further_side(dataset, stanza, size))
 
 
 # Table view -> what its rows are made of, where that is not a grid of trainings.
@@ -344,7 +346,7 @@ def _check_export(where: str, export: dict, resolved: dict) -> None:
     _check_made(f"{where}.source", source, [export["dataset"]], resolved)
     if source_size(resolved, source) not in sizes_of(dataset):
         cause = f"'{source}' makes pairs of {source_size(resolved, source)} px, which '{export['dataset']}' does not have."
-        raise ConfigError(f"{where}.source", cause, f"It has {sizes_of(dataset)} (datasets.{export['dataset']}.patches).")
+        raise ConfigError(f"{where}.source", cause, further_side(export["dataset"], dataset, source_size(resolved, source)))
     if export["measures"]:
         _check_evaluator(resolved)
 

@@ -16,10 +16,13 @@ def check_dataset(where: str, dataset: dict) -> None:
     """
     for key, value in (dataset.get("split") or {}).items():
         if isinstance(value, str) and key in ("train", "val"):
-            _check_below(f"{where}.split.{key}", value)
+            _check_below(f"{where}.split.{key}", value, dataset.get("root", ""))
     for key in ("images", "labels"):
         if key in dataset:
-            _check_below(f"{where}.{key}", dataset[key])
+            _check_below(f"{where}.{key}", dataset[key], dataset.get("root", ""))
+            if "**" in dataset[key]:
+                remedy = "Write a folder, which is read at any depth, or a star for each folder, as in */*/images/*.png."
+                raise ConfigError(f"{where}.{key}", "** is not known in patterns.", remedy)
             if re.search(r"[}*][{*]", dataset[key]):
                 cause = f"two wildcards of {dataset[key]} have nothing between them, so a name could be cut in many ways."
                 raise ConfigError(f"{where}.{key}", cause, "Write something between them, or use one wildcard.")
@@ -29,6 +32,7 @@ def check_dataset(where: str, dataset: dict) -> None:
             raise ConfigError(
                 f"{where}.{key}", "this key is missing.", f"A dataset of format {dataset['format']} needs {', '.join(needed)}."
             )
+    _check_label_map(where, dataset)
     _check_labels(where, dataset)
     patches = dataset["patches"]
     for reduced in patches["reduced"]:
@@ -63,6 +67,14 @@ def _check_labels(where: str, dataset: dict) -> None:
         raise ConfigError(f"{where}.split.block", cause, "Give a multiple of patches.size.")
 
 
+def _check_label_map(where: str, dataset: dict) -> None:
+    """That the keys of a label map are what was written: YAML reads some words as truth values, numbers or dates."""
+    for key in dataset.get("label_map") or {}:
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            cause = f"YAML reads this key as {'null' if key is None else str(key).lower()}, not as text."
+            raise ConfigError(f"{where}.label_map.{key}", cause, 'Put it in quotes as it stands in the labels, as in "yes": building.')
+
+
 def _check_vectors(where: str, dataset: dict, kind: str) -> None:
     """The keys that vector labels need, and no others have."""
     given = [key for key in ("label_field", "label_class", "label_layer") if key in dataset]
@@ -86,10 +98,21 @@ def _check_vectors(where: str, dataset: dict, kind: str) -> None:
             raise ConfigError(f"{where}.label_class", f"'{dataset['label_class']}' is no class.", nearest(dataset["label_class"], ids))
 
 
-def _check_below(where: str, value: str) -> None:
+def _check_below(where: str, value: str, root: str) -> None:
     """That a relative path stays below the root that it is relative to."""
-    parts = PurePosixPath(value).parts
-    if value.startswith("/") or ".." in parts:
-        raise ConfigError(where, f"{value} lies outside the root.", "Put it below the root, so that a change of it counts.")
-    if any(len(part.encode()) > 255 for part in parts):
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts:
+        if inside := _below(path, PurePosixPath(root)):
+            raise ConfigError(where, f"{value} is not relative to the root.", f"Write {where.rpartition('.')[2]}: {inside}.")
+        remedy = "Nothing outside is read, and no change there would count: let root be a folder that holds images, labels and lists."
+        raise ConfigError(where, f"{value} lies outside the root.", remedy)
+    if any(len(part.encode()) > 255 for part in path.parts):
         raise ConfigError(where, "a part of this path has more than 255 bytes, which no file's name can have.", "Shorten it.")
+
+
+def _below(path: PurePosixPath, root: PurePosixPath) -> str:
+    """What of an absolute path comes after the folders of the root, as it was probably meant; "" where they are no part of it."""
+    for start in range(len(path.parts) - len(root.parts)) if root.parts and ".." not in path.parts else ():
+        if path.parts[start : start + len(root.parts)] == root.parts:
+            return "/".join(path.parts[start + len(root.parts) :])
+    return ""

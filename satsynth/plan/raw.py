@@ -10,10 +10,11 @@ from satsynth.runtime.files import leads_back
 
 
 def root_of(stanza: dict, data_root: str | None) -> Path:
-    """Where a dataset's raw files lie: its root under SATSYNTH_DATA, else under `data_root`, else as it stands."""
+    """Where a dataset's raw files lie: its root under SATSYNTH_DATA, else under `data_root`, else as it stands; ~ is a home."""
     place = os.environ.get("SATSYNTH_DATA") or data_root
-    root = Path(stanza["root"])
-    return Path(place) / root if place else root
+    # Path.expanduser raises where there is no such home; the path is then told as it stands.
+    root = Path(os.path.expanduser(stanza["root"]))  # noqa: PTH111
+    return Path(os.path.expanduser(place)) / root if place else root  # noqa: PTH111
 
 
 @functools.cache

@@ -50,6 +50,15 @@ def sizes_of(dataset: dict) -> list[int]:
     return [patches["size"], *patches["reduced"]]
 
 
+def further_side(name: str, dataset: dict, side: int) -> str:
+    """A remedy where a dataset, `datasets.NAME`, has no patches of so many pixels."""
+    known, size = sizes_of(dataset), dataset["patches"]["size"]
+    if side < size and size % side == 0:
+        reduced = sorted([*known[1:], side], reverse=True)
+        return f"It has {known}. Write datasets.{name}.patches: {{size: {size}, reduced: {reduced}}}."
+    return f"It has {known} (datasets.{name}.patches); divisors of its size may stand under reduced."
+
+
 def source_size(resolved: dict, source: str) -> int:
     """The side of the pairs that a source makes."""
     stanza = resolved["sources"][source]

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from datetime import date
 from difflib import SequenceMatcher
 from functools import reduce
 from operator import getitem
@@ -46,7 +47,8 @@ def _check_values(value: object, where: str, what: str, depth: int) -> None:
         raise ConfigError(here, f"it is nested more than {DEEPEST} levels deep.", "Write it flat; no key needs so many levels.")
     if isinstance(value, dict):
         for key, entry in value.items():
-            if not isinstance(key, str) and not where.endswith(".label_map"):
+            # Keys of a label_map are raw values; classes as a map are told to be a list.
+            if not isinstance(key, str) and not where.endswith((".label_map", ".classes")):
                 raise ConfigError(here, f"its key {key!r:.60} is no text.", "Put it in quotes, or mend the indentation.")
             if isinstance(key, str):
                 _check_text(key, here, "a key in it", 100)
@@ -104,11 +106,17 @@ def _wrong_value(error, where: str, what: str) -> ConfigError:
             return ConfigError(where, f"'{error.instance}' is text.", f"Write {error.instance} without quotes.")
         cause = f"'{error.instance}' is text: YAML reads a number with an exponent only with a point and a sign."
         return ConfigError(where, cause, f"Write {float(error.instance):.1e}.")
-    if error.validator in ("minimum", "maximum"):
+    types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    if error.validator == "type" and "string" in types and "number" not in types and isinstance(error.instance, bool | float | date):
+        cause = f"YAML reads it as {error.instance}, not as text."
+    elif error.validator == "type" and "array" in types and isinstance(error.instance, dict):
+        cause = "it is a map (key: value), and a list is needed ([a, b])."
+    elif error.validator in ("minimum", "maximum"):
         cause = f"{error.instance} is {'below' if error.validator == 'minimum' else 'above'} {error.validator_value}."
     else:
         cause = _short(error.message.rstrip(".")) + "."
-    return ConfigError(where or what, cause, error.schema.get("description", "See rules/schemas/config.schema.yaml."))
+    quoted = "Put it in quotes. " if cause.startswith("YAML reads") else ""
+    return ConfigError(where or what, cause, quoted + error.schema.get("description", "See rules/schemas/config.schema.yaml."))
 
 
 def _is_number(text: str) -> bool:

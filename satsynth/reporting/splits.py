@@ -31,7 +31,7 @@ def _rule(rule: Mapping) -> str:
         return f"what the format {rule['format']} calls so"
     val, train = rule["val"], rule.get("train")
     if isinstance(val, str):
-        return f"what the list {val} names" + (f", train what {train} names" if train else "")
+        return f"what the list {val} names" + (f", train what {train} names" if train else "; all others are train")
     if isinstance(val, Mapping):
         return _holding(val) + (f", train {_holding(train)}; the rest is left out" if train else "; all others are train")
     share = f"{number(100 * val, digits=1).removesuffix('.0')}\u00a0% of the"

@@ -5,10 +5,11 @@ import shutil
 
 import numpy as np
 import rasterio
+from annotation_fixtures import box
 from dataset_fixtures import ids, picture, save
 from PIL import Image
 from rasterio.transform import from_origin
-from test_annotations import box, layer, ring, scene
+from test_vector_labels import layer, ring, scene
 
 NAMES = "abcdef"
 STANZA = {
@@ -58,6 +59,43 @@ def no_images(root):
 
 def wrong_pattern(root):
     return {"images": "images/{id}.jpg", "labels": "masks/{id}.png"}
+
+
+def suffix_in_capitals(root):
+    for path in list((root / "images").iterdir()):
+        path.rename(path.with_suffix(".PNG"))
+    return {"images": "images/{id}.png", "labels": "masks/{id}.png"}
+
+
+def other_format(root):
+    for path in list((root / "images").iterdir()):
+        path.rename(path.with_suffix(".jp2"))
+
+
+def backslashes(root):
+    return {"images": "images\\{id}.png", "labels": "masks\\{id}.png"}
+
+
+def missing_file(root):
+    return {"images": "images/g.png", "labels": "masks/g.png"}
+
+
+def file_and_folder(root):
+    return {"images": "images/a.png"}
+
+
+def wildcard_of_folders(root):
+    for number, name in enumerate(NAMES):
+        for part in ("images", "masks"):
+            (root / f"{part}/{name}.png").rename(root / f"{part}/area{number}_7_cm.png")
+    return {"split": {"val": {"area": [1]}}}
+
+
+def number_for_text(root):
+    for number, name in enumerate(NAMES):
+        for part in ("images", "masks"):
+            (root / f"{part}/{name}.png").rename(root / f"{part}/top_2_{number:02}.png")
+    return {"images": "images/top_{tile}.png", "labels": "masks/top_{tile}.png", "split": {"val": {"tile": [200, 201]}}}
 
 
 def other_folder(root):
@@ -169,7 +207,7 @@ def in_both_lists(root):
 
 
 def unknown_in_list(root):
-    (root / "train.txt").write_text("a\nb\nc.png\nd\n")
+    (root / "train.txt").write_text("a\nb\nz.png\nd\n")
     (root / "val.txt").write_text("e\n")
     return {"split": {"train": "train.txt", "val": "val.txt"}}
 
@@ -243,8 +281,18 @@ def images_without_a_place(root):
 SIZES = ("the image is 64 x 64 pixels, but its mask", "masks/c.png is 60 x 64", "Give both the same size")
 # For each: the end of the subject (a file or a key), then words of the cause and of the remedy.
 CASES = {
-    no_images: ("images", "no pair was found: 0 images and 6 masks", "Mend root, images or labels"),
-    wrong_pattern: ("images/{id}.jpg", "no pair was found: 0 images and 6 masks", "Mend root, images or labels"),
+    no_images: ("images", "no pair was found: 0 images and 6 masks. images: no file lies in ", "Mend root, images or labels"),
+    wrong_pattern: ("images/{id}.jpg", "0 images and 6 masks. images: 6 files lie in ", "none fits the pattern", "Mend root, images or"),
+    suffix_in_capitals: ("images/{id}.png", "images: 6 files fit but for upper and lower case, such as ", "images/a.PNG."),
+    other_format: ("images", "lie 6 files .jp2; png, jpg, jpeg, tif, tiff are read.", "Mend root, images or labels"),
+    backslashes: ("masks", "0 images and 0 masks. images: a backslash parts no folders; write /. labels: a backslash"),
+    missing_file: ("images/g.png", "this file does not exist. Beside it lie a.png, b.png, c.png, ...", "Mend the path"),
+    file_and_folder: ("labels", "images is one file, and this is a folder", "Name one file in both"),
+    wildcard_of_folders: (
+        *("split.val.area", "images is no pattern, so it has no wildcard {area}"),
+        'such as images: "images/area0_{area}_cm.png", labels: "masks/area0_{area}_cm.png"',
+    ),
+    number_for_text: ("split.val.tile", "no scene has '200'; there are 2_00, 2_01, ", 'Write values in quotes, as in "2_00"'),
     other_folder: ("masks", "this folder does not exist. In ", "there are: annotations, images.", "mend root or the paths"),
     other_names: ("masks", "none of the same name. Unmatched are, for example, image ", "a_mask.png", "go by one name"),
     missing_mask: ("images/b.png", "there is no mask b for it (1 of 6 images have none", "Add the mask, or take the image out"),
@@ -264,8 +312,8 @@ CASES = {
     masks_of_0_and_255: ("split.train", "every pixel of its 4 scenes is unlabelled", "label_map: {0: background, 255: building}"),
     empty_val: ("split.val", "it is empty: none of the 6 scenes is in it", "Mend the key split"),
     in_both_lists: ("val.txt", "1 scenes are in train too, such as d", "Keep each scene in one list"),
-    unknown_in_list: ("train.txt", "1 of its 4 names fit no scene, such as 'c.png'; a scene is 'a'", "Write one relative path"),
-    missing_list: ("val.txt", "this list of scenes does not exist", "Write it: a relative path without suffix a line"),
+    unknown_in_list: ("train.txt", "1 of its 4 names fit no scene, such as 'z.png'; a scene is 'a'", "Write the path of one image a line"),
+    missing_list: ("val.txt", "this list of scenes does not exist", "Write it: the path of an image a line"),
     one_scene: ("split", "there is one scene only, which cannot be divided in two", "split: {by: block"),
     large_patches: ("split.train", "no patch of 128 px fits into any of its 4 scenes", "Choose a smaller patches.size"),
     copied: ("images/copy_", "6 of 6 windows are near duplicates of a window of train", "images/", "both in one split"),

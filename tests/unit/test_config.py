@@ -1,11 +1,13 @@
 """Presets, overlays and examples resolve; names, units and slices of a config."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 from presets import ROOT, load, preset, read
 
+from satsynth.plan import raw
 from satsynth.plan.config import merge
 from satsynth.plan.layout import Layout
 from satsynth.plan.names import TrainingSet, parse_training_set, shard_names
@@ -99,13 +101,23 @@ def test_the_data_pages_stanzas_resolve():
     """The whole stanza, and each variant of keys laid over it."""
     page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
     whole, *variants = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
-    assert len(variants) == 6
+    assert len(variants) == 7
     for variant in ({}, *variants):
         stanza = load(whole, {"datasets": {"mytown": variant}})["datasets"]["mytown"]
         merged = {"split", "patches"}  # with what the preset says
         assert {key: stanza[key] for key in variant.keys() - merged} == {key: variant[key] for key in variant.keys() - merged}
         assert stanza["patches"] == {**stanza["patches"], **variant.get("patches", {})}
         assert tiles(stanza, "train")["class_count"] == 3
+
+
+def test_a_tilde_is_a_home_in_roots(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SATSYNTH_DATA", raising=False)
+    assert raw.root_of({"root": "~/town"}, "/data") == raw.root_of({"root": "town"}, "~") == tmp_path / "town"
+    assert raw.root_of({"root": "town~"}, "/data") == Path("/data/town~")
+    monkeypatch.setenv("SATSYNTH_DATA", "~/raw")
+    assert raw.root_of({"root": "town"}, "/data") == tmp_path / "raw/town"
+    assert raw.root_of({"root": "~nobody_is_called_so/town"}, None) == tmp_path / "raw/~nobody_is_called_so/town"
 
 
 def test_a_stanzas_own_patches_outrank_an_overlays():

@@ -1,6 +1,9 @@
 """Bad configs: each gets one typed error that names the key, the cause and the remedy."""
 
+from datetime import date
+
 import pytest
+import yaml
 from presets import GRID, load
 
 from satsynth.plan.config import merge
@@ -272,12 +275,46 @@ def test_a_bad_config_is_told_by_its_key(overlay, key, words):
         ({"split": {"block": 512}}, "split.block", "drawn only with by: block"),
         ({"split": {"by": "block", "block": 512, "val": "val.txt", "train": "train.txt"}}, "split.block", "drawn only with by: block"),
         ({"split": {"by": "block", "block": 16}}, "split.block", "hold no patch of 64 px"),
+        ({"images": "**/i/*.png", "labels": "**/m/*.png"}, "images", "** is not known in patterns. Write a folder, which is read at any"),
+        ({"images": "/data/x/i/rgb"}, "images", "/data/x/i/rgb is not relative to the root. Write images: i/rgb."),
+        ({"root": "/data/x", "labels": "/data/x/{id}.png"}, "labels", "is not relative to the root. Write labels: {id}.png."),
+        ({"images": "/data/y/i"}, "images", "/data/y/i lies outside the root. Nothing outside is read"),
+        ({"images": "/data/x"}, "images", "/data/x lies outside the root."),
+        ({"images": "/data/x/../i"}, "images", "/data/x/../i lies outside the root."),
+        ({"split": {"val": "../val.txt"}}, "split.val", "let root be a folder that holds images, labels and lists."),
+        ({"split": {"val": "/data/x/val.txt"}}, "split.val", "Write val: val.txt."),
+        ({"label_map": {True: "a"}}, "label_map.True", "YAML reads this key as true, not as text. Put it in quotes"),
+        ({"label_map": {1.5: "a"}}, "label_map.1.5", "YAML reads this key as 1.5, not as text."),
+        ({"label_map": {None: "a"}}, "label_map.None", "YAML reads this key as null, not as text."),
+        ({"label_map": {"a": 0}}, "label_map.a", "0 is not of type 'string'. Name of a class, or ignore: the raw value comes first"),
+        ({"classes": {0: "a", 1: "b"}}, "classes", "it is a map (key: value), and a list is needed ([a, b]). List of class names"),
+        ({"classes": ["a", False]}, "classes[1]", "YAML reads it as False, not as text. Put it in quotes."),
+        ({"split": {"val": {"tile": [1.5]}}}, "split.val.tile[0]", "YAML reads it as 1.5, not as text. Put it in quotes. Value of the"),
+        ({"split": {"train": {"day": [date(2020, 5, 1)]}}}, "split.train.day[0]", "YAML reads it as 2020-05-01, not as text."),
     ],
 )
-def test_what_annotations_and_blocks_need_is_told_by_its_key(stanza, key, words):
+def test_what_a_stanza_needs_is_told_by_its_key(stanza, key, words):
     with pytest.raises(ConfigError) as found:
         load({"datasets": {"town": {"root": "x", "images": "i", "labels": "m", "classes": ["a", "b"], **stanza}}})
     assert found.value.subject == f"datasets.town.{key}" and words in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("patches", "words"),
+    [
+        ({"size": 128}, "no patches of 64 px. It has [128, 32]. Write datasets.town.patches: {size: 128, reduced: [64, 32]}."),
+        ({"size": 96}, "no patches of 64 px. It has [96, 32] (datasets.town.patches); divisors of its size may stand under reduced."),
+        ({"size": 32, "reduced": []}, "no patches of 64 px. It has [32] (datasets.town.patches)"),
+    ],
+)
+def test_patches_that_a_table_lacks_are_told_with_those_that_it_needs(patches, words):
+    stanza = {"root": "x", "images": "i", "labels": "m", "classes": ["a", "b"], "patches": patches}
+    with pytest.raises(ConfigError) as found:
+        load({"dataset": "town", "datasets": {"town": stanza}})
+    assert words in str(found.value)
+    if "Write" in words:
+        stanza["patches"] = yaml.safe_load(found.value.remedy.partition("patches: ")[2].rstrip("."))
+        assert load({"dataset": "town", "datasets": {"town": stanza}})["datasets"]["town"]["patches"]["reduced"] == [64, 32]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "benc
 # Words of Snakemake and torch, and of our Makefile.
 FOREIGN = (
     *("No rule to produce", "No such file or directory: 'check_data'", "Directory cannot be locked", "The directory cannot be locked"),
-    *("BUG: Out of jobs ready to be started", "CUDA out of memory"),
+    *("BUG: Out of jobs ready to be started", "CUDA out of memory", "Config file is not valid JSON or YAML."),
 )
 
 

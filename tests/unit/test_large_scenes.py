@@ -9,9 +9,10 @@ import pytest
 import pyvips
 import rasterio
 import shapely
+from annotation_fixtures import box
 from dataset_fixtures import CFG
 from rasterio.transform import from_origin
-from test_annotations import box, layer
+from test_vector_labels import layer
 
 HEIGHT, WIDTH, SIDE = 9000, 12000, 256  # 324 MB of pixels
 PLACE = from_origin(500_000, 5_500_000, 1, 1)

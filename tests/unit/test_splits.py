@@ -23,6 +23,7 @@ DRAWN = {"by": "scene", "seed": 0, "val": 0.2}
             "the scenes where {tile} is 2 or 5 and {part} is 1, train the scenes where {tile} is 3; the rest is left out",
         ),
         (DRAWN | {"val": "v.txt", "train": "t.txt"}, "what the list v.txt names, train what t.txt names"),
+        (DRAWN | {"val": "v.txt"}, "what the list v.txt names; all others are train"),
         ({"format": "isaid"}, "what the format isaid calls so"),
     ],
 )
