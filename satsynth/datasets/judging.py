@@ -114,15 +114,16 @@ class Judge:
         number = int(tally.pixels[IGNORE] - tally.unknown)
         if not number or not missing:
             return ""
-        there = [place for place in range(len(self.names)) if place not in missing]
-        there, lost = (there, missing[0]) if there else ([0], 1)
+        there = [place for place in range(len(self.names)) if place not in missing] or [0]
+        lost = missing[-1]
+        which = self.names[lost] if len(missing) == 1 else "one of these classes"
         known = {target: value for value, target in reversed(self.decoder.values.items())}
         entries = [f"{known[place]}: {self.names[place]}" for place in there if place in known]
         if len(entries) >= WHOLE_MAP:
             entries[2:] = ["..."]
         entries.append(f"{raw}: {self.names[lost]}")
         return (
-            f"{number} pixels are unlabelled, as {raw} is where nothing else is said: if {raw} is {self.names[lost]}, give label_map: "
+            f"{number} pixels are unlabelled, as {raw} is where nothing else is said: if {raw} is {which}, give label_map: "
             f"{{{', '.join(entries)}}}."
         )
 

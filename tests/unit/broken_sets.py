@@ -312,7 +312,11 @@ CASES = {
     palettes_that_differ: ("masks/", "differs from file to file, so an index does not name a class", "Give label_map by colour"),
     dead_link: ("images/f.png", "it is a link to /nowhere/f.png, which is missing", "Fetch that file, or remove the link"),
     two_suffixes: ("images/a.tif", "it goes by the same name as", "Keep one of the two"),
-    masks_of_0_and_255: ("split.train", "every pixel of its 4 scenes is unlabelled", "label_map: {0: field, 255: road}"),
+    masks_of_0_and_255: (
+        "split.train",
+        "every pixel of its 4 scenes is unlabelled",
+        "if 255 is one of these classes, give label_map: {0: field, 255: house}",
+    ),
     empty_val: ("split.val", "it is empty: none of the 6 scenes is in it", "Mend the key split"),
     in_both_lists: ("val.txt", "1 scenes are in train too, such as d", "Keep each scene in one list"),
     unknown_in_list: ("train.txt", "1 of its 4 names fit no scene, such as 'c.png'; a scene is 'a'", "Write one relative path"),
