@@ -93,30 +93,32 @@ class Judge:
         absent = [self.names[place] for place in missing]
         if not labelled.any() and not explained:
             cause = f"every pixel of its {tally.scenes} scenes is unlabelled, so nothing can be learned or measured."
-            self.findings.error(DataError(f"split.{split}", cause, self._hidden(tally, missing) or self._unlabelled()))
+            self.findings.error(DataError(f"split.{split}", cause, self._hidden(tally) or self._unlabelled()))
         elif split == "train" and np.count_nonzero(labelled) == 1 and not explained:
             (only,) = (self.names[place] for place in np.flatnonzero(labelled))
             cause = f"every labelled pixel is {only}, none is {' or '.join(absent)}, so there is nothing to segment."
-            remedy = self._hidden(tally, missing) or "Mend the labels or label_map, or add scenes that show more."
+            remedy = self._hidden(tally) or "Mend the labels or label_map, or add scenes that show more."
             self.findings.error(DataError(f"split.{split}", cause, remedy))
         elif missing and not (explained and len(missing) <= len(unknown.pixels)):
             what = "cannot be learned" if split == "train" else "has no IoU"
-            remedies = [self._hidden(tally, missing) if split == "train" else "", REMEDY_RARE if "labels" in self.cfg else ""]
+            remedies = [self._hidden(tally) if split == "train" else "", REMEDY_RARE if "labels" in self.cfg else ""]
             self.findings.warning(" ".join([f"split.{split}: no pixel of {', '.join(absent)}, which {what}.", *filter(None, remedies)]))
         if labelled.any() and share > 50:
             self.findings.warning(f"split.{split}: {share:.1f} % of all pixels are unlabelled.")
 
-    def _hidden(self, tally: Tally, missing: list[int]) -> str:
+    def _hidden(self, tally: Tally) -> str:
         """The advice for masks of which the raw value of `ignore` may be that of a class, as of 0 and 255; "" where it cannot be."""
         raw, table = self.cfg.get("ignore"), self.cfg.get("label_map") or {}
         if not isinstance(self.decoder, Labels) or self.decoder.values.get(raw) != IGNORE or IGNORE in table.values():
             return ""
         number = int(tally.pixels[IGNORE] - tally.unknown)
-        if not number or not missing:
+        # A class of which the other split has pixels has a value of its own.
+        there = [place for place in range(len(self.names)) if any(tally.pixels[place] for tally in self.tallies.values())]
+        absent = [place for place in range(len(self.names)) if place not in (there or [0])]
+        if not number or not absent:
             return ""
-        there = [place for place in range(len(self.names)) if place not in missing] or [0]
-        lost = missing[-1]
-        which = self.names[lost] if len(missing) == 1 else "one of these classes"
+        there, lost = there or [0], absent[-1]
+        which = self.names[lost] if len(absent) == 1 else "one of these classes"
         known = {target: value for value, target in reversed(self.decoder.values.items())}
         entries = [f"{known[place]}: {self.names[place]}" for place in there if place in known]
         if len(entries) >= WHOLE_MAP:
@@ -131,7 +133,7 @@ class Judge:
         """What to do about a split without a label."""
         if not isinstance(self.decoder, Labels):
             return "Mend label_map, or set background to the id of what no annotation covers."
-        return "Mend label_map." if "labels" in self.cfg else "Replace the masks by those of the dataset."
+        return "Mend label_map or the masks." if "labels" in self.cfg else "Replace the masks by those of the dataset."
 
     def _patches(self, root: Path, split: str, tally: Tally) -> None:
         """No patch at all, or scenes smaller than one."""

@@ -67,6 +67,13 @@ def test_255_that_may_be_a_class_is_told_with_the_names_of_the_set(tmp_path):
     assert "if 255 is house, give label_map: {0: field, 1: road, 255: house}. If it is rare, choose the split" in text
     mended = report(tmp_path, {"label_map": {0: "field", 1: "road", 255: "house"}})
     assert not mended["errors"] and not mended["warnings"]
+    # A class that val shows has a value of its own.
+    val = found["splits"]["val"]["names"][0]
+    mask = np.asarray(Image.open(root / "masks" / f"{val}.png")).copy()
+    mask[:3] = 2
+    save(root / "masks" / f"{val}.png", mask)
+    (text,) = report(tmp_path, {})["warnings"]
+    assert "no pixel of house, which cannot be learned. If it is rare" in text
     # Who says what 255 is, or has no such value, is not told.
     for stanza in ({"label_map": {0: "field", 1: "road", 2: "house", 255: "ignore"}}, {"unknown": "ignore", "ignore": None}):
         texts = [text for text in report(tmp_path, stanza)["warnings"] if "cannot be learned" in text]
