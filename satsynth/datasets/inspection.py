@@ -4,6 +4,7 @@ report, shown, strange = inspect("folder", Path("data/mytown"), cfg, space)
 """
 
 import contextlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -21,7 +22,7 @@ from satsynth.datasets.tallies import Shown, Tally
 from satsynth.datasets.tiling import Decoder, blocks_of, cut, kept, windows
 from satsynth.datasets.unknown import Unknown
 from satsynth.pairs import IGNORE, LabelSpace
-from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
+from satsynth.runtime.errors import ConfigError, SatsynthError
 from satsynth.runtime.logs import Progress
 
 SPLITS = ("train", "val")
@@ -280,7 +281,8 @@ def inspect(
     for number, parts in enumerate(images.values(), 1):
         looking.look(parts)
         progress.update(number)
-    if trouble and any(repr(error.subject) in trouble[1] for error in findings.errors.values() if isinstance(error, DataError)):
+    met = {error.subject for error in findings.errors.values()}
+    if trouble and any(str(Path(name).absolute()) in met for name in re.findall("'([^']+)'", trouble[1])):
         findings.errors.pop((trouble[0], trouble[1]))  # the reader, which met the same file, says more about it
     report = looking.report(space.names)
     shown = {split: looking.tallies[split].chosen() for split in SPLITS}

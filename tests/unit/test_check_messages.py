@@ -142,12 +142,15 @@ def test_many_label_files_are_one_line(tmp_path):
     assert f"  annotations: 6 files, such as {root / 'a.gpkg'}\n" in summary("town", found, "page.html")
 
 
-def test_a_dead_link_is_told_once(tmp_path):
+def test_a_dead_link_is_told_once(tmp_path, monkeypatch):
     root = tmp_path / "town"
     sound(root)
     dead_link(root)
     path = root / "images/f.png"
     trouble = ["datasets.town.root", f"{str(path)!r} is a link to a file that is not there.", "Fetch the file."]
+    assert [error["subject"] for error in report(tmp_path, {}, trouble=trouble)["errors"]] == [str(path)]
+    monkeypatch.chdir(tmp_path)
+    trouble[1] = "'town/images/f.png' is a link to a file that is not there."  # as it is where the root is relative
     assert [error["subject"] for error in report(tmp_path, {}, trouble=trouble)["errors"]] == [str(path)]
     other = ["datasets.town.root", f"{str(root / 'notes.txt')!r} is a link to a file that is not there.", "Fetch the file."]
     assert [error["subject"] for error in report(tmp_path, {}, trouble=other)["errors"]] == ["datasets.town.root", str(path)]
