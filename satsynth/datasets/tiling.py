@@ -28,6 +28,7 @@ class Decoder(Protocol):
 
     classes: int
     note: Callable[[Path, Counter], None] | None
+    stand_ins: Callable[[list[str]], np.ndarray] | None
 
     def opened(self, scene: Scene, image: Raster, max_pixels: int) -> contextlib.AbstractContextManager[Callable[[int, int], np.ndarray]]:
         """A function that gives ids (rows, width) uint8 of rows top..bottom-1 of the scene, whose image is open."""
