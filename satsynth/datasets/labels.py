@@ -16,6 +16,8 @@ from satsynth.pairs import IGNORE
 from satsynth.runtime.errors import ConfigError, DataError
 
 Colour = tuple[int, int, int]
+MANY = 256  # colours, more than there can be classes: a photograph, or masks that were saved as JPEG
+SWAPPED = "So many colours are those of a photograph: are images and labels swapped?"
 
 
 class Labels:
@@ -93,9 +95,10 @@ class Labels:
             return self._look_up(raw[..., 0], self._by_value, str)
         if not self.colours:
             if not (np.array_equal(raw[..., 0], raw[..., 1]) and np.array_equal(raw[..., 0], raw[..., 2])):
-                raise DataError(
-                    path, "the mask is a colour image, but label_map is by value.", "Give label_map by colour, as in '#3C1098': building."
-                )
+                remedy = "Give label_map by colour, as in '#3C1098': building."
+                if len(np.unique(raw[..., :3].reshape(-1, 3), axis=0)) > MANY:
+                    remedy = f"{_JPEG} {SWAPPED}" if _is_jpeg(path) else SWAPPED
+                raise DataError(path, "the mask is a colour image, but label_map is by value.", remedy)
             return self._look_up(raw[..., 0], self._by_value, str)
         if raw.dtype.itemsize > 1 and raw.size and not 0 <= raw.min() <= raw.max() <= 255:
             raise DataError(path, f"its {raw.dtype} values are no 8-bit colours.", "Save the mask with 8 bits, or map it by value.")
@@ -192,13 +195,20 @@ def unknown_values(path: Path, strange: Counter, masks: int = 1) -> DataError:
     """
     worst = ", ".join(f"{value} ({count} pixels)" for value, count in strange.most_common(5))
     more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
-    hint = " JPEG changes colours: save masks as PNG." if path.suffix.lower() in (".jpg", ".jpeg") else ""
     where = "the mask" if masks == 1 else f"{masks} masks"
-    return DataError(
-        path,
-        f"{strange.total()} pixels of {where} hold a value or colour that no class has: {worst}{more}.",
-        f"Add it to classes or label_map, or set unknown: ignore.{hint}",
-    )
+    cause = f"{strange.total()} pixels of {where} hold a value or colour that no class has: {worst}{more}."
+    # Of a mask that was saved as JPEG most pixels keep nearly the colour that they had; a photograph has no colour for most of it.
+    photograph = len(strange) > MANY and 2 * sum(pixels for _, pixels in strange.most_common(20)) < strange.total()
+    if not _is_jpeg(path):
+        return DataError(path, cause, SWAPPED if photograph else "Add it to classes or label_map, or set unknown: ignore.")
+    return DataError(path, cause, f"{_JPEG} {SWAPPED}" if photograph else _JPEG)
+
+
+_JPEG = "JPEG changes colours: save masks as PNG, from labels that were never JPEG."
+
+
+def _is_jpeg(path: Path) -> bool:
+    return path.suffix.lower() in (".jpg", ".jpeg")
 
 
 def _matched(raw: np.ndarray, table: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

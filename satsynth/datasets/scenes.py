@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from satsynth.datasets.rasters import SUFFIXES
+from satsynth.datasets.wording import some
 from satsynth.randomness import derive
 from satsynth.runtime import files
 from satsynth.runtime.errors import DataError, SatsynthError
@@ -67,10 +68,10 @@ class Stopping:
 
 
 class Collecting(Stopping):
-    """Keeps everything instead, each thing once, so that it can be told in one go."""
+    """Keeps everything instead, each thing once, so that it can be told in one go; of two remedies for one thing the later one."""
 
     def __init__(self) -> None:
-        self.errors: dict[str, SatsynthError] = {}
+        self.errors: dict[tuple[str, str], SatsynthError] = {}  # by subject and cause
         self.warnings: dict[str, None] = {}
         self.hints: dict[str, None] = {}
         self.lone_images: dict[Path, None] = {}
@@ -79,7 +80,7 @@ class Collecting(Stopping):
 
     def error(self, error: SatsynthError) -> None:
         """Keep the error."""
-        self.errors.setdefault(str(error), error)
+        self.errors[error.subject, error.cause] = error
 
     def warning(self, text: str) -> None:
         """Keep the warning."""
@@ -138,7 +139,7 @@ def _beside(folder: Path) -> str:
     """What lies where a missing folder was looked for, as a sentence."""
     above = next((parent for parent in folder.parents if parent.is_dir()), None)
     names = sorted(printable(path.name) for path in above.iterdir() if path.is_dir() and not path.name.startswith(".")) if above else []
-    return f" In {above} there are: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}." if names else ""
+    return f" In {above} there are: {some(names, 8)}." if names else ""
 
 
 def printable(path: str | Path) -> str:
@@ -210,8 +211,8 @@ def paired(images: dict, masks: dict, where: str, name=str, findings: Stopping =
         findings.error(DataError(images[lone_images[0]], cause, "Add the mask, or take the image out of the folder."))
     if lone_masks:
         # OpenEarthMap comes without the xBD images, so this is no error.
-        some = f"such as {masks[lone_masks[0]]}; they are left out."
-        findings.warning(f"{len(lone_masks)} of {len(masks)} masks have no image, {some}")
+        such = f"such as {masks[lone_masks[0]]}; they are left out."
+        findings.warning(f"{len(lone_masks)} of {len(masks)} masks have no image, {such}")
     scenes = [Scene(name(key), path, masks[key]) for key, path in images.items() if key in masks]
     return sorted(scenes, key=lambda scene: natural(scene.name))
 

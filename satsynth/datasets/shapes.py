@@ -40,6 +40,7 @@ class Shapes:
         self.classes, self.targets, self.background, self.unknown = classes, targets, background, unknown
         self.field, self.layer = field, layer
         self.note: Callable[[Path, Counter], None] | None = None  # takes unknown categories instead of an error
+        self.stand_ins: Callable[[list[str]], np.ndarray] | None = None  # ids for unknown categories, which then are not 255
         if not targets:
             raise ConfigError("label_map", "it is empty.", "Map at least one category to a class.")
         for label, target in targets.items():
@@ -62,18 +63,21 @@ class Shapes:
             self.note(scene.mask, strange)
         elif strange and self.unknown == "error":
             raise unknown_categories(scene.mask, strange, self.targets, scene.image)
-        shapes = stacked([(shape, self.targets.get(shape.label, IGNORE)) for shape in found])
+        names = [label for label, _ in strange.most_common()]
+        targets = self.targets | (dict(zip(names, self.stand_ins(names).tolist())) if names and self.stand_ins is not None else {})
+        shapes = stacked([(shape, targets.get(shape.label, IGNORE)) for shape in found])
         yield lambda top, bottom: draw(shapes, self.background, top, bottom, image.width)
 
 
 def unknown_categories(path: Path, strange: Counter, targets: dict[str, int], image: Path) -> DataError:
     """The error of annotations of categories that no class has; `strange` counts annotations by category."""
     known = sorted(targets, key=lambda label: (targets[label], label))
-    worst = ", ".join(f"{label!r} ({count})" for label, count in strange.most_common(5))
+    worst = ", ".join(f"{repr(label) if label else '(empty)'} ({count})" for label, count in strange.most_common(5))
     more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
     return DataError(
         path,
         f"{strange.total()} annotations, such as some on {image.name}, have a category that no class has: {worst}{more}; known are "
         f"{', '.join(known[:12])}.",
-        "Add it to classes or label_map (category: class, or ignore), or set unknown: ignore.",
+        "Add it to classes or label_map (category: class, or ignore), or set unknown: ignore."
+        + (' "": ignore in label_map maps the empty one.' if "" in strange else ""),
     )

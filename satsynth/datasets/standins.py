@@ -1,6 +1,7 @@
-"""Ids for what no class has, so that a look at masks can show raw colours where labels are unknown."""
+"""Ids for what no class has, so that a look at labels can show it in a colour of its own."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,17 +10,18 @@ from satsynth.pairs import IGNORE
 
 
 class StandIns:
-    """Ids classes..254 for unknown values and colours, in the order in which they are met.
+    """Ids classes..254 for unknown values, colours and categories, in the order in which they are met.
 
     When all ids are given away (masks that were saved as JPEG hold ten thousand colours), a colour gets the id of the nearest one, and a
     value gets 255.
 
     Args:
         classes: K.
+        taken: the colours of the classes, from which others are told apart.
     """
 
-    def __init__(self, classes: int):
-        self._first, self._ids = classes, {}
+    def __init__(self, classes: int, taken: Sequence[tuple[int, int, int]] = ()):
+        self._first, self._taken, self._ids = classes, list(taken), {}
 
     def ids(self, names: list[str]) -> np.ndarray:
         """Ids (n,) uint8 of n values (such as "7") or colours ("#RRGGBB"), the most frequent first."""
@@ -35,9 +37,10 @@ class StandIns:
         return found
 
     def table(self) -> np.ndarray:
-        """Colours (256,3) uint8 of every id given so far; values, which have no colour, get one by which they are told apart."""
+        """Colours (256,3) uint8 of every id given so far; what has no colour of its own gets one by which it is told apart."""
         table = np.zeros((256, 3), np.uint8)
-        table[self._first : self._first + len(self._ids)] = np.reshape(filled([_rgb(name) for name in self._ids]), (-1, 3))
+        colours = filled([*self._taken, *map(_rgb, self._ids)])[len(self._taken) :]
+        table[self._first : self._first + len(self._ids)] = np.reshape(colours, (-1, 3))
         return table
 
     def colour(self, name: str) -> str | None:

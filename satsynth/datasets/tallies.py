@@ -17,13 +17,16 @@ SHOWN = 9  # patches of a split in the preview
 
 
 class Shown(NamedTuple):
-    """A patch of the preview: where it lies, its image (S,S,3) (as it comes from `patches` perhaps (S,S,4)) and mask (S,S), uint8."""
+    """A patch of the preview: where it lies, its image (S,S,3) (as it comes from `patches` perhaps (S,S,4)) and mask (S,S), uint8, and what
+    it is shown for, if anything.
+    """
 
     scene: str
     row: int
     column: int
     image: np.ndarray
     mask: np.ndarray
+    title: str = ""
 
     def copy(self) -> "Shown":
         """The same with arrays of its own, (S,S,3) and (S,S): a patch is a view of a strip as wide as the scene."""
@@ -34,12 +37,15 @@ class Shown(NamedTuple):
 class Tally:
     """What is counted of one split: `pixels` and `in_scenes` (256,) int64 by class id; `small`: scenes smaller than a patch.
 
+    Every pixel of a scene counts once, also one that lies in no patch. `patches`: those that tiling makes; `left_out`: those that it does
+    not, for being unlabelled by more than `max_ignore`.
     `unknown`: pixels of a value or colour that no class has, which are counted as unlabelled, too. `names` are those of the scenes (or
     blocks) that could be read.
     """
 
     names: list[str] = field(default_factory=list)
     patches: int = 0
+    left_out: int = 0
     unknown: int = 0
     small: list[str] = field(default_factory=list)
     details: Details = field(default_factory=Details)
@@ -51,6 +57,15 @@ class Tally:
     def scenes(self) -> int:
         """How many could be read."""
         return len(self.names)
+
+    def add_scene(self, name: str, pixels: np.ndarray, classes: int) -> None:
+        """Take in the pixels (256,) int64 by id of a scene or block; ids from `classes` to 254 stand for what no class has."""
+        self.names.append(name)
+        unknown = int(pixels[classes:IGNORE].sum())
+        pixels = np.concatenate([pixels[:classes], np.zeros(IGNORE - classes, np.int64), [pixels[IGNORE] + unknown]])
+        self.unknown += unknown
+        self.pixels += pixels
+        self.in_scenes += pixels > 0
 
     def show(self, patch: Shown) -> None:
         """Keep a patch if the draw puts it among the first `SHOWN`; those that are mostly padding or unlabelled come last."""

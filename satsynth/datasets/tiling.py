@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,7 @@ class Decoder(Protocol):
 
     classes: int
     note: Callable[[Path, Counter], None] | None
+    stand_ins: Callable[[list[str]], np.ndarray] | None
 
     def opened(self, scene: Scene, image: Raster, max_pixels: int) -> contextlib.AbstractContextManager[Callable[[int, int], np.ndarray]]:
         """A function that gives ids (rows, width) uint8 of rows top..bottom-1 of the scene, whose image is open."""
@@ -133,17 +134,31 @@ def patches(scene: Scene, decoder: Decoder, cfg: dict) -> Iterator[tuple[str, in
 
     Where the file of the image says which pixels have data, its patches have a fourth channel: 0 where there is none, else 255.
     Each block of a scene is cut as if it were a scene: its name is given, rows and columns count from its corner, and no patch crosses
-    its border. What lies outside is 0 in the image and 255 in the mask. The file is read to its last row in any case, so that a
-    truncated file or an unknown label is found under every remainder rule. A patch whose share of 255 is above cfg["max_ignore"] is
-    left out.
+    its border. A patch whose share of 255 is above cfg["max_ignore"] is left out.
+    """
+    for patch in cut(scene, decoder, cfg, lambda block: windows(block.height, block.width, cfg["size"], cfg["stride"], cfg["remainder"])):
+        if kept(np.count_nonzero(patch[4] == IGNORE), cfg):
+            yield patch
+
+
+def kept(ignored: int, cfg: dict) -> bool:
+    """Whether a patch of cfg["size"] with this number of unlabelled pixels, padding among them, is taken by cfg["max_ignore"]."""
+    return ignored <= cfg["max_ignore"] * cfg["size"] ** 2
+
+
+def cut(
+    scene: Scene, decoder: Decoder, cfg: dict, places: Callable[[Block], Iterable[tuple[int, int]]]
+) -> Iterator[tuple[str, int, int, np.ndarray, np.ndarray]]:
+    """Windows of a scene, in the form of `patches`, in the order of their first rows, at the `places` (row, column) of each block.
+
+    What lies outside of the block is 0 in the image and 255 in the mask. The file is read to its last row in any case, so that a truncated
+    file or an unknown label is found wherever the windows lie.
     """
     size = cfg["size"]
     with open_scene(scene, decoder, cfg) as (height, width, image_rows, mask_rows):
         blocks = blocks_of(scene, height, width)
         grid = sorted(
-            (block.top + row, block.left + column, number)
-            for number, block in enumerate(blocks)
-            for row, column in windows(block.height, block.width, size, cfg["stride"], cfg["remainder"])
+            (block.top + row, block.left + column, number) for number, block in enumerate(blocks) for row, column in places(block)
         )
         end = 0
         for row, group in itertools.groupby(grid, key=lambda window: window[0]):
@@ -157,8 +172,7 @@ def patches(scene: Scene, decoder: Decoder, cfg: dict) -> Iterator[tuple[str, in
                     missing = ((0, size - ids.shape[0]), (0, size - ids.shape[1]))
                     pixels = np.pad(pixels, (*missing, (0, 0)))
                     ids = np.pad(ids, missing, constant_values=IGNORE)
-                if np.count_nonzero(ids == IGNORE) <= cfg["max_ignore"] * ids.size:
-                    yield block.name, row - block.top, column - block.left, pixels, ids
+                yield block.name, row - block.top, column - block.left, pixels, ids
         for top in range(end, height, size):
             image_rows(top, min(top + size, height))
             mask_rows(top, min(top + size, height))
@@ -204,17 +218,21 @@ def tile(format_name: str, root: Path, split: str, cfg: dict, folders: dict[int,
             if number * 10 // len(scenes) > (number - 1) * 10 // len(scenes):
                 logger.info("%s: %d of %d scenes, %d patches", split, number, len(scenes), count)
         if not count:
-            raise DataError(
-                root,
-                f"the {len(scenes)} scenes of {split} gave no patch of {size} px (remainder {cfg['remainder']}, "
-                f"max_ignore {cfg['max_ignore']}).",
-                "Choose a smaller size, remainder: pad, or a larger max_ignore.",
-            )
+            raise no_patch(root, split, len(scenes), cfg)
         if split == "train" and cfg["stride"] < size:
             logger.warning("%s", overlapping(cfg["stride"], size))
         if turned.count:
             logger.warning("%s: %s", split, turned.warning())
         _warn(split, count_scenes, writers[max(writers)].class_pixels, decoder.classes)
+
+
+def no_patch(root: Path, split: str, scenes: int, cfg: dict) -> DataError:
+    """The error of a split whose scenes give no patch at all; `cfg` as in `tile`."""
+    return DataError(
+        root,
+        f"the {scenes} scenes of {split} gave no patch of {cfg['size']} px (remainder {cfg['remainder']}, max_ignore {cfg['max_ignore']}).",
+        "Choose a smaller size, remainder: pad, or a larger max_ignore.",
+    )
 
 
 def overlapping(stride: int, size: int) -> str:

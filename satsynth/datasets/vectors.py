@@ -24,6 +24,7 @@ from satsynth.runtime.errors import DataError
 
 # First bytes by suffix: GDAL opens a file by its content, and some of its formats name other files or addresses to read.
 SIGNATURES = {".gpkg": b"SQLite format 3\0", ".shp": b"\0\0\x27\x0a"}
+Box = tuple[float, float, float, float]
 INSTALL = ".venv/bin/pip install --no-deps -r envs/requirements-geo.txt"
 
 
@@ -188,3 +189,24 @@ def _text(value: object) -> str:
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
         return ""
     return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
+
+
+def extents(path: Path, image: Raster) -> tuple[Box | None, Box | None, str]:
+    """Left, bottom, right and top of all shapes of a vector file, and of an open image, in the coordinate system of the labels; its name.
+
+    None where the file has no shape, or the image no place in that system.
+
+    Raises:
+        DataError: the labels cannot be read (see `layer_of`).
+    """
+    layer = layer_of(path)
+    pyogrio, _ = _extra(path)
+    with _readable(path):
+        whole = tuple(pyogrio.read_info(_address(path), layer=layer.name, force_total_bounds=True)["total_bounds"] or ())
+    try:
+        place = transform_bounds(image.source.crs, layer.crs, *_bounds(image), densify_pts=21)
+    except (RasterioError, CPLE_BaseError):
+        place = ()
+    known = layer.crs.to_authority()
+    shapes, around = (tuple(map(float, box)) if box and all(map(math.isfinite, box)) else None for box in (whole, place))
+    return shapes, around, ":".join(known) if known else "the coordinate system of the labels"

@@ -9,21 +9,15 @@ from html import escape
 from importlib import import_module
 from pathlib import Path
 
-import matplotlib
-import numpy as np
 import yaml
-from matplotlib.text import Text
 
-from satsynth.datasets.inspection import Shown, inspect
-from satsynth.pairs import IGNORE, LabelSpace
-from satsynth.reporting import data_summary
-from satsynth.reporting.figures import DPI, sheet
-from satsynth.reporting.figures import STYLE as FIGURE_STYLE
+from satsynth.datasets.inspection import inspect
+from satsynth.pairs import LabelSpace
+from satsynth.reporting import data_summary, preview
+from satsynth.reporting.figures.placing import HATCH
 from satsynth.reporting.grid import grid
 from satsynth.runtime import files
 
-CELL, COLUMNS = 150, 3  # pixels of a patch in the preview, patches in a line
-HEADINGS = {"train": "train, drawn at random", "val": "val, drawn at random", "classes": "most of each class"}
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #ffffff; --tint: #f6f8fa; --bad: #b42318; }
 @media (prefers-color-scheme: dark) {
@@ -63,10 +57,10 @@ def check(name: str, root: Path, cfg: dict, trouble: list[str] | None, out: dict
         out: the files to write: `report` (JSON), `preview` (PNG) and `page` (HTML).
     """
     space = import_module(f"satsynth.datasets.{cfg['reader']['format']}").label_space(cfg["labels"])
-    report, shown, strange = inspect(cfg["reader"]["format"], root, cfg["reader"], space.names, trouble)
+    report, shown, strange = inspect(cfg["reader"]["format"], root, cfg["reader"], space, trouble)
     report |= {"name": name, "size": cfg["reader"]["size"], "stanza": stanza_text(name, cfg["stanza"])}
     files.write_json(out["report"], report)
-    _draw(name, shown, space, strange, out["preview"])
+    preview.draw(name, shown, space, strange, out["preview"])
     files.write_text(out["page"], page(report, space, out["preview"].read_bytes()))
 
 
@@ -94,48 +88,19 @@ def stanza_text(name: str, stanza: dict) -> str:
     return yaml.safe_dump({"datasets": {name: order}}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 
 
-def _draw(name: str, shown: dict[str, list[Shown]], space: LabelSpace, strange: np.ndarray, path: Path) -> None:
-    """The preview: patches of both splits and of every class, each image above its mask, over a legend; `strange`: see `inspect`."""
-    blocks, masks = [], []
-    for part, patches in shown.items():
-        if not patches:
-            continue
-        images, labels = (np.stack([getattr(patch, kind) for patch in patches]) for kind in ("image", "mask"))
-        step = max(1, images.shape[1] // CELL)
-        images, labels = images[:, ::step, ::step], labels[:, ::step, ::step]
-        of_class = (labels < space.count) | (labels == IGNORE)
-        painted = np.where(of_class[..., None], space.paint(labels), strange[labels])
-        blocks.append((HEADINGS[part], sheet.pairs(images, painted, COLUMNS, CELL, 8)))
-        masks.append(labels)
-    if not blocks:
-        blocks = [("no patch could be read", np.full((CELL, 2 * CELL, 3), 255, np.uint8))]
-    with matplotlib.rc_context(), files.replacing(path) as partial:
-        matplotlib.rcdefaults()  # a user's own matplotlibrc must not change what comes out
-        matplotlib.rcParams.update(FIGURE_STYLE)
-        figure = sheet.compose(f"Images and masks of {name}", blocks, space, masks)
-        for text in figure.findobj(Text):
-            text.set_parse_math(False)  # a dollar in a name is a dollar
-        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
-
-
-def page(report: dict, space: LabelSpace, preview: bytes) -> str:
+def page(report: dict, space: LabelSpace, picture: bytes) -> str:
     """The page as HTML.
 
     Args:
         report: what `check` wrote as JSON.
         space: names and colours of the classes.
-        preview: the PNG.
+        picture: the PNG.
     """
-    number = len(report["errors"])
-    verdict = f"{number} error{'s' if number > 1 else ''} to mend before training." if number else "Nothing to mend before training."
+    verdict = data_summary.verdict(report, "below")
+    verdict = f"{verdict[0].upper()}{verdict[1:]}."
     parts = [f"<h1>Data of {escape(report['name'])}</h1>", f"<p>{escape(data_summary.headline(report['name'], report))}. {verdict}</p>"]
     if report["errors"]:
-        items = [
-            f"<li><strong>{escape(error['subject'])}</strong>: {escape(error['cause'])} "
-            f'<span class="remedy">{escape(error["remedy"])}</span></li>'
-            for error in report["errors"]
-        ]
-        parts += ["<h2>Errors</h2>", f'<ul class="errors">{"".join(items)}</ul>']
+        parts += ["<h2>Errors</h2>", f'<ul class="errors">{"".join(map(_kind, data_summary.kinds(report)))}</ul>']
     if report["warnings"]:
         items = [f"<li>{escape(text)}</li>" for text in report["warnings"]]
         parts += ["<h2>Warnings</h2>", f'<ul class="warnings">{"".join(items)}</ul>']
@@ -144,11 +109,12 @@ def page(report: dict, space: LabelSpace, preview: bytes) -> str:
     parts += ["<h2>What it looks like</h2>", _legend(space)]
     if any(entry["colour"] for entry in report["unknown"]):
         parts.append("<p>Values and colours that no class has are shown, too, in the colours that are listed below.</p>")
-    picture = base64.b64encode(preview).decode()
-    parts.append(f'<img alt="Patches of {escape(report["name"])}, each image above its mask" src="data:image/png;base64,{picture}">')
+    coded = base64.b64encode(picture).decode()
+    parts.append(f'<img alt="Patches of {escape(report["name"])}, each image above its mask" src="data:image/png;base64,{coded}">')
     parts.append(_folded("Where these pictures lie, line by line", _places(report["shown"])))
     parts += ["<h2>Train and val</h2>", *(_scenes(report, split) for split in report["splits"])]
-    parts += ["<h2>Classes</h2>", grid(data_summary.share_header(report), data_summary.shares(report), "Pixels and scenes of each class")]
+    caption = "Pixels and scenes of each class; each pixel of a scene counts once, also where no patch is"
+    parts += ["<h2>Classes</h2>", grid(data_summary.share_header(report), data_summary.shares(report), caption)]
     parts += ["<h2>Files</h2>", _items(data_summary.file_lines(report)), *_lone(report["files"])]
     parts += ["<h2>Values that no class has</h2>", _unknown(report)]
     parts += ["<h2>Near duplicates</h2>", f"<p>{escape(data_summary.leak_line(report))}.</p>", _pairs(report["near_duplicates"])]
@@ -158,6 +124,16 @@ def page(report: dict, space: LabelSpace, preview: bytes) -> str:
         f'initial-scale=1">\n<title>Data of {escape(report["name"])}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n'
         + "\n".join(part for part in parts if part)
         + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _kind(errors: list[dict]) -> str:
+    """Errors of one kind: the first in full, the others folded away."""
+    first, *others = errors
+    more = [f"{error['subject']}: {error['cause']}" for error in others]
+    return (
+        f'<li><strong>{escape(first["subject"])}</strong>: {escape(first["cause"])} <span class="remedy">{escape(first["remedy"])}</span>'
+        f"{_folded(f'{data_summary.count(len(more))} more of this kind', more) if more else ''}</li>"
     )
 
 
@@ -172,13 +148,20 @@ def _unknown(report: dict) -> str:
     return f"<ul>{''.join(items) or '<li>none</li>'}</ul>"
 
 
-def _swatch(colour: str) -> str:
-    return f'<span class="swatch" style="background:{escape(colour)}"></span>'
+def _swatch(background: str) -> str:
+    return f'<span class="swatch" style="background:{escape(background)}"></span>'
+
+
+def _rgb(colour: tuple[int, int, int]) -> str:
+    return f"rgb({','.join(map(str, colour))})"
+
+
+_HATCHED = f"repeating-linear-gradient(135deg,{_rgb(HATCH[1])} 0 2px,{_rgb(HATCH[0])} 2px 5px)"
 
 
 def _legend(space: LabelSpace) -> str:
-    named = [*zip(space.names, space.colours), ("unlabelled", (0, 0, 0))]
-    items = [f"<li>{_swatch(f'rgb({red},{green},{blue})')}{escape(name)}</li>" for name, (red, green, blue) in named]
+    named = [*((name, _rgb(colour)) for name, colour in zip(space.names, space.colours)), ("unlabelled", _HATCHED)]
+    items = [f"<li>{_swatch(background)}{escape(name)}</li>" for name, background in named]
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
@@ -205,7 +188,7 @@ def _scenes(report: dict, split: str) -> str:
 def _places(shown: dict[str, list[dict]]) -> list[str]:
     """Scene, row and column of every picture of the preview."""
     return [
-        f"{HEADINGS[part]}: {patch['scene']}, row {patch['row']}, column {patch['column']}"
+        f"{patch.get('class') or preview.HEADINGS[part]}: {patch['scene']}, row {patch['row']}, column {patch['column']}"
         for part, patches in shown.items()
         for patch in patches
     ]

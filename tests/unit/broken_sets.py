@@ -227,6 +227,57 @@ def large_patches(root):
     return {"patches": {"size": 128, "reduced": [], "remainder": {"train": "drop", "val": "drop"}}}
 
 
+def empty_patches(root):
+    for name in NAMES:
+        mask = ids(3, 64, 64)
+        mask[:, ::2] = 255
+        save(root / "masks" / f"{name}.png", mask)
+    return {"patches": {"size": 32, "reduced": [16], "max_ignore": 0.4}}
+
+
+def masks_without_a_building(root):
+    for name in NAMES:
+        save(root / "masks" / f"{name}.png", np.zeros((64, 64), np.uint8))
+
+
+def of_two_values(root, other):
+    for number, name in enumerate(NAMES):
+        save(root / "masks" / f"{name}.png", ids(2, 64, 64, seed=number) * np.uint8(other))
+
+
+def building_of_255(root):
+    of_two_values(root, 255)
+    return {"classes": ["land", "building"]}
+
+
+def ignore_of_7(root):
+    of_two_values(root, 7)
+    return {"classes": ["land", "building"], "ignore": 7}
+
+
+def swapped(root):
+    return {"images": "masks", "labels": "images"}
+
+
+def swapped_by_colour(root):
+    return swapped(root) | {"label_map": COLOURS}
+
+
+def vectors_elsewhere(root):
+    changes = vectors(root)
+    layer(root / "town.gpkg", [(ring(9000, 0, 9500, 30), "road")], "EPSG:25832", "kind")
+    return changes
+
+
+def coco_in_shares(root):
+    changes = coco(root)
+    content = json.loads((root / "labels.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = [box(0, 0, 0.4, 0.4)]
+    (root / "labels.json").write_text(json.dumps(content))
+    return changes | {"background": 0}
+
+
 def copied(root):
     found = [save(root / "images" / f"{name}.png", blobs(number)) for number, name in enumerate(NAMES)]
     for number, path in enumerate(found):  # each again in other clothes: turned, compressed, brighter
@@ -309,13 +360,23 @@ CASES = {
     palettes_that_differ: ("masks/", "differs from file to file, so an index does not name a class", "Give label_map by colour"),
     dead_link: ("images/f.png", "it is a link to /nowhere/f.png, which is missing", "Fetch that file, or remove the link"),
     two_suffixes: ("images/a.tif", "it goes by the same name as", "Keep one of the two"),
-    masks_of_0_and_255: ("split.train", "every pixel of its 4 scenes is unlabelled", "label_map: {0: background, 255: building}"),
+    masks_of_0_and_255: (
+        "split.train",
+        "every pixel of its 4 scenes is unlabelled",
+        "if 255 is one of these classes, give label_map: {0: field, 255: house}",
+    ),
     empty_val: ("split.val", "it is empty: none of the 6 scenes is in it", "Mend the key split"),
     in_both_lists: ("val.txt", "1 scenes are in train too, such as d", "Keep each scene in one list"),
     unknown_in_list: ("train.txt", "1 of its 4 names fit no scene, such as 'z.png'; a scene is 'a'", "Write the path of one image a line"),
     missing_list: ("val.txt", "this list of scenes does not exist", "Write it: the path of an image a line"),
     one_scene: ("split", "there is one scene only, which cannot be divided in two", "split: {by: block"),
-    large_patches: ("split.train", "no patch of 128 px fits into any of its 4 scenes", "Choose a smaller patches.size"),
+    large_patches: ("town", "the 4 scenes of train gave no patch of 128 px (remainder drop", "Choose a smaller size"),
+    empty_patches: ("town", "the 2 scenes of val gave no patch of 32 px (remainder pad, max_ignore 0.4)", "a larger max_ignore"),
+    masks_without_a_building: ("split.train", "every labelled pixel is field, none is road or house", "add scenes that show more"),
+    building_of_255: ("split.train", "every labelled pixel is land, none is building", "give label_map: {0: land, 255: building}"),
+    ignore_of_7: ("split.train", "every labelled pixel is land", "if 7 is building, give label_map: {0: land, 7: building}"),
+    swapped: ("images/", "the mask is a colour image", "those of a photograph: are images and labels swapped?"),
+    swapped_by_colour: ("images/", "colour that no class has", "are images and labels swapped?"),
     copied: ("images/copy_", "6 of 6 windows are near duplicates of a window of train", "images/", "both in one split"),
     coco_without_the_file: ("labels.json", "1 of the 7 images that it lists are not there, such as 'z.png'", "mend root, images or the"),
     coco_of_other_categories: ("labels.json", "no class has: 'path' (2)", "known are field, road, house", "label_map (category: class"),
@@ -325,4 +386,11 @@ CASES = {
     vectors_of_another_class: ("town.gpkg", "a category that no class has: 'motorway' (", "Add it to classes or"),
     vectors_without_a_place: ("town.gpkg", "the labels have no coordinate system", "ogr2ogr -a_srs"),
     images_without_a_place: ("images/a.tif", "the image has no coordinate system", "Use a GeoTIFF that has one"),
+    vectors_elsewhere: (
+        "town.gpkg",
+        "no shape of it lies on any of the 6 images",
+        "In EPSG:25832 they lie in x ",
+        "Assign the coordinate system",
+    ),
+    coco_in_shares: ("labels.json", "no shape of it lies on any of the 6 images", "rows 0 to 0.4 of 64", "in pixels of the image"),
 }

@@ -203,7 +203,7 @@ def test_it_says_which_scenes_are_val_and_what_they_share_with_train(tmp_path):
         f"{tile}/images/{part}" for tile in val["values"]["tile"] for part in (1, 2, 3)
     ]
     said, page = summary("town", found, "page.html"), (tmp_path / "out/index.html").read_text()
-    assert f"val: {{tile}} {', '.join(val['values']['tile'])}; 6 scenes: {', '.join(val['names'][:3])}, ..." in said
+    assert f"val: {{tile}} {', '.join(val['values']['tile'])}; 6 scenes: {', '.join(val['names'][:3])} and 3 more" in said
     assert all(f"<li>{name}</li>" in page for tally in found["splits"].values() for name in tally["names"])
     assert len(found["shown"]["val"]) == 9 and f"val, drawn at random: {found['shown']['val'][0]['scene']}, row " in page
     assert "split: scenes of train and val share {tile}" not in said
@@ -218,7 +218,7 @@ def test_many_small_windows_of_large_scenes_are_asked_about(tmp_path):
     plain = np.zeros((520, 600, 3), np.uint8)
     for name in NAMES:
         save(root / "images" / f"{name}.png", plain)
-        save(root / "masks" / f"{name}.png", plain[..., 0])
+        save(root / "masks" / f"{name}.png", ids(3, 520, 600))
     stanza = {"patches": {"size": 16, "reduced": [8]}}
     found = report(tmp_path, stanza)
     (hint,) = found["hints"]

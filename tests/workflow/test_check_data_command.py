@@ -29,9 +29,9 @@ def test_check_data_tells_every_dataset_each_time_it_is_asked(tmp_path):
     before = sorted(path.relative_to(tmp_path / "data") for path in (tmp_path / "data").rglob("*"))
     good = checkout.overlay("good.yaml", {"data_root": "../data", "datasets": {"good": {"root": "good", **STANZA}}})
     first = checkout.run("check_data", configs=(good,))
-    assert "good: nothing to mend before training. Page: results/check_data/good/index.html" in first and "demo" not in first
+    assert "good: no error; 1 warning above. Page: results/check_data/good/index.html" in first and "demo" not in first
     again = checkout.run("check_data", configs=(good,))
-    assert "good: nothing to mend before training" in again and "inspect_data dataset=" not in again
+    assert "good: no error; 1 warning above" in again and "inspect_data dataset=" not in again
 
     others = {"bad": {"root": "bad", **STANZA}, "gone": {"root": "gone", **STANZA}}
     bad = checkout.overlay("bad.yaml", {"datasets": others})
@@ -43,7 +43,7 @@ def test_check_data_tells_every_dataset_each_time_it_is_asked(tmp_path):
         "pixels of 6 masks hold a value or colour that no class has: 2 (",
         "bad.root: '../data/bad/masks/z.png' is a link to a file that is not there.",
         "datasets.gone.root: there is no folder",
-        "good: nothing to mend before training",
+        "good: no error; 1 warning above",
     ):
         assert text in words, said
     report = json.loads((checkout.folder / "results/check_data/bad/report.json").read_text())
@@ -54,5 +54,5 @@ def test_check_data_tells_every_dataset_each_time_it_is_asked(tmp_path):
 def test_the_demo_is_checked_where_there_is_nothing_else(tmp_path):
     checkout = Checkout(tmp_path / "satsynth")
     said = checkout.run("check_data")
-    assert "demo: nothing to mend before training" in said
+    assert "demo: no error; 2 warnings above" in said
     assert checkout.planned("check_data") == {"check_data": 1}

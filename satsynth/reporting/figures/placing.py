@@ -20,6 +20,7 @@ LINE = 32  # of a legend
 TITLE = {"fontsize": 11, "fontweight": "bold"}
 # Of a legend at 9 pt: the patch before a name, and what parts it from the name and the name from the next patch.
 PATCH = 75
+HATCH = (225, 225, 225), (95, 95, 95)  # ground and lines of what is unlabelled, where no class can be taken for it
 
 
 @functools.cache
@@ -33,13 +34,17 @@ def text_width(text: str, points: float = 9, weight: str = "normal") -> int:
 
 
 class Legend:
-    """The colours of the classes, and of ignore where one of `masks` (uint8 arrays of any shape) holds it."""
+    """The colours of the classes, and of ignore where one of `masks` (uint8 arrays of any shape) holds it.
 
-    def __init__(self, space: LabelSpace, masks: Iterable[np.ndarray]):
+    `unlabelled`: it is called that, and hatched, as `sheet.hatched` paints it; else it is black.
+    """
+
+    def __init__(self, space: LabelSpace, masks: Iterable[np.ndarray], unlabelled: bool = False):
         self.names, self.colours = list(space.names), [tuple(part / 255 for part in colour) for colour in space.colours]
         if any((mask == IGNORE).any() for mask in masks):
-            self.names.append("ignore")
-            self.colours.append((0, 0, 0))
+            self.names.append("unlabelled" if unlabelled else "ignore")
+            self.colours.append(tuple(part / 255 for part in HATCH[0]) if unlabelled else (0, 0, 0))
+        self.hatches = [None] * space.count + ["//////" if unlabelled else None]
 
     def columns(self, wide: int) -> int:
         """Classes that stand beside one another on a page of `wide` pixels."""
@@ -79,7 +84,8 @@ class Page:
     def legend(self, y: int, legend: Legend) -> None:
         """The legend in lines from y on, `legend.high` of the page's width in all."""
         handles = [
-            Patch(facecolor=colour, edgecolor="#444444", linewidth=0.6, label=name) for name, colour in zip(legend.names, legend.colours)
+            Patch(facecolor=colour, edgecolor="#444444", linewidth=0.6, label=name, hatch=hatch)
+            for name, colour, hatch in zip(legend.names, legend.colours, legend.hatches)
         ]
         look = {"ncols": legend.columns(self.wide), "handlelength": 1.2, "handleheight": 1.2, "borderpad": 0}
         self.figure.legend(handles=handles, loc="upper left", bbox_to_anchor=((MARGIN - 6) / self.wide, 1 - y / self.tall), **look)

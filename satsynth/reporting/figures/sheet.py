@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from satsynth.pairs import LabelSpace
-from satsynth.reporting.figures.placing import LINE, MARGIN, Legend, Page, fitted, text_width
+from satsynth.pairs import IGNORE, LabelSpace
+from satsynth.reporting.figures.placing import HATCH, LINE, MARGIN, Legend, Page, fitted, text_width
 from satsynth.runtime.errors import ConfigError
 
 HEADING = 26  # pixels of a further line of a heading
@@ -24,6 +24,13 @@ def enlarge(image: np.ndarray, side: int) -> np.ndarray:
     """Repeat the pixels of (H, W, 3) a whole number of times, to `side` pixels or the nearest multiple (at least once)."""
     factor = max(1, round(side / image.shape[0]))
     return image.repeat(factor, 0).repeat(factor, 1)
+
+
+def hatched(painted: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Painted masks (M, H, W, 3) with thin grey lines where `masks` (M, H, W) are ignore: no colour of a class looks so."""
+    down, across = np.indices(masks.shape[1:])
+    lines = np.where(((down + across) % 6 < 2)[..., None], HATCH[1], HATCH[0]).astype(np.uint8)
+    return np.where((masks == IGNORE)[..., None], lines, painted)
 
 
 def tile(cells: Sequence[Sequence[np.ndarray | None]], gap_x: Sequence[int], gap_y: Sequence[int]) -> np.ndarray:
@@ -53,13 +60,19 @@ def pairs(images: np.ndarray, painted: np.ndarray, columns: int, side: int, gap:
 
 
 def compose(
-    title: str, blocks: Sequence[tuple[str, np.ndarray]], space: LabelSpace, masks: Sequence[np.ndarray], between: int = 50
+    title: str,
+    blocks: Sequence[tuple[str, np.ndarray]],
+    space: LabelSpace,
+    masks: Sequence[np.ndarray],
+    between: int = 50,
+    unlabelled: bool = False,
 ) -> Figure:
     """Blocks (heading, canvas) side by side under a title, above the legend of the classes (and of ignore, where `masks` hold it).
 
     A heading may have several lines; the last lines of all stand at one height. `between` pixels part the blocks at least.
+    `unlabelled`: the masks are `hatched`, and so is the legend.
     """
-    legend = Legend(space, masks)
+    legend = Legend(space, masks, unlabelled)
     # Headings stand apart even where a short one is wider than its pictures.
     room = [max(canvas.shape[1], text_width(heading, 9.5) + max(0, 12 - between)) for heading, canvas in blocks]
     wide = fitted(2 * MARGIN + sum(room) + between * (len(blocks) - 1), title)
