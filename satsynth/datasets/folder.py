@@ -10,7 +10,7 @@ from satsynth.datasets.palette import filled
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_under, paired
 from satsynth.datasets.shapes import Shapes
-from satsynth.datasets.splits import Tags, part_of
+from satsynth.datasets.splits import Tags, left_out, part_of
 from satsynth.datasets.tiling import Decoder
 from satsynth.label_files import label_kind
 from satsynth.pairs import IGNORE, LabelSpace
@@ -83,7 +83,7 @@ def scenes(root: Path, split: str, cfg: dict, findings: Stopping = STOPPING) -> 
             {"by": "block", "block": side in pixels, "val": share, "seed": int} (reads `max_pixels` and `resize`, too),
             {"val": {wildcard: [values]}, optionally "train": {wildcard: [values]}} (train is the rest where it is None or absent), and
             {"train": list file, "val": list file} (the path of an image a line, below root or images, or the end of it, with or without
-            its suffix; train is the rest where it is None or absent). With both lists, images that none names need no mask.
+            its suffix; train is the rest where it is None or absent). Where both parts are named, images of neither need no mask.
         findings: what is done about what is not as it should be.
 
     Raises:
@@ -120,6 +120,7 @@ def _find(root: Path, cfg: dict, findings: Stopping = STOPPING) -> tuple[list[Sc
         image_files, mask_files = _in_two_folders(root / images, root / labels, findings)
     taken = set(mask_files.values())
     image_files = {key: path for key, path in image_files.items() if path not in taken}
+    image_files = {key: path for key, path in image_files.items() if key in mask_files or not left_out(dict(zip(order, key)), cfg["split"])}
     names = {key: path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key) for key, path in image_files.items()}
     tags = {names[key]: dict(zip(order, key)) for key in image_files if key in mask_files} if order else {}
     empty = {key: place for key, place, found in (("images", images, image_files), ("labels", labels, mask_files)) if not found}
@@ -159,8 +160,9 @@ def _annotated(root: Path, cfg: dict, kind: str, findings: Stopping) -> tuple[li
         if kind == "vectors":
             vectors.layer_of(file, cfg.get("label_layer"))  # says at once what is wrong with it
         masks |= dict.fromkeys(those if kind == "vectors" else _listed(file, those, findings), file)
+    named = {name: path for name, path in named.items() if name in masks or not left_out(tags.get(name, {}), cfg["split"])}
     needed = findings.needed(named)
-    outside = [path for file in of_file.values() for name, path in file.items() if name not in masks and name in needed]
+    outside = [path for file in of_file.values() for name, path in file.items() if name in named and name not in masks and name in needed]
     if masks and outside:  # no mask is missing, but an entry in a file
         file = next(file for file, those in of_file.items() if outside[0] in those.values())
         findings.unpaired(outside, [])

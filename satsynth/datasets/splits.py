@@ -54,6 +54,16 @@ def _dividing(rule: dict) -> list[str]:
     return [] if isinstance(rule["val"], str) or rule["by"] in ("scene", "block") else [rule["by"]]
 
 
+def left_out(tag: dict[str, str], rule: dict) -> bool:
+    """Whether an image of these wildcard values is in neither split where both are named, as of a test part whose masks are kept back."""
+    both = [rule.get(part) for part in ("train", "val")]
+    return all(isinstance(wanted, dict) for wanted in both) and not any(_fits(tag, wanted) for wanted in both)
+
+
+def _fits(tag: dict[str, str], wanted: dict[str, list]) -> bool:
+    return all(plain(tag.get(wildcard, "")) in {plain(str(value)) for value in values} for wildcard, values in wanted.items())
+
+
 def _share(rule: dict) -> float:
     if not 0 < rule["val"] < 1:
         raise ConfigError("split.val", f"{rule['val']} is not a share between 0 and 1.", "Write, for example, val: 0.2.")
@@ -139,8 +149,7 @@ def _by_wildcard(everything: list[Scene], tags: Tags, split: str, cfg: dict, fin
             absent = [value for value in values if plain(str(value)) not in there]
             if absent:
                 findings.error(_absent_value(f"split.{part}.{wildcard}", absent[0], there))
-        fits = {wildcard: {plain(str(value)) for value in values} for wildcard, values in wanted.items()}
-        names[part] = {name for name, tag in tags.items() if all(plain(tag[wildcard]) in values for wildcard, values in fits.items())}
+        names[part] = {name for name, tag in tags.items() if _fits(tag, wanted)}
     both = names.get("train", set()) & names["val"]
     if both:
         cause = f"{len(both)} scenes are in train and val, such as {min(both)}."

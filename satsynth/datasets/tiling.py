@@ -55,7 +55,9 @@ def starts(side: int, size: int, stride: int, remainder: str) -> list[int]:
         return list(range(0, side - size + 1, stride))
     count = 1 + max(0, -(-(side - size) // stride))
     grid = [number * stride for number in range(count)]
-    return [min(start, max(side - size, 0)) for start in grid] if remainder == "shift" else grid
+    if remainder == "shift":
+        return [min(start, max(side - size, 0)) for start in grid]
+    return [start for start in grid if start < side]  # with gaps between windows the last one may lie past the border altogether
 
 
 def windows(height: int, width: int, size: int, stride: int, remainder: str) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotation_fixtures import coco
 from dataset_fixtures import CFG, ids, names, only, pair, picture, save
 from PIL import Image
 
@@ -266,3 +267,22 @@ def test_label_space_of_a_folder():
     assert space.names == ("a", "b", "c", "d")
     assert space.colours[1:3] == ((1, 2, 3), (170, 187, 204))
     assert len(set(space.colours)) == 4
+
+
+def test_a_part_that_no_split_names_needs_no_labels(tmp_path):
+    """Many sets come as train, val and a test part whose labels are kept back."""
+    for part in ("train", "val", "test"):
+        save(tmp_path / part / "images" / "a.png", picture())
+    for part in ("train", "val"):
+        save(tmp_path / part / "masks" / "a.png", ids())
+    layout = {"images": "{part}/images/{id}.png", "labels": "{part}/masks/{id}.png"}
+    rule = {"train": {"part": ["train"]}, "val": {"part": ["val"]}}
+    assert names(tmp_path, "train", split=rule, **layout) == ["train/images/a"]
+    assert names(tmp_path, "val", split=rule, **layout) == ["val/images/a"]
+    with pytest.raises(DataError, match=r"test/images/a.png: there is no mask"):
+        names(tmp_path, "val", split={"val": {"part": ["val"]}}, **layout)  # train is the rest, test among it
+    for part in ("train", "val"):
+        coco(tmp_path, [], images=[{"id": 1, "file_name": "a.png"}], file=f"{part}/labels.json")
+    layout["labels"] = "{part}/labels.json"
+    drawn = {"label_map": {"road": 1}, "background": 0}
+    assert names(tmp_path, "val", split=rule, **layout, **drawn) == ["val/images/a"]

@@ -70,6 +70,7 @@ def test_windows_by_hand():
     assert tiling.starts(600, 256, 256, "shift") == [0, 256, 344]
     assert tiling.starts(600, 256, 256, "pad") == [0, 256, 512]
     assert tiling.starts(600, 256, 256, "drop") == [0, 256]
+    assert tiling.starts(100, 10, 60, "pad") == tiling.starts(100, 10, 60, "drop") == [0, 60]
     assert tiling.starts(512, 256, 256, "shift") == [0, 256]
     assert tiling.starts(100, 256, 256, "shift") == tiling.starts(100, 256, 256, "pad") == [0]
     assert tiling.starts(100, 256, 256, "drop") == []
