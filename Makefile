@@ -27,7 +27,7 @@ run: .venv/run.lock
 	@echo "Look at results/report/index.html; tables are in results/tables, figures in results/figures."
 
 test: .venv/run.lock .venv/test.lock
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Where SLURM cannot be had, the tests say so and are skipped. The daemons are children of the tests and end with them, however they end.
 test-cluster: .venv/run.lock .venv/test.lock
