@@ -103,9 +103,11 @@ def test_synthetic_images_have_the_colours_of_their_labels(demo):
 
 def test_the_report_shows_every_table_and_figure_and_says_what_came_out(demo):
     page = (RESULTS / "report/index.html").read_text()
-    names = read("config.yaml")["run"]
+    config = read("config.yaml")
+    names = config["run"]
     for name in names:
-        assert f'id="table-{name}"' in page or f'id="figure-{name}"' in page
+        shown = (f'id="table-{name}"', f'id="figure-{name}"', f"exports/{name}/README.md")
+        assert sum(part in page for part in shown) == 1 and (shown[2] in page) == (name in config["exports"])
     assert page.count("data:image/png;base64,") == sum((RESULTS / f"figures/{name}.png").is_file() for name in names) >= 8
     assert not re.search(r"(src|href)=\"https?://", page)
     for kind in ("csv", "md", "tex"):
