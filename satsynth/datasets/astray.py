@@ -12,6 +12,7 @@ from satsynth.runtime.errors import DataError, SatsynthError
 
 ROWS = 512  # looked at together
 REMEDY_VECTORS = "Assign the coordinate system that the labels really are in (ogr2ogr -a_srs EPSG:CODE), or give labels of this ground."
+REMEDY_EMPTY = "There is no shape in the labels: export them again, or give labels of this ground."
 REMEDY_COCO = "Give segmentations in pixels of the image that has them, counted from its upper left corner, and check image_id."
 
 
@@ -28,12 +29,13 @@ def astray(decoder: Shapes, scenes: Sequence[Scene], max_pixels: int) -> DataErr
     try:
         if any(_covered(probe, scene, max_pixels) for scene in scenes):
             return None
-        where = next(filter(None, (_place(scene, max_pixels) for scene in scenes)), "")
+        where = next(filter(None, (_place(probe, scene, max_pixels) for scene in scenes)), "")
     except SatsynthError:
         return None  # which is told as an error of its own
     files = len({scene.mask for scene in scenes})
     which = "no shape of it lies" if files == 1 else f"no shape of it, or of the {files - 1} other label files, lies"
-    remedy = REMEDY_COCO if label_kind(scenes[0].mask.name) == "coco" else REMEDY_VECTORS
+    is_coco = label_kind(scenes[0].mask.name) == "coco"
+    remedy = REMEDY_COCO if is_coco else REMEDY_VECTORS if where else REMEDY_EMPTY
     return DataError(scenes[0].mask, f"{which} on any of the {len(scenes)} images.{where}", remedy)
 
 
@@ -42,8 +44,8 @@ def _covered(probe: Shapes, scene: Scene, max_pixels: int) -> bool:
         return any(rows(top, min(top + ROWS, image.height)).any() for top in range(0, image.height, ROWS))
 
 
-def _place(scene: Scene, max_pixels: int) -> str:
-    """Where the shapes lie, and where an image does, as a sentence; "" where nothing can be said."""
+def _place(probe: Shapes, scene: Scene, max_pixels: int) -> str:
+    """Where the shapes lie, and where an image does, as a sentence; "" where there are none."""
     with opened(scene.image, max_pixels) as image:
         if label_kind(scene.mask.name) == "coco":
             found = coco.read(scene.mask).shapes_of(image)
@@ -51,7 +53,7 @@ def _place(scene: Scene, max_pixels: int) -> str:
                 return ""
             rows = min(shape.top for shape in found), max(shape.bottom for shape in found)
             return f" Those of {scene.image.name} lie in rows {rows[0]:g} to {rows[1]:g} of {image.height}."
-        shapes, around, system = vectors.extents(scene.mask, image)
+        shapes, around, system = vectors.extents(scene.mask, image, probe.layer)
     if shapes is None:
         return ""
     place = f"; {scene.image.name} in {_box(around)}" if around else ""

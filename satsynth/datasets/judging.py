@@ -75,10 +75,10 @@ class Judge:
             self.findings.warning(overlapping(self.cfg["stride"], self.cfg["size"]))
 
     def _bare(self, scenes: Sequence[Scene], unknown: Unknown) -> DataError | None:
-        """The error of labels that are shapes, of which none lies on any image. Only where every pixel is background are files asked."""
+        """The error of shapes of which none lies on any image. Files are asked only where all that is labelled is background."""
         if isinstance(self.decoder, Labels) or unknown or not any(tally.scenes for tally in self.tallies.values()):
             return None
-        if any(np.delete(tally.pixels, self.decoder.background).any() for tally in self.tallies.values()):
+        if any(np.delete(tally.pixels, [self.decoder.background, IGNORE]).any() for tally in self.tallies.values()):
             return None
         return astray(self.decoder, scenes, self.cfg["max_pixels"])
 

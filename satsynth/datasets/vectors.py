@@ -15,7 +15,7 @@ from types import ModuleType
 import numpy as np
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform, transform_bounds
 
 from satsynth.datasets.drawing import Shape
@@ -181,7 +181,7 @@ def _to_pixels(points: np.ndarray, source: CRS, image: Raster, path: Path) -> np
 
 
 def _told(field: str | None, value: object) -> str:
-    return "" if field is None else f" with {field} {value!r}"
+    return "" if field is None else f" with {field} {_text(value)!r}"
 
 
 def _text(value: object) -> str:
@@ -191,21 +191,22 @@ def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
 
 
-def extents(path: Path, image: Raster) -> tuple[Box | None, Box | None, str]:
-    """Left, bottom, right and top of all shapes of a vector file, and of an open image, in the coordinate system of the labels; its name.
+def extents(path: Path, image: Raster, name: str | None = None) -> tuple[Box | None, Box | None, str]:
+    """Left, bottom, right and top of all shapes of the layer `name` of a vector file (of its only one), and of an open image, in the
+    coordinate system of the labels; the name of that system.
 
-    None where the file has no shape, or the image no place in that system.
+    None where the layer has no shape, or the image no place in that system.
 
     Raises:
         DataError: the labels cannot be read (see `layer_of`).
     """
-    layer = layer_of(path)
+    layer = layer_of(path, name)
     pyogrio, _ = _extra(path)
     with _readable(path):
         whole = tuple(pyogrio.read_info(_address(path), layer=layer.name, force_total_bounds=True)["total_bounds"] or ())
     try:
         place = transform_bounds(image.source.crs, layer.crs, *_bounds(image), densify_pts=21)
-    except (RasterioError, CPLE_BaseError):
+    except (RasterioError, CPLE_BaseError, CRSError):  # the last where the image has no coordinate system at all
         place = ()
     known = layer.crs.to_authority()
     shapes, around = (tuple(map(float, box)) if box and all(map(math.isfinite, box)) else None for box in (whole, place))

@@ -4,7 +4,9 @@ import json
 import shutil
 
 import numpy as np
+import pyogrio
 import rasterio
+import shapely
 from annotation_fixtures import box
 from dataset_fixtures import ids, picture, save
 from PIL import Image
@@ -269,6 +271,30 @@ def vectors_elsewhere(root):
     return changes
 
 
+def vectors_elsewhere_beside_a_layer(root):
+    changes = vectors_elsewhere(root)
+    zones = np.array(shapely.to_wkb([ring(0, 0, 500, 50)]), object)
+    pyogrio.raw.write(root / "town.gpkg", zones, [], [], geometry_type="Polygon", crs="EPSG:25832", layer="zones", append=True)
+    return changes | {"label_layer": "town"}
+
+
+def vectors_elsewhere_and_collars(root):
+    changes = vectors_elsewhere(root)
+    for path in (root / "images").iterdir():
+        with rasterio.open(path, "r+") as image:
+            bands = image.read()
+            bands[:, :5] = 0
+            image.write(bands)
+            image.nodata = 0
+    return changes
+
+
+def vectors_without_any_shape(root):
+    vectors(root, georeferenced=False)
+    (root / "town.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    return {"labels": "town.geojson", "label_class": "road", "background": 0}
+
+
 def coco_in_shares(root):
     changes = coco(root)
     content = json.loads((root / "labels.json").read_text())
@@ -392,5 +418,8 @@ CASES = {
         "In EPSG:25832 they lie in x ",
         "Assign the coordinate system",
     ),
+    vectors_elsewhere_beside_a_layer: ("town.gpkg", "no shape of it lies on any of the 6 images. In EPSG:25832 they lie in x "),
+    vectors_elsewhere_and_collars: ("town.gpkg", "no shape of it lies on any of the 6 images. In EPSG:25832 they lie in x "),
+    vectors_without_any_shape: ("town.geojson", "no shape of it lies on any of the 6 images. There is no shape in the labels"),
     coco_in_shares: ("labels.json", "no shape of it lies on any of the 6 images", "rows 0 to 0.4 of 64", "in pixels of the image"),
 }

@@ -98,6 +98,9 @@ def test_what_vector_labels_lack_is_named(tmp_path, monkeypatch):
     layer(tmp_path / "line.gpkg", [(shapely.LineString([(500_001, 5_499_999), (500_005, 5_499_990)]), "road")])
     with pytest.raises(DataError, match=r"is a LineString, which covers no pixels. Buffer"):
         drawn(tmp_path, {**VECTOR, "labels": "line.gpkg"})
+    layer(tmp_path / "point.gpkg", [(shapely.Point(500_001, 5_499_999), 3)])
+    with pytest.raises(DataError, match=r"a shape with kind '3' is a Point, which covers no pixels"):
+        drawn(tmp_path, {**VECTOR, "labels": "point.gpkg"})
     (tmp_path / "fake.geojson").write_text('<OGRVRTDataSource><OGRVRTLayer name="a"/></OGRVRTDataSource>')
     with pytest.raises(DataError, match=r"as no .geojson file does"):
         drawn(tmp_path, {**VECTOR, "labels": "fake.geojson"})
