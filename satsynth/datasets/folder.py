@@ -120,7 +120,8 @@ def _find(root: Path, cfg: dict, findings: Stopping = STOPPING) -> tuple[list[Sc
         image_files, mask_files = _in_two_folders(root / images, root / labels, findings)
     taken = set(mask_files.values())
     image_files = {key: path for key, path in image_files.items() if path not in taken}
-    image_files = {key: path for key, path in image_files.items() if key in mask_files or not left_out(dict(zip(order, key)), cfg["split"])}
+    spared = left_out(cfg["split"])
+    image_files = {key: path for key, path in image_files.items() if key in mask_files or not spared(dict(zip(order, key)))}
     names = {key: path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key) for key, path in image_files.items()}
     tags = {names[key]: dict(zip(order, key)) for key in image_files if key in mask_files} if order else {}
     empty = {key: place for key, place, found in (("images", images, image_files), ("labels", labels, mask_files)) if not found}
@@ -160,15 +161,17 @@ def _annotated(root: Path, cfg: dict, kind: str, findings: Stopping) -> tuple[li
         if kind == "vectors":
             vectors.layer_of(file, cfg.get("label_layer"))  # says at once what is wrong with it
         masks |= dict.fromkeys(those if kind == "vectors" else _listed(file, those, findings), file)
-    named = {name: path for name, path in named.items() if name in masks or not left_out(tags.get(name, {}), cfg["split"])}
+    spared = left_out(cfg["split"])
+    named = {name: path for name, path in named.items() if name in masks or not spared(tags.get(name, {}))}
     needed = findings.needed(named)
     outside = [path for file in of_file.values() for name, path in file.items() if name in named and name not in masks and name in needed]
     if masks and outside:  # no mask is missing, but an entry in a file
+        lost = set(outside)
         file = next(file for file, those in of_file.items() if outside[0] in those.values())
         findings.unpaired(outside, [])
         cause = f"{file} does not list it; so it is with {len(outside)} of the {len(named)} images."
         findings.error(DataError(outside[0], cause, "Add it to the list images, or take it out of the folder."))
-        named = {name: path for name, path in named.items() if path not in set(outside)}
+        named = {name: path for name, path in named.items() if path not in lost}
     return paired(named, masks, where, str, findings, lambda: "" if label_files else absences.why(root, {"labels": labels})), tags
 
 

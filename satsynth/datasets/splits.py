@@ -6,6 +6,7 @@ Whole scenes or blocks are divided, never their patches: neighbouring patches lo
 import dataclasses
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from satsynth.datasets.lists import Lists
@@ -54,14 +55,19 @@ def _dividing(rule: dict) -> list[str]:
     return [] if isinstance(rule["val"], str) or rule["by"] in ("scene", "block") else [rule["by"]]
 
 
-def left_out(tag: dict[str, str], rule: dict) -> bool:
-    """Whether an image of these wildcard values is in neither split where both are named, as of a test part whose masks are kept back."""
+def left_out(rule: dict) -> Callable[[dict[str, str]], bool]:
+    """Whether an image, by its wildcard values, is in neither split where both are named, as of a test part whose masks are kept back."""
     both = [rule.get(part) for part in ("train", "val")]
-    return all(isinstance(wanted, dict) for wanted in both) and not any(_fits(tag, wanted) for wanted in both)
+    if not all(isinstance(wanted, dict) for wanted in both):
+        return lambda tag: False
+    fits = [_fitting(wanted) for wanted in both]
+    return lambda tag: not any(fit(tag) for fit in fits)
 
 
-def _fits(tag: dict[str, str], wanted: dict[str, list]) -> bool:
-    return all(plain(tag.get(wildcard, "")) in {plain(str(value)) for value in values} for wildcard, values in wanted.items())
+def _fitting(wanted: dict[str, list]) -> Callable[[dict[str, str]], bool]:
+    # Once for all scenes: both may be thousands.
+    known = {wildcard: {plain(str(value)) for value in values} for wildcard, values in wanted.items()}
+    return lambda tag: all(plain(tag.get(wildcard, "")) in values for wildcard, values in known.items())
 
 
 def _share(rule: dict) -> float:
@@ -149,7 +155,8 @@ def _by_wildcard(everything: list[Scene], tags: Tags, split: str, cfg: dict, fin
             absent = [value for value in values if plain(str(value)) not in there]
             if absent:
                 findings.error(_absent_value(f"split.{part}.{wildcard}", absent[0], there))
-        names[part] = {name for name, tag in tags.items() if _fits(tag, wanted)}
+        fits = _fitting(wanted)
+        names[part] = {name for name, tag in tags.items() if fits(tag)}
     both = names.get("train", set()) & names["val"]
     if both:
         cause = f"{len(both)} scenes are in train and val, such as {min(both)}."

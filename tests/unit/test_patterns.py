@@ -8,7 +8,7 @@ import pytest
 from broken_sets import coco, sound
 from dataset_fixtures import CFG, ids, names, pair, picture, save
 
-from satsynth.datasets import folder, patterns
+from satsynth.datasets import folder, patterns, splits
 from satsynth.runtime.errors import ConfigError, DataError
 
 BLOCKS = {"by": "block", "block": 16, "val": 0.25, "seed": 0}
@@ -71,6 +71,18 @@ def test_names_that_look_alike_are_pairs(tmp_path, cfg):
     pair(tmp_path, unicodedata.normalize("NFD", "K\u00f6ln_0"))
     with pytest.raises(DataError, match="goes by the same name"):
         names(tmp_path, "train", **cfg)
+
+
+def test_values_of_a_split_are_read_once_however_many_images_there_are(tmp_path, monkeypatch):
+    for number in range(20):
+        save(tmp_path / f"images/{number}.png", picture())
+        if number < 10:
+            save(tmp_path / f"masks/{number}.png", ids())
+    asked = []
+    monkeypatch.setattr(splits, "plain", lambda text: asked.append(text) or text)
+    rule = {"train": {"n": list(range(8))}, "val": {"n": [8, 9]}}
+    assert len(names(tmp_path, "train", images="images/{n}.png", labels="masks/{n}.png", split=rule)) == 8
+    assert len(asked) < 5 * (10 + 20)
 
 
 def test_one_image_and_its_mask_are_a_dataset_by_block(tmp_path):
