@@ -10,6 +10,7 @@ import numpy as np
 
 from satsynth.datasets.drawing import Runs, Shape
 from satsynth.datasets.orientation import explained
+from satsynth.datasets.patterns import plain
 from satsynth.datasets.rasters import Raster
 from satsynth.runtime.errors import DataError
 
@@ -73,7 +74,7 @@ class Annotations:
 
     def _add_entry(self, image: dict) -> None:
         name = str(image["file_name"])
-        parts = PurePosixPath(name.replace("\\", "/")).parts
+        parts = PurePosixPath(plain(name.replace("\\", "/"))).parts
         sides = [image.get(key) if isinstance(image.get(key), int) else None for key in ("height", "width")]
         entry = Entry(image["id"], name, *sides)
         if parts in self._by_parts or entry.id in self.entries:
@@ -84,8 +85,9 @@ class Annotations:
 
     def entry_of(self, image: Path) -> Entry | None:
         """The entry of an image file: the longest `file_name` that its path ends with, else the only one of the same last part."""
-        ends = (self._by_parts.get(image.parts[start:]) for start in range(len(image.parts)))
-        named = self._named.get(image.name, [])
+        parts = tuple(map(plain, image.parts))
+        ends = (self._by_parts.get(parts[start:]) for start in range(len(parts)))
+        named = self._named.get(parts[-1], [])
         return next(filter(None, ends), named[0] if len(named) == 1 else None)
 
     def shapes_of(self, image: Raster) -> list[Shape]:

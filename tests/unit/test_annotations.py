@@ -1,5 +1,7 @@
 """Labels that are drawn from a COCO file, on the grid of the image, strip by strip, and splits by block of space."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 from annotation_fixtures import COCO, box, coco, drawn, images
@@ -93,6 +95,16 @@ def test_entries_are_found_by_the_end_of_their_path(tmp_path):
     names = [{"id": 5, "file_name": "north\\1.png"}, {"id": 6, "file_name": "south/1.png"}, {"id": 7, "file_name": "elsewhere/2.png"}]
     coco(tmp_path, [{"image_id": n, "category_id": n % 2, "segmentation": [box(0, 0, 24, 20)]} for n in (5, 6)], names)
     assert [int(drawn(tmp_path, name=name).mean()) for name in ("north/1", "south/1", "2")] == [2, 1, 0]
+
+
+def test_a_letter_with_an_accent_may_be_written_in_two_ways(tmp_path):
+    """As one character in the file and as two on a disk of macOS, or the other way round."""
+    for number, (listed, stored) in enumerate([("NFC", "NFD"), ("NFD", "NFC")]):
+        root = tmp_path / str(number)
+        images(root, *(unicodedata.normalize(stored, f"K\u00f6ln/\u00e9_{place}") for place in range(2)), "zz")
+        names = [{"id": place, "file_name": unicodedata.normalize(listed, f"K\u00f6ln/\u00e9_{place}.png")} for place in range(2)]
+        coco(root, [{"image_id": 1, "category_id": 0, "segmentation": [box(0, 0, 24, 20)]}], [*names, {"id": 9, "file_name": "zz.png"}])
+        assert (drawn(root, name=unicodedata.normalize("NFC", "K\u00f6ln/\u00e9_1")) == 1).all()
 
 
 SOUND = {"image_id": 1, "category_id": 0, "segmentation": [box(0, 0, 4, 4)]}
