@@ -8,6 +8,8 @@ import numpy as np
 from satsynth.datasets.palette import filled
 from satsynth.pairs import IGNORE
 
+TOGETHER = 4096  # colours that are compared at once: a strip of a photograph may hold a million
+
 
 class StandIns:
     """Ids classes..254 for unknown values, colours and categories, in the order in which they are met.
@@ -31,9 +33,10 @@ class StandIns:
         found = np.array([self._ids.get(name, IGNORE) for name in names], np.uint8)
         known = {number: _rgb(name) for name, number in self._ids.items() if _rgb(name)}
         lone = [place for place, name in enumerate(names) if found[place] == IGNORE and _rgb(name)]
-        if lone and known:
-            wanted, given = (np.array(colours, np.int16) for colours in ([_rgb(names[place]) for place in lone], list(known.values())))
-            found[lone] = np.array(list(known), np.uint8)[np.abs(wanted[:, None] - given).sum(2).argmin(1)]
+        for start in range(0, len(lone) if known else 0, TOGETHER):
+            some = lone[start : start + TOGETHER]
+            wanted, given = (np.array(colours, np.int16) for colours in ([_rgb(names[place]) for place in some], list(known.values())))
+            found[some] = np.array(list(known), np.uint8)[np.abs(wanted[:, None] - given).sum(2).argmin(1)]
         return found
 
     def table(self) -> np.ndarray:
