@@ -111,7 +111,7 @@ class Inspection:
             blocks = {block.name: block for block in blocks_of(scene, *fitted(image.height, image.width, self.cfg["resize"]))}
         tiled = {name: self._tiled(block, split) for name, block in blocks.items()}
         pixels = {name: np.zeros(256, np.int64) for name in blocks}
-        patches, finished = 0, False
+        patches, without_data, finished = 0, 0, False
         with self._reading():
             for patch, inside in self._windows(scene, blocks, size, tiled):
                 counts = np.bincount(patch.mask.ravel(), minlength=256)
@@ -121,6 +121,7 @@ class Inspection:
                 if inside is not None:
                     counts[IGNORE] -= patch.mask.size - patch.mask[inside].size  # the padding
                     pixels[patch.scene] += counts
+                    without_data += np.count_nonzero(patch.image[inside][..., 3:] == 0)  # three channels have none
                     if side == size:
                         tally.details.add(*_window(patch, blocks[patch.scene], scene, side))
             finished = True
@@ -130,6 +131,7 @@ class Inspection:
                     tally.details.add(*_window(patch, blocks[patch.scene], scene, side))
         if finished:
             tally.patches += patches
+            tally.without_data += without_data
             tally.left_out += sum(map(len, tiled.values())) - patches
             for name, block in blocks.items():
                 tally.add_scene(name, pixels[name], self.decoder.classes)

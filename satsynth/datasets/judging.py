@@ -111,7 +111,7 @@ class Judge:
         raw, table = self.cfg.get("ignore"), self.cfg.get("label_map") or {}
         if not isinstance(self.decoder, Labels) or self.decoder.values.get(raw) != IGNORE or IGNORE in table.values():
             return ""
-        number = int(tally.pixels[IGNORE] - tally.unknown)
+        number = int(tally.pixels[IGNORE] - tally.unknown - tally.without_data)
         # A class of which the other split has pixels has a value of its own.
         there = [place for place in range(len(self.names)) if any(tally.pixels[place] for tally in self.tallies.values())]
         absent = [place for place in range(len(self.names)) if place not in (there or [0])]

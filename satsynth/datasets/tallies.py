@@ -39,6 +39,7 @@ class Tally:
 
     Every pixel of a scene counts once, also one that lies in no patch. `patches`: those that tiling makes; `left_out`: those that it does
     not, for being unlabelled by more than `max_ignore`.
+    `without_data`: pixels of which the file of the image says that they have none; they are counted as unlabelled.
     `unknown`: pixels of a value or colour that no class has, which are counted as unlabelled, too. `names` are those of the scenes (or
     blocks) that could be read.
     """
@@ -46,6 +47,7 @@ class Tally:
     names: list[str] = field(default_factory=list)
     patches: int = 0
     left_out: int = 0
+    without_data: int = 0
     unknown: int = 0
     small: list[str] = field(default_factory=list)
     details: Details = field(default_factory=Details)

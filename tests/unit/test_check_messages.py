@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 from broken_sets import COLOURS, NAMES, PALETTE, STANZA, coco, coloured, dead_link, lossy_masks, sound, vectors
-from dataset_fixtures import ids, save
+from dataset_fixtures import ids, picture, save
 from PIL import Image
 from test_check_data import report
 
@@ -78,6 +78,24 @@ def test_255_that_may_be_a_class_is_told_with_the_names_of_the_set(tmp_path):
     for stanza in ({"label_map": {0: "field", 1: "road", 2: "house", 255: "ignore"}}, {"unknown": "ignore", "ignore": None}):
         texts = [text for text in report(tmp_path, stanza)["warnings"] if "cannot be learned" in text]
         assert len(texts) == 1 and "label_map" not in texts[0]
+
+
+def test_what_alpha_hides_is_not_taken_for_255(tmp_path):
+    root = tmp_path / "town"
+    sound(root)
+    alpha = np.full((64, 64), 255, np.uint8)
+    alpha[:16] = 0
+    for number, name in enumerate(NAMES):
+        save(root / "images" / f"{name}.png", np.dstack([picture(64, 64, number), alpha]))
+        save(root / "masks" / f"{name}.png", ids(2, 64, 64, seed=number))
+    (text,) = report(tmp_path, {})["warnings"]
+    assert text == "split.train: no pixel of house, which cannot be learned. If it is rare, choose the split so that both parts have it."
+    for number, name in enumerate(NAMES):
+        mask = ids(2, 64, 64, seed=number)
+        mask[14:20] = 255
+        save(root / "masks" / f"{name}.png", mask)
+    (text,) = report(tmp_path, {})["warnings"]
+    assert f"{4 * 4 * 64} pixels are unlabelled, as 255 is" in text  # those that alpha does not hide
 
 
 def test_no_label_map_is_advised_where_it_cannot_help(tmp_path):
