@@ -21,6 +21,10 @@ from satsynth.runtime.errors import DataError
 FEW_SCENES = 2  # of val: below this no interval over scenes can be given
 WHOLE_MAP = 6  # entries of a label_map that an advice writes out
 REMEDY_RARE = "If it is rare, choose the split so that both parts have it."
+REMEDY_NO_DATA = (
+    "The images say of most that they have no data: if they do have, as where a near-infrared band is marked as alpha, mark them anew "
+    "(gdal_edit.py -colorinterp_4 undefined FILE, or -unsetnodata)."
+)
 REMEDY_LEAK = "Keep one of the two, or both in one split (split by a wildcard or lists): val must be ground that train has not seen."
 
 
@@ -93,7 +97,8 @@ class Judge:
         absent = [self.names[place] for place in missing]
         if not labelled.any() and not explained:
             cause = f"every pixel of its {tally.scenes} scenes is unlabelled, so nothing can be learned or measured."
-            self.findings.error(DataError(f"split.{split}", cause, self._hidden(tally) or self._unlabelled()))
+            remedy = self._without_data(tally) or self._hidden(tally) or self._unlabelled()
+            self.findings.error(DataError(f"split.{split}", cause, remedy))
         elif split == "train" and np.count_nonzero(labelled) == 1 and not explained:
             (only,) = (self.names[place] for place in np.flatnonzero(labelled))
             cause = f"every labelled pixel is {only}, none is {' or '.join(absent)}, so there is nothing to segment."
@@ -104,7 +109,8 @@ class Judge:
             remedies = [self._hidden(tally) if split == "train" else "", REMEDY_RARE if "labels" in self.cfg else ""]
             self.findings.warning(" ".join([f"split.{split}: no pixel of {', '.join(absent)}, which {what}.", *filter(None, remedies)]))
         if labelled.any() and share > 50:
-            self.findings.warning(f"split.{split}: {share:.1f} % of all pixels are unlabelled.")
+            text = f"split.{split}: {share:.1f} % of all pixels are unlabelled. {self._without_data(tally)}"
+            self.findings.warning(text.rstrip())
 
     def _hidden(self, tally: Tally) -> str:
         """The advice for masks of which the raw value of `ignore` may be that of a class, as of 0 and 255; "" where it cannot be."""
@@ -128,6 +134,10 @@ class Judge:
             f"{number} pixels are unlabelled, as {raw} is where nothing else is said: if {raw} is {which}, give label_map: "
             f"{{{', '.join(entries)}}}."
         )
+
+    def _without_data(self, tally: Tally) -> str:
+        """The advice where the images say of most pixels that they have no data; "" where they do not."""
+        return REMEDY_NO_DATA if 2 * tally.without_data > tally.pixels.sum() else ""
 
     def _unlabelled(self) -> str:
         """What to do about a split without a label."""

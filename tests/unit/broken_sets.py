@@ -257,6 +257,15 @@ def ignore_of_7(root):
     return {"classes": ["land", "building"], "ignore": 7}
 
 
+def near_infrared_as_alpha(root):
+    """Of open water, which is dark there."""
+    for number, name in enumerate(NAMES):
+        (root / f"images/{name}.png").unlink()
+        facts = {"driver": "GTiff", "width": 64, "height": 64, "count": 4, "dtype": "uint8", "photometric": "RGB", "ALPHA": "YES"}
+        with rasterio.open(root / f"images/{name}.tif", "w", **facts) as out:
+            out.write(np.concatenate([np.moveaxis(picture(64, 64, seed=number), 2, 0), np.zeros((1, 64, 64), np.uint8)]))
+
+
 def swapped(root):
     return {"images": "masks", "labels": "images"}
 
@@ -401,6 +410,7 @@ CASES = {
     masks_without_a_building: ("split.train", "every labelled pixel is field, none is road or house", "add scenes that show more"),
     building_of_255: ("split.train", "every labelled pixel is land, none is building", "give label_map: {0: land, 255: building}"),
     ignore_of_7: ("split.train", "every labelled pixel is land", "if 7 is building, give label_map: {0: land, 7: building}"),
+    near_infrared_as_alpha: ("split.train", "is unlabelled", "The images say of most that they have no data", "-colorinterp_4 undefined"),
     swapped: ("images/", "the mask is a colour image", "those of a photograph: are images and labels swapped?"),
     swapped_by_colour: ("images/", "colour that no class has", "are images and labels swapped?"),
     copied: ("images/copy_", "6 of 6 windows are near duplicates of a window of train", "images/", "both in one split"),

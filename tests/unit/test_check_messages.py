@@ -183,3 +183,20 @@ def test_an_empty_split_has_no_loose_ends(tmp_path):
     sound(root)
     found = report(tmp_path, {"images": "images/{n}.png", "labels": "masks/{n}.png", "split": {"val": {"n": ["z"]}}})
     assert "\n  val: 0 scenes\n" in summary("town", found, "page.html")
+
+
+def test_most_pixels_without_data_are_told_with_their_cause(tmp_path):
+    root = tmp_path / "town"
+    sound(root)
+    for number, name in enumerate(NAMES):
+        alpha = np.full((64, 64), 255, np.uint8)
+        alpha[:40] = 0
+        save(root / "images" / f"{name}.png", np.dstack([picture(64, 64, number), alpha]))
+    texts = report(tmp_path, {})["warnings"]
+    assert len(texts) == 2 and all("62.5 % of all pixels are unlabelled. The images say of most that they" in text for text in texts)
+    for number, name in enumerate(NAMES):
+        save(root / "images" / f"{name}.png", picture(64, 64, number))
+        mask = ids(3, 64, 64, seed=number)
+        mask[:40] = 255
+        save(root / "masks" / f"{name}.png", mask)
+    assert [text.partition(": ")[2] for text in report(tmp_path, {})["warnings"]] == ["62.5 % of all pixels are unlabelled."] * 2
