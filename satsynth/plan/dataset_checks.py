@@ -49,8 +49,8 @@ def check_dataset(where: str, dataset: dict) -> None:
 
 def _check_labels(where: str, dataset: dict) -> None:
     """What labels from files of annotations, and splits by block, need."""
-    split, kind = dataset.get("split") or {}, label_kind(dataset.get("labels", ""))
-    _check_vectors(where, dataset, kind)
+    split = dataset.get("split") or {}
+    _check_vectors(where, dataset, label_kind(dataset.get("labels", "")) if dataset["format"] == "folder" else "masks")
     drawn = isinstance(split.get("val"), int | float)
     if (split.get("by") == "block" and drawn) != ("block" in split):
         if "block" in split:

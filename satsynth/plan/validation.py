@@ -77,7 +77,8 @@ def _short(text: str, longest: int = 240) -> str:
 
 def _deepest(error):
     while error.context:
-        error = max(error.context, key=lambda child: len(child.absolute_path))
+        # Of two at one depth the one whose form is of the right type: a map with a wrong key was not meant to be text.
+        error = max(error.context, key=lambda child: (len(child.absolute_path), child.validator != "type"))
     return error
 
 
