@@ -16,17 +16,14 @@ SHOWN = {  # how a program that follows the tag shows the stored pixels; it turn
     8: "turned by 270 degrees",
 }
 SIDEWAYS = (5, 6, 7, 8)  # height and width are exchanged
-LOADERS = {"JPEG": pyvips.Image.jpegload, "GTiff": pyvips.Image.tiffload}  # driver -> what reads the header; no other has the tag
+LOADERS = {"JPEG": pyvips.Image.jpegload, "GTiff": pyvips.Image.tiffload, "PNG": pyvips.Image.pngload}  # driver -> what reads the header
 REMEDY = "rewrite the images upright (exiftran -ai, or ImageOps.exif_transpose of Pillow)"
 
 
 def orientation(image: Raster) -> int:
-    """The EXIF orientation of an open JPEG or TIFF image, 1 to 8; 1 (as stored) where it has none."""
-    loader = LOADERS.get(image.source.driver)
-    if loader is None:
-        return 1
+    """The EXIF orientation of an open image, 1 to 8; 1 (as stored) where it has none."""
     try:
-        found = loader(str(image.path.absolute())).get("orientation")
+        found = LOADERS[image.source.driver](str(image.path.absolute())).get("orientation")
     except pyvips.Error:
         return 1
     return found if found in SHOWN else 1
@@ -62,9 +59,8 @@ class Turned:
 
     def look(self, path: Path, max_pixels: int) -> None:
         """Count an image file, if it carries one."""
-        if path.suffix.lower() != ".png":
-            with opened(path, max_pixels) as image:
-                self.add(image)
+        with opened(path, max_pixels) as image:
+            self.add(image)
 
     def warning(self) -> str | None:
         """What is to be said of them; None where there are none."""
