@@ -68,7 +68,7 @@ def _lines(images: np.ndarray, painted: np.ndarray, titles: list[str]) -> np.nda
 def _caption(title: str, side: int) -> np.ndarray:
     """A title in one line (CAPTION, side, 3) uint8, cut off where it is too long."""
     font = ImageFont.truetype(findfont("DejaVu Sans"), LETTERS)
-    text = title
+    text = title = " ".join(title.split())  # a break in the name of a class, as YAML's | leaves one, is none here
     while font.getlength(text) > side:
         title = title[:-1]
         text = f"{title}…"

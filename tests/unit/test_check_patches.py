@@ -12,6 +12,7 @@ from satsynth.datasets.tiling import tile
 from satsynth.pairs import Store
 from satsynth.plan import slices
 from satsynth.plan.config import resolve
+from satsynth.reporting import preview
 from satsynth.reporting.data_summary import headline
 from satsynth.reporting.figures.placing import HATCH
 
@@ -118,3 +119,10 @@ def test_a_preview_without_patches_has_its_whole_title(tmp_path):
     report(tmp_path, {"patches": {"size": 128, "reduced": [], "remainder": {"train": "drop", "val": "drop"}}}, name=name)
     dark = np.asarray(Image.open(tmp_path / "out/p.png").convert("L")) < 128
     assert not dark[:, -20:].any() and dark[:60, -60:-20].any()
+
+
+def test_a_class_may_have_a_name_of_two_lines(tmp_path):
+    sound(tmp_path / "town")
+    found = report(tmp_path, {"classes": ["field", "road\n", "storage\ntank"]})
+    assert not found["errors"] and found["shown"]["classes"][2]["class"] == "storage\ntank"
+    assert np.array_equal(preview._caption("storage\ntank", 150), preview._caption("storage tank", 150))
