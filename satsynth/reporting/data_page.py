@@ -84,7 +84,7 @@ def stanza_text(name: str, stanza: dict) -> str:
     )
     order = {key: stanza[key] for key in [*(key for key in first if key in stanza), *sorted(set(stanza) - set(first))]}
     if order.get("label_map"):
-        order["label_map"] = {int(key) if re.fullmatch("[0-9]+", key) else key: name for key, name in order["label_map"].items()}
+        order["label_map"] = {int(key) if re.fullmatch("0|[1-9][0-9]*", key) else key: name for key, name in order["label_map"].items()}
     return yaml.safe_dump({"datasets": {name: order}}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 
 

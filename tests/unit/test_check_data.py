@@ -23,7 +23,7 @@ from satsynth.datasets.tiling import small_windows
 from satsynth.datasets.unknown import Unknown
 from satsynth.plan import slices
 from satsynth.plan.config import resolve
-from satsynth.reporting.data_page import check
+from satsynth.reporting.data_page import check, stanza_text
 from satsynth.reporting.data_summary import problems, summary
 from satsynth.runtime.files import read_json
 
@@ -69,6 +69,11 @@ def test_the_stanza_is_told_as_it_can_be_written(tmp_path):
         for stanza in ({**STANZA, "label_map": label_map}, told)
     )
     assert slices.inspection(again) == slices.inspection(written)
+
+
+def test_a_category_that_looks_like_a_number_keeps_its_zeros():
+    told = yaml.safe_load(stanza_text("town", {"label_map": {"007": "road", "7": "house", "0": "field"}}))
+    assert told["datasets"]["town"]["label_map"] == {"007": "road", 7: "house", 0: "field"}
 
 
 def test_everything_is_told_in_one_go(tmp_path):
