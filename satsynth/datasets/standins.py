@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from satsynth.datasets.palette import filled
 from satsynth.pairs import IGNORE
-
-TOGETHER = 4096  # colours that are compared at once: a strip of a photograph may hold a million
 
 
 class StandIns:
@@ -31,12 +30,14 @@ class StandIns:
             if name not in self._ids and self._first + len(self._ids) < IGNORE:
                 self._ids[name] = self._first + len(self._ids)
         found = np.array([self._ids.get(name, IGNORE) for name in names], np.uint8)
+        if self._first + len(self._ids) < IGNORE:
+            return found
         known = {number: _rgb(name) for name, number in self._ids.items() if _rgb(name)}
-        lone = [place for place, name in enumerate(names) if found[place] == IGNORE and _rgb(name)]
-        for start in range(0, len(lone) if known else 0, TOGETHER):
-            some = lone[start : start + TOGETHER]
-            wanted, given = (np.array(colours, np.int16) for colours in ([_rgb(names[place]) for place in some], list(known.values())))
-            found[some] = np.array(list(known), np.uint8)[np.abs(wanted[:, None] - given).sum(2).argmin(1)]
+        # A photograph in the place of a mask has a million of these.
+        lone = {place: colour for place in np.flatnonzero(found == IGNORE).tolist() if (colour := _rgb(names[place]))}
+        if lone and known:
+            _, nearest = KDTree(list(known.values())).query(list(lone.values()), p=1)
+            found[list(lone)] = np.array(list(known), np.uint8)[nearest]
         return found
 
     def table(self) -> np.ndarray:
