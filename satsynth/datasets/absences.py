@@ -39,7 +39,8 @@ def _why(root: Path, place: str) -> str:
     if not known:
         kinds = Counter(path.suffix or "without a suffix" for path in lying).most_common(SOME)
         read = ", ".join(suffix.lstrip(".") for suffix in suffixes)
-        return f"in {folder} lie {' and '.join(f'{count} files {kind}' for kind, count in kinds)}; {read} are read."
+        there = [f"{count} file{'s' if count > 1 else ''} {kind}" for kind, count in kinds]
+        return f"in {folder} lie {' and '.join(there)}; {read} are read."
     if pattern is None:
         return f"the {len(known)} files in {folder} are masks of others."
     fits = patterns.fitting(pattern, re.IGNORECASE)

@@ -152,10 +152,13 @@ def _annotated(root: Path, cfg: dict, kind: str, findings: Stopping) -> tuple[li
     where = f"images {root / patterns.as_written(images)} and labels {root / patterns.as_written(labels)}"
     label_files = _matches(root, labels, shared, findings) if shared else {(): root / labels}
     of_file: dict[Path, dict[str, Path]] = {path: {} for path in label_files.values()}
+    unfiled: dict[str, Path] = {}  # images whose file of annotations is not there
     for name, path in named.items():
         file = label_files.get(tuple(tags[name][wildcard] for wildcard in shared))
         if file:
             of_file[file][name] = path
+        else:
+            unfiled[name] = path
     masks = {}
     for file, those in of_file.items():
         if kind == "vectors":
@@ -164,6 +167,12 @@ def _annotated(root: Path, cfg: dict, kind: str, findings: Stopping) -> tuple[li
     spared = left_out(cfg["split"])
     named = {name: path for name, path in named.items() if name in masks or not spared(tags.get(name, {}))}
     needed = findings.needed(named)
+    if lacking := [name for name in unfiled if masks and name in named and name in needed]:
+        absent = root / patterns.WILDCARD.sub(lambda found: tags[lacking[0]][found[1]], labels)
+        findings.unpaired([named[name] for name in lacking], [])
+        cause = f"this file of labels does not exist, and {len(lacking)} of the {len(named)} images have none, such as {named[lacking[0]]}."
+        findings.error(DataError(absent, cause, "Add it, take the images out, or mend labels."))
+        named = {name: path for name, path in named.items() if name not in unfiled}
     outside = [path for file in of_file.values() for name, path in file.items() if name in named and name not in masks and name in needed]
     if masks and outside:  # no mask is missing, but an entry in a file
         lost = set(outside)

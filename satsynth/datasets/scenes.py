@@ -154,10 +154,12 @@ def lines_of(path: Path) -> list[str]:
     """The lines of a list of names, without blanks around them; empty ones are left out.
 
     Raises:
-        DataError: the file is no UTF-8 text.
+        DataError: the file cannot be read, or is no UTF-8 text.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows begin a text with a mark
+    except OSError as error:
+        raise DataError(path, f"this list cannot be read ({error.strerror}).", "Mend its permissions.") from error
     except UnicodeDecodeError as error:
         raise DataError(path, f"this list is no UTF-8 text ({error}).", "Save it as plain text, a name a line.") from error
     return [line.strip() for line in lines if line.strip()]

@@ -16,6 +16,8 @@ def check_dataset(where: str, dataset: dict) -> None:
     """
     for key, value in (dataset.get("split") or {}).items():
         if isinstance(value, str) and key in ("train", "val"):
+            if re.fullmatch(r"0?\.[0-9]+", value):
+                raise ConfigError(f"{where}.split.{key}", f"'{value}' is text, which names a list file.", f"Write {value} without quotes.")
             _check_below(f"{where}.split.{key}", value, dataset.get("root", ""))
     for key in ("images", "labels"):
         if key in dataset:

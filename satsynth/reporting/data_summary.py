@@ -78,7 +78,8 @@ def split_line(report: dict, split: str, most: int = EXAMPLES) -> str:
 def unknown_lines(report: dict) -> list[str]:
     """Values or categories that no class has, with counts and example files."""
     return [
-        f"{entry['value'] or '(empty)'}: {count(entry['count'])} in {count(entry['files'])} files, such as {', '.join(entry['examples'])}"
+        f"{entry['value'] or '(empty)'}: {count(entry['count'])} in {count(entry['files'])} file{'s' if entry['files'] > 1 else ''}, "
+        f"such as {', '.join(entry['examples'])}"
         for entry in report["unknown"]
     ]
 

@@ -92,7 +92,7 @@ def test_everything_is_told_in_one_go(tmp_path):
     assert {entry["value"]: (entry["count"], entry["files"]) for entry in found["unknown"]} == {"9": (40, 1), "77": (1, 1)}
     assert found["files"]["masks_without_image_count"] == 1 and "lone.png" in found["files"]["masks_without_image"][0]
     said = summary("town", found, "page.html")
-    assert "77: 1 in 1 files, such as" in said and "5 errors to mend before training" in said
+    assert "77: 1 in 1 file, such as" in said and "5 errors to mend before training" in said
 
 
 def test_masks_of_which_every_colour_is_unknown_are_shown_in_their_own(tmp_path):

@@ -273,6 +273,7 @@ def test_a_bad_config_is_told_by_its_key(overlay, key, words):
         ({"images": "*{id}.png", "labels": "*{id}.tif"}, "images", "nothing between them"),
         ({"split": {"by": "block"}}, "split.block", "Give the side of a block in pixels"),
         ({"split": {"block": 512}}, "split.block", "drawn only with by: block"),
+        ({"split": {"val": "0.2"}}, "split.val", "Write 0.2 without quotes"),
         ({"split": {"by": "block", "block": 512, "val": "val.txt", "train": "train.txt"}}, "split.block", "drawn only with by: block"),
         ({"split": {"by": "block", "block": 16}}, "split.block", "hold no patch of 64 px"),
         ({"images": "**/i/*.png", "labels": "**/m/*.png"}, "images", "** is not known in patterns. Write a folder, which is read at any"),

@@ -1,5 +1,7 @@
 """Splits by lists of scenes, as the lists of public sets come."""
 
+from pathlib import Path
+
 import pytest
 from broken_sets import coco, sound
 from dataset_fixtures import ids, names, pair, picture, save
@@ -109,3 +111,16 @@ def test_images_without_annotations_may_stand_in_no_list(tmp_path):
     (tmp_path / "val.txt").write_text("d\nz\n")
     with pytest.raises(DataError, match=r"labels.json does not list it"):
         names(tmp_path, "val", **cfg)
+
+
+def test_a_list_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        pair(tmp_path, name)
+    (tmp_path / "val.txt").write_text("a")
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refused)  # root may read everything
+    with pytest.raises(DataError, match=r"val.txt: this list cannot be read \(Permission denied\)"):
+        names(tmp_path, "val", split={"val": "val.txt"})

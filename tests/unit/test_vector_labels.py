@@ -230,3 +230,15 @@ def test_a_file_a_town_holds_the_shapes_of_its_images(tmp_path):
     cfg = {**VECTOR, "images": "images/{town}/{tile}.tif", "labels": "{town}.gpkg", "split": {"val": {"town": ["east"]}}}
     np.testing.assert_array_equal(drawn(tmp_path, cfg, "images/west/b"), expected())
     assert (drawn(tmp_path, cfg, "images/east/a") == 2).all()
+
+
+def test_a_file_that_some_images_lack_is_named(tmp_path):
+    for town in ("west", "east"):
+        for name in ("a", "b"):
+            scene(tmp_path, f"{town}/{name}")
+    layer(tmp_path / "west.gpkg", SHAPES)
+    cfg = {**VECTOR, "images": "images/{town}/{tile}.tif", "labels": "{town}.gpkg"}
+    with pytest.raises(
+        DataError, match=r"east.gpkg: this file of labels does not exist, and 2 of the 4 images have none"
+    ):
+        drawn(tmp_path, cfg, "images/west/a")
