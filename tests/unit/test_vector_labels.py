@@ -238,7 +238,5 @@ def test_a_file_that_some_images_lack_is_named(tmp_path):
             scene(tmp_path, f"{town}/{name}")
     layer(tmp_path / "west.gpkg", SHAPES)
     cfg = {**VECTOR, "images": "images/{town}/{tile}.tif", "labels": "{town}.gpkg"}
-    with pytest.raises(
-        DataError, match=r"east.gpkg: this file of labels does not exist, and 2 of the 4 images have none"
-    ):
+    with pytest.raises(DataError, match=r"east.gpkg: this file of labels does not exist, and 2 of the 4 images have none"):
         drawn(tmp_path, cfg, "images/west/a")
