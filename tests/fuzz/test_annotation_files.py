@@ -19,7 +19,7 @@ SIDE, CLASSES = 40, 3
 CFG = {
     **{"images": "images", "class_count": CLASSES, "label_map": {"road": 1, "house": 2}, "background": 0, "ignore": 255},
     **{"unknown": "error", "size": 16, "stride": 16, "remainder": "pad", "max_ignore": 1.0, "resize": None, "max_pixels": 1_000_000},
-    **{"bands": None, "scale": None, "label_field": "kind"},
+    **{"bands": None, "scale": None, "label_field": "kind", "split": {"by": "scene", "val": 0.5, "seed": 0}},
 }
 SQUARE = [2, 2, 20, 2, 20, 20, 2, 20]
 COCO = {
