@@ -16,7 +16,10 @@ def stanza(preset: str, section: str, name: str, own: dict, **beside: dict) -> d
 
 
 def demo_tiles(split: str, size: int, val: float) -> dict:
-    """What tiling is told of `split` of the demo world's scenes, as folders of images and masks cut into patches of `size` px."""
+    """What tiling is told of `split` of the demo world's scenes, as folders of images and masks cut into patches of `size` px.
+
+    `val`: the share of the scenes that is held back for validation.
+    """
     classes = list(label_space({}).names)
     where = {"format": "folder", "root": "unused", "images": "images", "labels": "masks", "classes": classes}
     parting = {"by": "scene", "val": val, "seed": 0}

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from satsynth.plan.config import merge, resolve
+from satsynth.plan.layout import Layout
 from satsynth.plan.presets import load_preset
 from satsynth.plan.validation import validate
 
@@ -34,10 +35,15 @@ def _loaded(name):
     return load_preset(ROOT / "rules/presets", name)
 
 
-def load(*overlays):
-    """The repository's config under overlays, resolved."""
+def planned(*overlays):
+    """The repository's config under overlays, checked and resolved as the rules do it: the config, and its layout."""
     config = read("config.yaml")
     for overlay in overlays:
         config = merge(config, overlay)
     validate(config, read("rules/schemas/config.schema.yaml"))
-    return resolve(config, preset(config["preset"]))
+    return config, Layout(config, resolve(config, preset(config["preset"])))
+
+
+def load(*overlays):
+    """The repository's config under overlays, resolved."""
+    return planned(*overlays)[1].resolved

@@ -122,7 +122,7 @@ def _find(root: Path, cfg: dict, findings: Stopping = STOPPING) -> tuple[list[Sc
     image_files = {key: path for key, path in image_files.items() if path not in taken}
     spared = left_out(cfg["split"])
     image_files = {key: path for key, path in image_files.items() if key in mask_files or not spared(dict(zip(order, key)))}
-    names = {key: path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key) for key, path in image_files.items()}
+    names = _names(root, order, image_files)
     tags = {names[key]: dict(zip(order, key)) for key in image_files if key in mask_files} if order else {}
     empty = {key: place for key, place, found in (("images", images, image_files), ("labels", labels, mask_files)) if not found}
     return paired(image_files, mask_files, where, names.get, findings, lambda: absences.why(root, empty)), tags
@@ -147,8 +147,9 @@ def _annotated(root: Path, cfg: dict, kind: str, findings: Stopping) -> tuple[li
     if not files:
         cause = f"no image was found here.{absences.why(root, {'images': images})}"
         raise DataError(root / patterns.as_written(images), cause, "Mend root or images.")
-    named = {path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key): path for key, path in files.items()}
-    tags = {name: dict(zip(order, key)) for name, key in zip(named, files)} if order else {}
+    names = _names(root, order, files)
+    named = {names[key]: path for key, path in files.items()}
+    tags = {names[key]: dict(zip(order, key)) for key in files} if order else {}
     where = f"images {root / patterns.as_written(images)} and labels {root / patterns.as_written(labels)}"
     label_files = _matches(root, labels, shared, findings) if shared else {(): root / labels}
     of_file: dict[Path, dict[str, Path]] = {path: {} for path in label_files.values()}
@@ -202,6 +203,11 @@ def _listed(file: Path, images: dict[str, Path], findings: Stopping) -> list[str
         cause = f"{len(absent)} of the {len(listed.entries)} images that it lists are not there, such as {absent[0]!r}."
         findings.error(DataError(file, cause, "Put them where `images` looks, or mend root, images or the file_name of the entries."))
     return names
+
+
+def _names(root: Path, order: tuple[str, ...], files: Found) -> dict[tuple[str, ...], str]:
+    """The names of the scenes of images by key: below root where a pattern with wildcards found them, else below their folder."""
+    return {key: path.relative_to(root).with_suffix("").as_posix() if order else "/".join(key) for key, path in files.items()}
 
 
 def _in_folder(place: Path, findings: Stopping) -> Found:

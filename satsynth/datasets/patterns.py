@@ -63,11 +63,11 @@ def fitting(pattern: str, flags: int = 0) -> Callable[[str], re.Match | None]:
         pattern: its stars named (see `named`).
         flags: of the regular expression.
     """
-    expression, seen = "", set()
-    for part in re.split(r"(\{[A-Za-z_][A-Za-z0-9_]*\})", plain(pattern)):
-        name = part[1:-1] if WILDCARD.fullmatch(part) else None
-        many = "*" if STAR.fullmatch(part) else "+"
-        expression += re.escape(part) if name is None else f"(?P={name})" if name in seen else f"(?P<{name}>[^/]{many})"
+    literal, *rest = WILDCARD.split(plain(pattern))
+    expression, seen = re.escape(literal), set()
+    for name, literal in zip(rest[::2], rest[1::2]):  # a split leaves names and what stands between them, in turn
+        many = "*" if STAR.fullmatch(f"{{{name}}}") else "+"
+        expression += (f"(?P={name})" if name in seen else f"(?P<{name}>[^/]{many})") + re.escape(literal)
         seen.add(name)
     compiled = re.compile(expression, flags)
     if "." in WILDCARD.sub("", pattern.rpartition("/")[2]):

@@ -107,17 +107,17 @@ def _wrong_value(error, where: str, what: str) -> ConfigError:
             return ConfigError(where, f"'{error.instance}' is text.", f"Write {error.instance} without quotes.")
         cause = f"'{error.instance}' is text: YAML reads a number with an exponent only with a point and a sign."
         return ConfigError(where, cause, f"Write {float(error.instance):.1e}.")
+    first = ""
     types = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     if error.validator == "type" and "string" in types and "number" not in types and isinstance(error.instance, bool | float | date):
-        cause = f"YAML reads it as {error.instance}, not as text."
+        cause, first = f"YAML reads it as {error.instance}, not as text.", "Put it in quotes. "
     elif error.validator == "type" and "array" in types and isinstance(error.instance, dict):
         cause = "it is a map (key: value), and a list is needed ([a, b])."
     elif error.validator in ("minimum", "maximum"):
         cause = f"{error.instance} is {'below' if error.validator == 'minimum' else 'above'} {error.validator_value}."
     else:
         cause = _short(error.message.rstrip(".")) + "."
-    quoted = "Put it in quotes. " if cause.startswith("YAML reads") else ""
-    return ConfigError(where or what, cause, quoted + error.schema.get("description", "See rules/schemas/config.schema.yaml."))
+    return ConfigError(where or what, cause, first + error.schema.get("description", "See rules/schemas/config.schema.yaml."))
 
 
 def _is_number(text: str) -> bool:

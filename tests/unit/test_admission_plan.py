@@ -1,13 +1,10 @@
 """The plan of what is chosen on held-out pairs: generators of fit, what is a leak, and the jobs of an admission."""
 
 import pytest
-from presets import preset, read
+from presets import planned, preset
 
 from satsynth.plan import admission, measures, slices
-from satsynth.plan.config import merge, resolve
-from satsynth.plan.layout import Layout
 from satsynth.plan.runs import method_of
-from satsynth.plan.validation import validate
 from satsynth.runtime.errors import ConfigError
 
 FIT = {
@@ -27,11 +24,7 @@ def grid(base, *sources, **other):
 
 
 def plan(*overlays):
-    config = read("config.yaml")
-    for overlay in (FIT, *overlays):
-        config = merge(config, overlay)
-    validate(config, read("rules/schemas/config.schema.yaml"))
-    return Layout(config, resolve(config, preset("demo")))
+    return planned(FIT, *overlays)[1]
 
 
 def test_a_generator_of_train_is_what_it_was_and_one_of_fit_learns_fit():

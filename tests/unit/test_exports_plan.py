@@ -1,21 +1,16 @@
 """The stanzas of exports: what they become, what they are made of, and what of them is refused."""
 
+import presets
 import pytest
-from presets import preset, read
+from presets import preset
 
 from satsynth.plan import exports, layout
-from satsynth.plan.config import merge, resolve
-from satsynth.plan.validation import validate
 from satsynth.runtime.errors import ConfigError
-
-SCHEMA = read("rules/schemas/config.schema.yaml")
 
 
 def planned(stanza: dict, **over: object) -> tuple[dict, layout.Layout]:
-    config = merge(read("config.yaml"), {"run": ["mine"], "exports": {"mine": stanza}, **over})
-    validate(config, SCHEMA)
-    resolved = resolve(config, preset(config["preset"]))
-    return resolved, layout.Layout(config, resolved)
+    _, plan = presets.planned({"run": ["mine"], "exports": {"mine": stanza}, **over})
+    return plan.resolved, plan
 
 
 def test_defaults_come_from_the_preset_and_the_dataset_from_the_config():

@@ -1,22 +1,17 @@
 """What the gallery shows: what is measured anyway, or what it is asked for; and what each place is made of."""
 
 import pytest
-from presets import preset, read
+from presets import planned
 
 from satsynth.plan import gallery
-from satsynth.plan.config import merge, resolve
 from satsynth.plan.exports import inputs
-from satsynth.plan.layout import Layout
 from satsynth.runtime.errors import ConfigError
 
 ADMITTED = {"sources": {"good": {"admit": "cascade"}}}
 
 
 def plan(*overlays):
-    config = read("config.yaml")
-    for overlay in overlays:
-        config = merge(config, overlay)
-    return Layout(config, resolve(config, preset(config["preset"])))
+    return planned(*overlays)[1]
 
 
 def places(*overlays):

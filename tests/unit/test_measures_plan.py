@@ -1,7 +1,7 @@
 """The plan of a fidelity table: its trainings are those of gain tables, and labels are compared where the noise is the same."""
 
 import pytest
-from presets import preset, read
+from presets import planned, preset, read
 
 from satsynth.diffusion.levels import sigma_grid
 from satsynth.diffusion.schedule import make_schedule
@@ -13,10 +13,7 @@ BARE = {"generators": {"bare": {"extends": "satsynth", "size": 64, "codes": "non
 
 
 def plan(*overlays):
-    config = read("config.yaml")
-    for overlay in overlays:
-        config = merge(config, overlay)
-    return Layout(config, resolve(config, preset("demo")))
+    return planned(*overlays)[1]
 
 
 def test_trainings_on_sources_alone_are_those_of_gain_tables():

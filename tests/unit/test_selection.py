@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from presets import preset, read
+from presets import planned, preset, read
 from reporting_fixtures import blur, write_classes, write_demo, write_json, write_pairs, write_run
 
 from satsynth.plan import selection
@@ -235,11 +235,7 @@ FIT = {
 
 
 def plan(*overlays):
-    config = read("config.yaml")
-    for overlay in (FIT, *overlays):
-        config = merge(config, overlay)
-    validate(config, read("rules/schemas/config.schema.yaml"))
-    return config, Layout(config, resolve(config, preset("demo")))
+    return planned(FIT, *overlays)
 
 
 def entry(**other):
