@@ -33,15 +33,15 @@ def draw(name: str, shown: dict[str, list[Shown]], space: LabelSpace, strange: n
         if not patches:
             continue
         images, labels = (np.stack([_fitted(getattr(patch, kind)) for patch in patches]) for kind in ("image", "mask"))
-        painted = np.where((labels < space.count)[..., None], space.paint(labels), strange[labels])
-        blocks.append((HEADINGS[part], _lines(images, sheet.hatched(painted, labels), [patch.title for patch in patches])))
+        colours = np.where((labels < space.count)[..., None], space.paint(labels), strange[labels])
+        blocks.append((HEADINGS[part], _lines(images, sheet.hatched(colours, labels), [patch.title for patch in patches])))
         masks.append(labels)
     if not blocks:
         blocks = [("There is no patch to show.", np.full((CELL, 2 * CELL, 3), 255, np.uint8))]
     with matplotlib.rc_context(), files.replacing(path) as partial:
         matplotlib.rcdefaults()  # a user's own matplotlibrc must not change what comes out
         matplotlib.rcParams.update(STYLE)
-        figure = sheet.compose(f"Images and masks of {name}", blocks, space, masks, unlabelled=True)
+        figure = sheet.compose(f"Images and masks of {name}", blocks, space, masks)
         for text in figure.findobj(Text):
             text.set_parse_math(False)  # a dollar in a name is a dollar
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})

@@ -6,9 +6,9 @@ import pytest
 from figure_checks import check_legible, check_repeatable, compose, pixels, places_of
 from reporting_fixtures import SPACE, write_classes, write_demo, write_pairs
 
-from satsynth.pairs import LabelSpace, Store, StoreWriter
+from satsynth.pairs import IGNORE, LabelSpace, Store, StoreWriter
 from satsynth.reporting import figures, tables
-from satsynth.reporting.figures import class_distribution, ratio_curve, training_curves, upscaling
+from satsynth.reporting.figures import class_distribution, ratio_curve, sheet, training_curves, upscaling
 from satsynth.runtime.errors import ConfigError, DataError, StoreError
 
 MADE = {"dataset": "demo", "source": "cascade"}
@@ -71,6 +71,27 @@ def test_pixels_of_patches_stay_crisp(world, tmp_path):
     row = np.random.Generator(np.random.Philox(0)).permutation(len(store))[0]
     for cell in (store.images[row], SPACE.paint(np.asarray(store.masks[row]))):
         assert places_of(drawn, cell.repeat(2, 0).repeat(2, 1))
+
+
+def test_what_is_unlabelled_is_hatched_and_cannot_be_taken_for_a_black_class(tmp_path):
+    """Lines of grey in the pixels of ignore alone, and beside its word."""
+    space = LabelSpace(("asphalt", "field"), ((0, 0, 0), (190, 200, 90)))
+    masks = np.zeros((2, 32, 32), np.uint8)
+    masks[0, :16], masks[:, :, :8] = IGNORE, 1
+    with StoreWriter(tmp_path / "store", size=32, classes=2) as writer:
+        for mask in masks:
+            writer.append(np.full((32, 32, 3), 90, np.uint8), mask)
+    inputs = {"synthetic": [tmp_path / "store"], "classes": [write_classes(tmp_path, space)]}
+    cfg = {"title": "Pairs", **MADE, "rows": 1, "columns": 2, "cell": 32, "seed": 0}
+    legend = compose("pairs", cfg, inputs).legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["asphalt", "field", "unlabelled"]
+    assert [bool(patch.get_hatch()) for patch in legend.get_patches()] == [False, False, True]
+    drawn, greys = pixels("pairs", cfg, inputs, tmp_path), []
+    for mask in masks:
+        wanted = sheet.painted(space, mask[None])[0]
+        assert places_of(drawn, wanted) and (wanted[mask != IGNORE] == space.paint(mask)[mask != IGNORE]).all()
+        greys += np.unique(wanted[mask == IGNORE], axis=0).tolist()
+    assert greys == [[shade] * 3 for shade in (95, 225)]
 
 
 def drawn_pairs(inputs, tmp_path, **changes):

@@ -34,17 +34,14 @@ def text_width(text: str, points: float = 9, weight: str = "normal") -> int:
 
 
 class Legend:
-    """The colours of the classes, and of ignore where one of `masks` (uint8 arrays of any shape) holds it.
+    """The colours of the classes and, where one of `masks` (uint8 arrays of any shape) holds ignore, the hatching of `sheet.hatched`."""
 
-    `unlabelled`: it is called that, and hatched, as `sheet.hatched` paints it; else it is black.
-    """
-
-    def __init__(self, space: LabelSpace, masks: Iterable[np.ndarray], unlabelled: bool = False):
+    def __init__(self, space: LabelSpace, masks: Iterable[np.ndarray]):
         self.names, self.colours = list(space.names), [tuple(part / 255 for part in colour) for colour in space.colours]
         if any((mask == IGNORE).any() for mask in masks):
-            self.names.append("unlabelled" if unlabelled else "ignore")
-            self.colours.append(tuple(part / 255 for part in HATCH[0]) if unlabelled else (0, 0, 0))
-        self.hatches = [None] * space.count + ["//////" if unlabelled else None]
+            self.names.append("unlabelled")
+            self.colours.append(tuple(part / 255 for part in HATCH[0]))
+        self.hatches = [None] * space.count + ["//////"]
 
     def columns(self, wide: int) -> int:
         """Classes that stand beside one another on a page of `wide` pixels."""

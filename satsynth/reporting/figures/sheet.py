@@ -26,11 +26,16 @@ def enlarge(image: np.ndarray, side: int) -> np.ndarray:
     return image.repeat(factor, 0).repeat(factor, 1)
 
 
-def hatched(painted: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def painted(space: LabelSpace, masks: np.ndarray) -> np.ndarray:
+    """Masks (M, H, W) uint8 in the colours of their classes, (M, H, W, 3) uint8, and `hatched`."""
+    return hatched(space.paint(masks), masks)
+
+
+def hatched(colours: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Painted masks (M, H, W, 3) with thin grey lines where `masks` (M, H, W) are ignore: no colour of a class looks so."""
     down, across = np.indices(masks.shape[1:])
     lines = np.where(((down + across) % 6 < 2)[..., None], HATCH[1], HATCH[0]).astype(np.uint8)
-    return np.where((masks == IGNORE)[..., None], lines, painted)
+    return np.where((masks == IGNORE)[..., None], lines, colours)
 
 
 def tile(cells: Sequence[Sequence[np.ndarray | None]], gap_x: Sequence[int], gap_y: Sequence[int]) -> np.ndarray:
@@ -60,19 +65,13 @@ def pairs(images: np.ndarray, painted: np.ndarray, columns: int, side: int, gap:
 
 
 def compose(
-    title: str,
-    blocks: Sequence[tuple[str, np.ndarray]],
-    space: LabelSpace,
-    masks: Sequence[np.ndarray],
-    between: int = 50,
-    unlabelled: bool = False,
+    title: str, blocks: Sequence[tuple[str, np.ndarray]], space: LabelSpace, masks: Sequence[np.ndarray], between: int = 50
 ) -> Figure:
-    """Blocks (heading, canvas) side by side under a title, above the legend of the classes (and of ignore, where `masks` hold it).
+    """Blocks (heading, canvas) side by side under a title, above the `Legend` of the classes.
 
     A heading may have several lines; the last lines of all stand at one height. `between` pixels part the blocks at least.
-    `unlabelled`: the masks are `hatched`, and so is the legend.
     """
-    legend = Legend(space, masks, unlabelled)
+    legend = Legend(space, masks)
     # Headings stand apart even where a short one is wider than its pictures.
     room = [max(canvas.shape[1], text_width(heading, 9.5) + max(0, 12 - between)) for heading, canvas in blocks]
     wide = fitted(2 * MARGIN + sum(room) + between * (len(blocks) - 1), title)
