@@ -4,6 +4,7 @@ import contextlib
 import json
 import sqlite3
 import sys
+import unicodedata
 
 import numpy as np
 import pyogrio
@@ -68,6 +69,17 @@ def test_vector_labels_in_any_coordinate_system(tmp_path, suffix, crs):
     np.testing.assert_array_equal(drawn(tmp_path, cfg), expected())
     east = drawn(tmp_path, cfg, "zz")
     assert (east[15:, :16] == 2).all() and east.sum() == 2 * 5 * 16
+
+
+def test_an_accent_in_a_category_may_be_written_in_two_ways(tmp_path):
+    """As one character in the config and as two in the file, or the other way about."""
+    scene(tmp_path)
+    scene(tmp_path, "zz")
+    for asked, stored in (("NFC", "NFD"), ("NFD", "NFC")):
+        words = {"road": "stra\u00dfe caf\u00e9", "house": "b\u00e2timent"}
+        layer(tmp_path / "town.geojson", [(shape, unicodedata.normalize(stored, words[value])) for shape, value in SHAPES])
+        label_map = {unicodedata.normalize(asked, words[value]): number for value, number in (("road", 1), ("house", 2))}
+        np.testing.assert_array_equal(drawn(tmp_path, {**VECTOR, "label_map": label_map}), expected())
 
 
 def test_vector_labels_by_number_and_a_file_an_image(tmp_path):
