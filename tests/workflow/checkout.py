@@ -33,6 +33,18 @@ class Checkout:
             else:
                 shutil.copy2(source, folder / part)
 
+    @classmethod
+    def opened(cls, folder: Path) -> "Checkout":
+        """One that is in `folder` already."""
+        checkout = object.__new__(cls)
+        checkout.folder = folder
+        return checkout
+
+    def copied(self, folder: Path) -> "Checkout":
+        """A copy in `folder`, results and times with it."""
+        shutil.copytree(self.folder, folder, copy_function=shutil.copy2, dirs_exist_ok=True)
+        return Checkout.opened(folder)
+
     def overlay(self, name: str, value: dict) -> str:
         (self.folder / name).write_text(yaml.safe_dump(value))
         return name

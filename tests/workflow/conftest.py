@@ -1,13 +1,25 @@
-import shutil
+import os
 
 import pytest
 from checkout import Checkout
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """The tiny config, run to its end once; tests that change it take a `copy`."""
-    checkout = Checkout(tmp_path_factory.mktemp("finished") / "satsynth")
+    """The tiny config, run to its end once, for all workers together; tests that change it take a `copy`."""
+    own = tmp_path_factory.mktemp("finished") / "satsynth"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return _run(Checkout(own))
+    shared = tmp_path_factory.getbasetemp().parent / "finished"
+    with FileLock(shared.with_suffix(".lock")):  # the others wait, and the run has all cores
+        if not (shared / "done").exists():
+            _run(Checkout(shared / "satsynth"))
+            (shared / "done").touch()
+    return Checkout.opened(shared / "satsynth").copied(own)
+
+
+def _run(checkout: Checkout) -> Checkout:
     checkout.run()
     return checkout
 
@@ -15,7 +27,4 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def copy(finished, tmp_path):
     """A private copy of the finished checkout, times kept."""
-    shutil.copytree(finished.folder, tmp_path / "copy", copy_function=shutil.copy2, dirs_exist_ok=True)
-    twin = object.__new__(Checkout)
-    twin.folder = tmp_path / "copy"
-    return twin
+    return finished.copied(tmp_path / "copy")

@@ -1,9 +1,10 @@
 """The rerun matrix: every leaf of the config, and by hand the rules that a change of it runs. A leaf without a row fails."""
 
 import fnmatch
+import shutil
 
 import pytest
-from checkout import TINY, Checkout
+from checkout import TINY
 from dry_runs import plan_all
 from presets import preset, read
 from rerun_rows import ALONE, CHAIN, DEMO, DEMO_VAL, ELSEWHERE, EXPORT, FIGURE, GALLERY, MEASURES, PAGE, ROWS, RUNS, TOWN, TOWN_VAL
@@ -156,11 +157,7 @@ def changed(path, value, row):
 
 @pytest.fixture(scope="module")
 def checkout(finished, tmp_path_factory):
-    import shutil
-
-    made = Checkout(tmp_path_factory.mktemp("matrix") / "satsynth")
-    shutil.copytree(finished.folder / "results", made.folder / "results", copy_function=shutil.copy2)
-    shutil.copytree(finished.folder / ".snakemake", made.folder / ".snakemake", copy_function=shutil.copy2)
+    made = finished.copied(tmp_path_factory.mktemp("matrix") / "satsynth")
     shutil.copytree(finished.folder / "results/demo/raw", made.folder / "data/town")
     made.overlay("matrix.yaml", MATRIX)
     made.run(configs=(TINY, "matrix.yaml"))
