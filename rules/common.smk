@@ -2,14 +2,12 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
-
 sys.path.insert(0, str(workflow.basedir))
 
 from satsynth.plan import admission, exports, gallery, layout, measures, names, raw, selection, slices
 from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import resolve
-from satsynth.plan.presets import load_preset
+from satsynth.plan.presets import load_preset, read_yaml
 from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of, takes_parts
 from satsynth.plan.validation import validate
 from satsynth.reporting.captions import CAPTIONS, group_of
@@ -18,10 +16,6 @@ from satsynth.runtime.errors import SatsynthError
 
 RULES = Path(workflow.basedir) / "rules"
 ENVIRONMENT = "../envs/satsynth.yaml"
-
-
-def read_yaml(path):
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def load_config():

@@ -4,11 +4,9 @@ import copy
 import functools
 from pathlib import Path
 
-import yaml
-
 from satsynth.plan.config import merge, resolve
 from satsynth.plan.layout import Layout
-from satsynth.plan.presets import load_preset
+from satsynth.plan.presets import load_preset, read_yaml
 from satsynth.plan.validation import validate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +25,7 @@ def preset(name):
 # Parsing YAML takes longer than most tests that need it.
 @functools.cache
 def _parsed(path):
-    return yaml.safe_load((ROOT / path).read_text())
+    return read_yaml(ROOT / path)
 
 
 @functools.cache

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-
-from satsynth.plan.presets import load_preset
+from satsynth.plan.presets import load_preset, read_yaml
 from satsynth.plan.reference import reference
 from satsynth.runtime.files import write_text
 
@@ -14,7 +12,7 @@ PLACE = ROOT / "docs/configuration.md"
 
 def text() -> str:
     """The reference as the schema and the preset are now."""
-    schema = yaml.safe_load((ROOT / "rules/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+    schema = read_yaml(ROOT / "rules/schemas/config.schema.yaml")
     return reference(schema, *(load_preset(ROOT / "rules/presets", name) for name in ("paper", "demo")))
 
 

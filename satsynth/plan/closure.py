@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from satsynth.plan.kept import Kept
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "satsynth"
 LEFT_OUT = ("satsynth.runtime", "satsynth.plan")
@@ -50,18 +52,33 @@ def _digests(script: str, modules: tuple[str, ...]) -> tuple[tuple[str, str], ..
 
 @functools.cache
 def _read(path: Path) -> tuple[str, tuple[str, ...], tuple[Path, ...]]:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    imported, static = tuple(sorted(set(_imports(tree, path)))), _static(tree, path)
+    content = path.read_bytes()
+    # Parsing takes a quarter of a dry run, and most files are as they were.
+    digest, imported, static = _kept().fact(path.relative_to(ROOT).as_posix(), content, functools.partial(_parsed, content, path))
+    return digest, tuple(imported), _static(path) if static else ()
+
+
+@functools.cache
+def _kept() -> Kept:
+    return Kept(Path(__file__))
+
+
+def _parsed(content: bytes, path: Path) -> tuple[str, list[str], bool]:
+    """Digest of the statements, names that may be imported modules, and whether the module reads the files in `static`."""
+    tree = ast.parse(content, filename=str(path))
+    imported, static = sorted(set(_imports(tree, path))), _reads_static(tree)
     _strip_docstrings(tree)
     return hashlib.sha256(_spell(tree).encode()).hexdigest()[:16], imported, static
 
 
-def _static(tree: ast.Module, path: Path) -> tuple[Path, ...]:
-    """The files that are no Python and that a module reads; none for nearly all."""
+def _reads_static(tree: ast.Module) -> bool:
     targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
-    reads = any(isinstance(target, ast.Name) and target.id == "STATIC" for target in targets)
-    # What editors and file managers leave there counts for nothing.
-    return tuple(sorted(file for file in path.with_name("static").glob("[!.]*") if file.is_file())) if reads else ()
+    return any(isinstance(target, ast.Name) and target.id == "STATIC" for target in targets)
+
+
+def _static(path: Path) -> tuple[Path, ...]:
+    """The files beside a module that are no Python; what editors and file managers leave there counts for nothing."""
+    return tuple(sorted(file for file in path.with_name("static").glob("[!.]*") if file.is_file()))
 
 
 def _spell(node: object) -> str:
@@ -154,15 +171,20 @@ def declared(folder: str, name: str, what: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _defined(folder: str) -> dict[str, dict[str, ast.AST]]:
+def _defined(folder: str) -> dict[str, dict[str, str | None]]:
+    """{module: {function or value at its top level: how the value is written, None for a function}}."""
     found = {}
     for path in sorted(ROOT.joinpath(*folder.split(".")).glob("*.py")):
-        body = ast.parse(path.read_text(encoding="utf-8")).body
-        functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
-        assigned = [(node.value, target) for node in body if isinstance(node, ast.Assign) for target in node.targets]
-        values = {target.id: value for value, target in assigned if isinstance(target, ast.Name)}
-        found[path.stem] = functions | values
+        content = path.read_bytes()
+        found[path.stem] = _kept().fact(f"{path.relative_to(ROOT).as_posix()} defines", content, functools.partial(_definitions, content))
     return found
+
+
+def _definitions(content: bytes) -> dict[str, str | None]:
+    body = ast.parse(content).body
+    functions = {node.name: None for node in body if isinstance(node, ast.FunctionDef)}
+    assigned = [(node.value, target) for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    return functions | {target.id: ast.unparse(value) for value, target in assigned if isinstance(target, ast.Name)}
 
 
 def module_of(name: str, *folders: str) -> str:

@@ -7,6 +7,13 @@ import yaml
 from satsynth.plan.config import merge
 from satsynth.runtime.errors import ConfigError
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where the wheel has it, eight times as fast
+
+
+def read_yaml(path: Path) -> dict:
+    """A file of this project: a preset or the schema."""
+    return yaml.load(path.read_text(encoding="utf-8"), LOADER)  # a safe loader either way
+
 
 def load_preset(folder: Path, name: str) -> dict:
     """The preset `name` of a folder, over the preset that it extends.
@@ -17,6 +24,6 @@ def load_preset(folder: Path, name: str) -> dict:
     known = sorted(file.stem for file in folder.glob("*.yaml"))
     if name not in known:  # a name, not a path: nothing outside of the folder is read
         raise ConfigError("preset", f"there is no preset '{name}'.", f"Presets: {', '.join(known)}.")
-    preset = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    preset = read_yaml(folder / f"{name}.yaml")
     base = preset.pop("extends", None)
     return merge(load_preset(folder, base), preset) if base else preset

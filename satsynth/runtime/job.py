@@ -11,6 +11,7 @@ A script names its work and hands over what Snakemake gave it:
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import platform
@@ -54,6 +55,9 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
     """
     log_file = _log_file(job)
     logs.setup(log_file)
+    # Imports make objects by the hundred thousand, all of which stay: by its default of 700 the collector would look through them so often
+    # that a tenth of a job's start goes into it.
+    gc.set_threshold(10_000, 20, 20)
     try:
         with _ending_on_sigterm(), ending_with_parent(), _beside_results(job) as (inputs, declared, place):
             _perform(job, work, inputs, declared, place, log_file)

@@ -13,7 +13,7 @@ from reporting_fixtures import SPACE
 
 from satsynth.metrics.memorisation import calibrated
 from satsynth.pairs import LabelSpace
-from satsynth.plan.closure import _static, digests
+from satsynth.plan.closure import _reads_static, _static, digests
 from satsynth.reporting.gallery import document, pictures
 from satsynth.runtime.errors import DataError, StoreError
 
@@ -200,5 +200,5 @@ def test_what_editors_leave_beside_the_pages_code_counts_for_nothing(tmp_path):
     (folder / "old").mkdir()
     for name in ("page.js", ".page.js.swp"):
         (folder / name).write_text("")
-    tree = ast.parse("STATIC = 0")
-    assert _static(tree, tmp_path / "page.py") == (folder / "page.js",) and _static(ast.parse("OTHER = 0"), tmp_path / "page.py") == ()
+    assert _static(tmp_path / "page.py") == (folder / "page.js",)
+    assert _reads_static(ast.parse("STATIC = 0")) and not _reads_static(ast.parse("OTHER = 0"))
