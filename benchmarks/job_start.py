@@ -20,7 +20,9 @@ from satsynth.pairs import StoreWriter
 ROOT = Path(__file__).resolve().parents[1]
 AIM = 5.0
 BEGIN = """
-import logging
+import gc, logging
+from satsynth.runtime.job import COLLECTOR
+gc.set_threshold(*COLLECTOR)
 from satsynth.runtime.devices import lease
 with lease(1, folder={folder!r} + "/locks", wait_seconds=60, log=logging.getLogger()) as held:
     {imports}

@@ -31,6 +31,9 @@ from satsynth.runtime.task import Paths
 from satsynth.runtime.task import Task as Task
 
 log = logging.getLogger(__name__)
+# Imports make objects by the hundred thousand, all of which stay: by its default of 700 the collector looks through them so often that a
+# tenth of a job's start goes into it.
+COLLECTOR = 10_000, 20, 20
 PACKAGES = (
     *("numpy", "pandas", "scipy", "pillow", "matplotlib", "safetensors", "torch", "torchvision", "timm"),
     *("segmentation-models-pytorch", "rasterio", "pyvips-binary", "nvidia-ml-py", "snakemake"),
@@ -55,9 +58,7 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
     """
     log_file = _log_file(job)
     logs.setup(log_file)
-    # Imports make objects by the hundred thousand, all of which stay: by its default of 700 the collector would look through them so often
-    # that a tenth of a job's start goes into it.
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(*COLLECTOR)
     try:
         with _ending_on_sigterm(), ending_with_parent(), _beside_results(job) as (inputs, declared, place):
             _perform(job, work, inputs, declared, place, log_file)
