@@ -7,6 +7,7 @@ its steps hold is the median of its resident memory, looked at every 20 ms in th
 both, what the process held before is taken off. Aim: at most 1.5 times.
 """
 
+import gc
 import tempfile
 import threading
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from benchmarks.memory import in_process, peak, resident
 from benchmarks.presets import stanza
 from satsynth import kinds
 from satsynth.pairs import StoreWriter
+from satsynth.runtime.job import COLLECTOR
 from satsynth.segmentation.training import train
 
 AIM, CLASSES, PAIRS, STEPS, PAUSE = 1.5, 8, 256, 10, 0.02
@@ -51,6 +53,7 @@ def job(folder: Path, work: Callable[[Path, int], None], size: int) -> tuple[flo
         for _ in range(PAIRS):
             mask = stream.integers(0, CLASSES, (size // 8, size // 8), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
             writer.append(stream.integers(0, 256, (size, size, 3), dtype=np.uint8), mask)
+    gc.set_threshold(*COLLECTOR)  # as in a job
     seen, before = [], resident()
     with watched(seen):
         work(folder, size)

@@ -21,6 +21,7 @@ from satsynth.runtime import files
 from satsynth.runtime.errors import CardError, ConfigError, StoreError
 
 IGNORE = 255
+HATCH = (225, 225, 225), (95, 95, 95)  # ground and lines of what is unlabelled, in pictures of masks
 FORMAT = 1
 AGAIN = "Delete the folder and run again; finished work comes back from results/state."
 FILES = ("images.npy", "masks.npy", "index.csv", "card.json")
@@ -47,10 +48,15 @@ class LabelSpace:
         return len(self.names)
 
     def paint(self, masks: np.ndarray) -> np.ndarray:
-        """Masks (...,H,W) uint8 -> colours (...,H,W,3) uint8; ignore pixels are black."""
+        """Masks (...,H,W) uint8 -> colours (...,H,W,3) uint8; ignore pixels are hatched, since a class may be black or of any grey."""
         table = np.zeros((256, 3), np.uint8)
         table[: self.count] = self.colours
-        return table[masks]
+        colours, ignored = table[masks], masks == IGNORE
+        if ignored.any():
+            down, across = np.indices(masks.shape[-2:])
+            lines = np.asarray(HATCH, np.uint8)[((down + across) % 6 < 2).astype(int)]
+            colours = np.where(ignored[..., None], lines, colours)
+        return colours
 
     def to_json(self) -> dict:
         """A plain dict that `from_json` reads."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from satsynth.datasets.drawing import Runs, Shape
 from satsynth.datasets.orientation import explained
-from satsynth.datasets.patterns import plain
 from satsynth.datasets.rasters import Raster
+from satsynth.label_files import plain
 from satsynth.runtime.errors import DataError
 
 FORMAT = "It should be {images: [{id, file_name}], categories: [{id, name}], annotations: [{image_id, category_id, segmentation}]}."

@@ -12,7 +12,7 @@ from satsynth.datasets.scenes import STOPPING, Scene, Stopping, by_key, files_un
 from satsynth.datasets.shapes import Shapes
 from satsynth.datasets.splits import Tags, left_out, part_of
 from satsynth.datasets.tiling import Decoder
-from satsynth.label_files import label_kind
+from satsynth.label_files import label_kind, plain
 from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.runtime.errors import ConfigError, DataError
 
@@ -213,10 +213,10 @@ def _names(root: Path, order: tuple[str, ...], files: Found) -> dict[tuple[str, 
 def _in_folder(place: Path, findings: Stopping) -> Found:
     """The rasters of a folder by the parts of their relative path without suffix, or one file by its name without suffix."""
     if place.is_file():
-        return {(patterns.plain(place.stem),): place}
+        return {(plain(place.stem),): place}
     if place.suffix.lower() in SUFFIXES and not place.exists():
         raise absences.missing_file(place)
-    keys = ((tuple(map(patterns.plain, path.relative_to(place).with_suffix("").parts)), path) for path in files_under(place))
+    keys = ((tuple(map(plain, path.relative_to(place).with_suffix("").parts)), path) for path in files_under(place))
     return by_key(keys, findings)
 
 

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
-from satsynth.datasets.patterns import plain
 from satsynth.datasets.rasters import SUFFIXES
 from satsynth.datasets.scenes import Scene, Stopping, lines_of
+from satsynth.label_files import plain
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 
 PARTS = ("train", "val")

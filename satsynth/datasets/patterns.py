@@ -1,12 +1,11 @@
 """Patterns of paths with {wildcards} and stars: which files fit, and what the wildcards stand for."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from satsynth.datasets.rasters import SUFFIXES
-from satsynth.label_files import COCO, VECTORS, label_kind
+from satsynth.label_files import COCO, VECTORS, label_kind, plain
 
 WILDCARD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 STAR = re.compile(r"\{_[0-9]+\}")
@@ -46,11 +45,6 @@ def suffixes(place: str) -> tuple[str, ...]:
 def fixed_folder(pattern: str) -> str:
     """The folder that all files of a pattern lie below, at any depth."""
     return PurePosixPath(pattern.split("{")[0] + "x").parent.as_posix()
-
-
-def plain(text: str) -> str:
-    """Text in Unicode's composed form: a letter with an accent may be written as one character or as two, and looks the same."""
-    return unicodedata.normalize("NFC", text)
 
 
 def fitting(pattern: str, flags: int = 0) -> Callable[[str], re.Match | None]:

@@ -12,10 +12,9 @@ import numpy as np
 
 from satsynth.datasets import coco, vectors
 from satsynth.datasets.drawing import draw, stacked
-from satsynth.datasets.patterns import plain
 from satsynth.datasets.rasters import Raster
 from satsynth.datasets.scenes import Scene
-from satsynth.label_files import label_kind
+from satsynth.label_files import label_kind, plain
 from satsynth.pairs import IGNORE
 from satsynth.runtime.errors import ConfigError, DataError
 
@@ -25,7 +24,7 @@ class Shapes:
 
     Args:
         classes: K.
-        targets: category or attribute value -> id or 255; an accent may be written in either of Unicode's forms.
+        targets: category or attribute value, `plain` -> id or 255. Those of the labels may be written in either of Unicode's forms.
         background: id of what no shape covers; 255 where nothing is said about it.
         unknown: "error", or "ignore" (shapes of a category that no class has become 255).
         field: attribute of vector labels that names the class; None where every shape has the label "".
@@ -38,8 +37,7 @@ class Shapes:
     def __init__(
         self, classes: int, targets: dict[str, int], background: int, unknown: str, field: str | None = None, layer: str | None = None
     ):
-        self.classes, self.background, self.unknown = classes, background, unknown
-        self.targets = {plain(label): target for label, target in targets.items()}
+        self.classes, self.targets, self.background, self.unknown = classes, targets, background, unknown
         self.field, self.layer = field, layer
         self.note: Callable[[Path, Counter], None] | None = None  # takes unknown categories instead of an error
         self.stand_ins: Callable[[list[str]], np.ndarray] | None = None  # ids for unknown categories, which then are not 255
@@ -60,14 +58,15 @@ class Shapes:
             found = coco.read(scene.mask).shapes_of(image)
         else:
             found = vectors.shapes_of(scene.mask, self.field, image, self.layer)
-        strange = Counter(label for shape in found if (label := plain(shape.label)) not in self.targets)
+        labels = [plain(shape.label) for shape in found]
+        strange = Counter(label for label in labels if label not in self.targets)
         if strange and self.note is not None:
             self.note(scene.mask, strange)
         elif strange and self.unknown == "error":
             raise unknown_categories(scene.mask, strange, self.targets, scene.image)
         names = [label for label, _ in strange.most_common()]
         targets = self.targets | (dict(zip(names, self.stand_ins(names).tolist())) if names and self.stand_ins is not None else {})
-        shapes = stacked([(shape, targets.get(plain(shape.label), IGNORE)) for shape in found])
+        shapes = stacked([(shape, targets.get(label, IGNORE)) for shape, label in zip(found, labels, strict=True)])
         yield lambda top, bottom: draw(shapes, self.background, top, bottom, image.width)
 
 

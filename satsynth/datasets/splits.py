@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from satsynth.datasets.lists import Lists
-from satsynth.datasets.patterns import WILDCARD, plain
+from satsynth.datasets.patterns import WILDCARD
 from satsynth.datasets.rasters import fitted, opened
 from satsynth.datasets.scenes import Block, Scene, Stopping, drawn, natural
-from satsynth.label_files import label_kind
+from satsynth.label_files import label_kind, plain
 from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 
 Tags = dict[str, dict[str, str]]  # scene name -> wildcard -> value, wildcards in the order of the pattern

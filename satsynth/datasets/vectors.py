@@ -20,6 +20,7 @@ from rasterio.warp import transform, transform_bounds
 
 from satsynth.datasets.drawing import Shape
 from satsynth.datasets.rasters import Raster
+from satsynth.label_files import plain
 from satsynth.runtime.errors import DataError
 
 # First bytes by suffix: GDAL opens a file by its content, and some of its formats name other files or addresses to read.
@@ -58,7 +59,7 @@ def _layer_of(path: Path, name: str | None, modified: int, size: int) -> Layer:
     with _readable(path):
         _check_content(path)
         layers = [str(found) for found, kind in pyogrio.list_layers(_address(path)) if kind is not None]
-        asked = [found for found in layers if name in (None, found)]
+        asked = [found for found in layers if name is None or plain(found) == plain(name)]
         info = pyogrio.read_info(_address(path), layer=asked[0], force_feature_count=True) if len(asked) == 1 else {}
         crs = CRS.from_user_input(info["crs"]) if info.get("crs") else None
     if len(asked) != 1:
@@ -130,7 +131,8 @@ def shapes_of(path: Path, field: str | None, image: Raster, name: str | None = N
     pyogrio, shapely = _extra(path)
     if layer.empty:  # a tile without any object; a GeoJSON has no attributes then
         return []
-    if field not in (None, *layer.fields):
+    stored = next((known for known in layer.fields if field is not None and plain(known) == plain(field)), None)
+    if field is not None and stored is None:
         cause = f"it has no attribute {field!r}; it has {', '.join(layer.fields) or 'none'}."
         raise DataError(path, cause, "Set label_field to the attribute that names the class.")
     crs, place = image.source.crs, image.source.transform
@@ -140,7 +142,7 @@ def shapes_of(path: Path, field: str | None, image: Raster, name: str | None = N
         raise DataError(image.path, f"the image has no {lacks}, so {path} cannot be laid over it.", remedy)
     with _readable(path):
         box = transform_bounds(crs, layer.crs, *_bounds(image), densify_pts=21)
-        columns = [] if field is None else [field]
+        columns = [] if stored is None else [stored]
         _, _, shapes, values = pyogrio.raw.read(_address(path), layer=layer.name, columns=columns, bbox=box)
         shapes = shapely.from_wkb(shapes)
         values = values[0] if columns else np.full(len(shapes), None)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from satsynth.plan.kept import Kept
 
+OWN = Path(__file__).read_bytes()
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "satsynth"
 LEFT_OUT = ("satsynth.runtime", "satsynth.plan")
@@ -60,7 +61,7 @@ def _read(path: Path) -> tuple[str, tuple[str, ...], tuple[Path, ...]]:
 
 @functools.cache
 def _kept() -> Kept:
-    return Kept(Path(__file__))
+    return Kept(OWN)
 
 
 def _parsed(content: bytes, path: Path) -> tuple[str, list[str], bool]:

@@ -3,7 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
-from satsynth.label_files import label_kind
+from satsynth.label_files import label_kind, plain
 from satsynth.plan.stanzas import class_ids, nearest
 from satsynth.runtime.errors import ConfigError
 
@@ -70,11 +70,18 @@ def _check_labels(where: str, dataset: dict) -> None:
 
 
 def _check_label_map(where: str, dataset: dict) -> None:
-    """That the keys of a label map are what was written: YAML reads some words as truth values, numbers or dates."""
-    for key in dataset.get("label_map") or {}:
+    """That the keys of a label map are what was written (YAML reads some words as truth values, numbers or dates), each of them once."""
+    masks = label_kind(dataset.get("labels", "")) == "masks"
+    known: dict[str, tuple[object, str]] = {}
+    for key, name in (dataset.get("label_map") or {}).items():
         if isinstance(key, bool) or not isinstance(key, str | int):
             cause = f"YAML reads this key as {'null' if key is None else str(key).lower()}, not as text."
             raise ConfigError(f"{where}.label_map.{key}", cause, 'Put it in quotes as it stands in the labels, as in "yes": building.')
+        label = plain(str(key)) if not masks else str(int(key)) if str(key).isdecimal() else str(key).upper()
+        other, meant = known.setdefault(label, (key, name))
+        if meant != name:
+            cause = f"it is {other!r} written otherwise, which is {meant!r} already."
+            raise ConfigError(f"{where}.label_map.{key}", cause, "Keep one of the two.")
 
 
 def _check_vectors(where: str, dataset: dict, kind: str) -> None:

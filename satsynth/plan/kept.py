@@ -4,28 +4,31 @@ import atexit
 import contextlib
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from satsynth.runtime import files
+from satsynth.runtime.errors import DiskError
+
 PLACE = Path(".snakemake")  # of the folder that is worked in; never made here
 NAME = "satsynth-code.json"
+OWN = Path(__file__).read_bytes()
 
 
 class Kept:
     """Facts about files, each true of one content of its file: {name: [digest of content, fact]}.
 
-    They are made again where they are missing, broken, or of another Python or another reader, and are not written where Snakemake has no
+    They are made again where they are missing, damaged, or of another Python or another reader, and are not written where Snakemake has no
     records or they may not be written: nothing but time depends on them.
 
     Args:
-        reader: the source file whose code finds the facts.
+        reader: the source of the code that finds the facts, as it was loaded.
     """
 
-    def __init__(self, reader: Path):
+    def __init__(self, reader: bytes):
         self._path = (PLACE / NAME).absolute()
-        self._reader = _digest(reader.read_bytes() + sys.version.encode())
+        self._reader = _digest(OWN + reader + sys.version.encode())
         self._facts = self._load()
         self._changed = False
         atexit.register(self.save)
@@ -41,24 +44,23 @@ class Kept:
 
     def save(self) -> None:
         """Write what is new; of two processes that do, the last is kept."""
-        if not self._changed or not self._path.parent.is_dir():
-            return
-        partial = self._path.with_name(f"{NAME}.{os.getpid()}")
-        try:
-            partial.write_text(json.dumps({"reader": self._reader, "facts": self._facts}), encoding="utf-8")
-            os.replace(partial, self._path)  # half a file is never read
-        except OSError:  # a full disk, or a folder of somebody else's
-            with contextlib.suppress(OSError):
-                partial.unlink()
-        self._changed = False
+        if self._changed:
+            text = json.dumps({"reader": self._reader, "sum": _sum(self._facts), "facts": self._facts})
+            with contextlib.suppress(OSError, DiskError):  # a full disk, or a folder of somebody else's
+                if self._path.parent.is_dir():
+                    files.write_text(self._path, text)
+            self._changed = False
 
     def _load(self) -> dict[str, list]:
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
-            facts = found["facts"] if found["reader"] == self._reader else {}
+            return found["facts"] if (found["reader"], found["sum"]) == (self._reader, _sum(found["facts"])) else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
-        return facts if isinstance(facts, dict) else {}
+
+
+def _sum(facts: object) -> str:
+    return _digest(json.dumps(facts, sort_keys=True).encode())
 
 
 def _digest(content: bytes) -> str:

@@ -4,7 +4,7 @@ import functools
 import os
 from pathlib import Path
 
-from satsynth.label_files import label_kind
+from satsynth.label_files import label_kind, plain
 from satsynth.plan.runs import Run
 from satsynth.plan.stanzas import class_ids, inference_keys, stages_of
 from satsynth.runtime.errors import ConfigError
@@ -38,10 +38,10 @@ def reader(dataset: dict) -> dict:
     label_map = dataset.get("label_map")
     if "labels" in dataset and label_kind(dataset["labels"]) != "masks":
         # Annotations name their classes, by the classes' own names and what the map adds to them. What none covers is the background.
-        named = {name: name for name in ids if name != "ignore"} | (label_map or {})
+        named = {plain(name): name for name in ids if name != "ignore"} | {plain(str(key)): name for key, name in (label_map or {}).items()}
         if "label_class" in dataset:
             named = {"": dataset["label_class"]}  # what a shape without an attribute is called
-        return cfg | {"label_map": {str(key): ids[name] for key, name in named.items()}, "background": dataset["background"]}
+        return cfg | {"label_map": {label: ids[name] for label, name in named.items()}, "background": dataset["background"]}
     # Text keys: a map of numbers and colours has no order as it stands.
     cfg["label_map"] = None if label_map is None else {str(key).upper(): ids[name] for key, name in label_map.items()}
     return cfg

@@ -4,7 +4,7 @@ import difflib
 import re
 
 from satsynth import kinds
-from satsynth.label_files import label_kind
+from satsynth.label_files import label_kind, plain
 from satsynth.plan.closure import declared, declares, module_of, registered
 from satsynth.runtime.errors import ConfigError
 
@@ -114,7 +114,7 @@ def inference_keys(segmenter: dict) -> tuple[str, ...]:
 def class_ids(where: str, dataset: dict) -> dict[str, int]:
     """Class name -> id (the position in `classes`), checked; `ignore` -> 255."""
     listed = [entry["name"] if isinstance(entry, dict) else entry for entry in dataset["classes"]]
-    if len(set(listed)) != len(listed):
+    if len(set(map(plain, listed))) != len(listed):
         raise ConfigError(f"{where}.classes", "a class name stands twice.", "Give every class a name of its own.")
     if "ignore" in listed:
         raise ConfigError(

@@ -45,8 +45,8 @@ CAPTIONS = {
     "all seeds summed. Blue is good and red is bad: hits stand on the diagonal in blue, mistakes off it in red. Mistakes that round to "
     "zero are left out; a grey row has no true pixel. Where two systems are compared, the last panel is the second less the first: blue "
     "is what got better (more hits, fewer mistakes), red what got worse.",
-    "predictions": "Validation images, their true masks and what each segmenter predicts patch by patch, a pair a line; ignored pixels are "
-    "black. The pairs are drawn at random and the same for every segmenter, none chosen by hand.",
+    "predictions": "Validation images, their true masks and what each segmenter predicts patch by patch, a pair a line; unlabelled pixels "
+    "are hatched. The pairs are drawn at random and the same for every segmenter, none chosen by hand.",
     "memorisation": "Distance of every synthetic pair to its nearest real training pair (under flips and rotations), against that of real "
     "patches that nobody trained on: the share of pairs whose distance is at most so large. Where nothing is memorised, about the "
     "expected share of the synthetic pairs lies below the threshold; far more mean copies. Beside them the pairs that come nearest by "

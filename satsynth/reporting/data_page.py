@@ -12,9 +12,8 @@ from pathlib import Path
 import yaml
 
 from satsynth.datasets.inspection import inspect
-from satsynth.pairs import LabelSpace
+from satsynth.pairs import HATCH, LabelSpace
 from satsynth.reporting import data_summary, preview
-from satsynth.reporting.figures.placing import HATCH
 from satsynth.reporting.grid import grid
 from satsynth.runtime import files
 

@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from PIL import Image, ImageDraw, ImageFont
 
 from satsynth.datasets.tallies import Shown
-from satsynth.pairs import LabelSpace
+from satsynth.pairs import IGNORE, LabelSpace
 from satsynth.reporting.figures import DPI, STYLE, sheet
 from satsynth.runtime import files
 
@@ -33,8 +33,9 @@ def draw(name: str, shown: dict[str, list[Shown]], space: LabelSpace, strange: n
         if not patches:
             continue
         images, labels = (np.stack([_fitted(getattr(patch, kind)) for patch in patches]) for kind in ("image", "mask"))
-        colours = np.where((labels < space.count)[..., None], space.paint(labels), strange[labels])
-        blocks.append((HEADINGS[part], _lines(images, sheet.hatched(colours, labels), [patch.title for patch in patches])))
+        known = (labels < space.count) | (labels == IGNORE)
+        colours = np.where(known[..., None], space.paint(labels), strange[labels])
+        blocks.append((HEADINGS[part], _lines(images, colours, [patch.title for patch in patches])))
         masks.append(labels)
     if not blocks:
         blocks = [("There is no patch to show.", np.full((CELL, 2 * CELL, 3), 255, np.uint8))]

@@ -31,8 +31,8 @@ from satsynth.runtime.task import Paths
 from satsynth.runtime.task import Task as Task
 
 log = logging.getLogger(__name__)
-# Imports make objects by the hundred thousand, all of which stay: by its default of 700 the collector looks through them so often that a
-# tenth of a job's start goes into it.
+# Imports make objects by the hundred thousand, all of which stay: by default the collector looks through them so often (at 700 new ones, in
+# Python 3.11) that a tenth of a job's start goes into it.
 COLLECTOR = 10_000, 20, 20
 PACKAGES = (
     *("numpy", "pandas", "scipy", "pillow", "matplotlib", "safetensors", "torch", "torchvision", "timm"),
@@ -58,9 +58,8 @@ def perform(job: Any, work: Callable[[Task], None]) -> None:
     """
     log_file = _log_file(job)
     logs.setup(log_file)
-    gc.set_threshold(*COLLECTOR)
     try:
-        with _ending_on_sigterm(), ending_with_parent(), _beside_results(job) as (inputs, declared, place):
+        with _ending_on_sigterm(), ending_with_parent(), _collecting_seldom(), _beside_results(job) as (inputs, declared, place):
             _perform(job, work, inputs, declared, place, log_file)
     except SatsynthError as error:
         _fail(error)
@@ -126,6 +125,16 @@ def _perform(job: Any, work: Callable[[Task], None], inputs: Paths, declared: Pa
         files.write_json(entry.provenance, facts)
         entry.publish(outputs)
         log.info("%s is done in %s.", job.rule, logs.duration(time.monotonic() - begun))
+
+
+@contextlib.contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(*COLLECTOR)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _deadline(runtime: object, begun: float) -> float | None:

@@ -9,12 +9,11 @@ from presets import preset
 from test_check_data import report
 
 from satsynth.datasets.tiling import tile
-from satsynth.pairs import Store
+from satsynth.pairs import HATCH, Store
 from satsynth.plan import slices
 from satsynth.plan.config import resolve
 from satsynth.reporting import preview
 from satsynth.reporting.data_summary import headline
-from satsynth.reporting.figures.placing import HATCH
 
 
 def half_labelled(root, height=90, width=110):

@@ -75,13 +75,14 @@ def test_every_picture_is_its_pair_and_stands_where_the_page_looks_for_it(tmp_pa
             assert len(value["images"]) == 150
             assert np.abs(np.asarray(decoded(value["images"][row % 150])).astype(int) - images).mean() < 12
             colours = np.asarray(decoded(value["masks"][row % 150]).convert("RGBA"))
-            assert (colours[..., :3] == SPACE.paint(masks)).all() and ((colours[..., 3] == 0) == (masks == 255)).all()
+            assert ((colours[..., 3] == 0) == (masks == 255)).all()
+            assert (colours[..., :3] == SPACE.paint(masks))[masks != 255].all()
     real, starts = [handed(path)[3] for path in gallery.out["real"]], told["realStarts"]
     flat = [text for part in real for text in part["masks"]]
     assert len(flat) == len(told["real"]) == starts[-1] and [len(part["masks"]) for part in real] == np.diff(starts).tolist()
     for place in (0, len(flat) - 1):
         _, mask = gallery.train.pair(told["real"][place]["row"])
-        assert (np.asarray(decoded(flat[place]).convert("RGB")) == SPACE.paint(mask)).all()
+        assert (np.asarray(decoded(flat[place]).convert("RGB")) == SPACE.paint(mask))[mask != 255].all()
 
 
 def test_large_pictures_are_reduced_in_tiles_and_masks_stay_masks(tmp_path):

@@ -1,6 +1,7 @@
 """The frame of every workflow script: what it hands to the work, and what becomes of work that fails, is killed or was done."""
 
 import errno
+import gc
 import logging
 import os
 import signal
@@ -79,6 +80,17 @@ def state_folder() -> Path:
 
 def log_text() -> str:
     return Path("results/logs/train.log").read_text()
+
+
+def test_the_collector_is_seldom_at_work_in_a_job_and_as_before_after_it():
+    before, seen = gc.get_threshold(), []
+
+    def look(task):
+        seen.append(gc.get_threshold())
+        write(task)
+
+    job.perform(given(), look)
+    assert seen == [job.COLLECTOR] != [before] and gc.get_threshold() == before
 
 
 def test_the_work_gets_plain_paths_and_values(here):

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,16 +13,17 @@ from satsynth.plan.kept import NAME, PLACE, Kept
 SCRIPT = "workflow_scripts/pack_gallery.py"
 
 
-@pytest.fixture
-def reader(tmp_path, monkeypatch):
-    """The source file of a reader, in a folder where Snakemake has run."""
+READER = b"RULES = 1"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A folder where Snakemake has run."""
     monkeypatch.chdir(tmp_path)
     PLACE.mkdir()
-    Path("reader.py").write_text("RULES = 1")
-    return Path("reader.py")
 
 
-def taken(reader, name="a.py", content=b"x = 1", fact="new"):
+def taken(reader=READER, name="a.py", content=b"x = 1", fact="new"):
     """What another process with this reader says, after it has kept it."""
     kept = Kept(reader)
     found = kept.fact(name, content, lambda: fact)
@@ -31,31 +31,51 @@ def taken(reader, name="a.py", content=b"x = 1", fact="new"):
     return found
 
 
-def test_a_fact_holds_for_one_content_of_its_file_and_one_reader(reader):
-    assert taken(reader, fact=["old", 1]) == ["old", 1]
-    assert taken(reader) == ["old", 1]
-    assert taken(reader, name="b.py") == "new" and taken(reader) == ["old", 1]
-    assert taken(reader, content=b"x = 2") == "new"
-    assert taken(reader, content=b"x = 1", fact="again") == "again"
-    reader.write_text("RULES = 2")
-    assert taken(reader, fact="by other rules") == "by other rules"
+def test_a_fact_holds_for_one_content_of_its_file_one_reader_and_one_python(monkeypatch):
+    assert taken(fact=["old", 1]) == ["old", 1]
+    assert taken() == ["old", 1]
+    assert taken(name="b.py") == "new" and taken() == ["old", 1]
+    assert taken(content=b"x = 2") == "new"
+    assert taken(content=b"x = 1", fact="again") == "again"
+    assert taken(b"RULES = 2", fact="by other rules") == "by other rules"
+    monkeypatch.setattr(sys, "version", "4.0")
+    assert taken(b"RULES = 2", fact="of another Python") == "of another Python"
     assert [path.name for path in PLACE.iterdir()] == [NAME]
 
 
-@pytest.mark.parametrize("broken", ["", "{", "[]", "null", '{"facts": {}}', '{"reader": 1, "facts": 5}'])
-def test_a_broken_file_counts_for_nothing(reader, broken):
-    taken(reader, fact="old")
-    (PLACE / NAME).write_text(broken)
-    assert taken(reader) == "new"
-    assert taken(reader, fact="third") == "new"
+@pytest.mark.parametrize("facts", [5, [], {"a.py": 5}, {"a.py": []}, {"a.py": ["0" * 64, "of nobody"]}, {}])
+def test_a_file_that_was_changed_counts_for_nothing(facts):
+    """Not even a fact that could be one: the sum over all of them does not fit."""
+    taken(fact="old")
+    written = json.loads((PLACE / NAME).read_text())
+    (PLACE / NAME).write_text(json.dumps(written | {"facts": facts}))
+    assert taken() == "new"
+    assert taken(fact="third") == "new"
 
 
-def test_nothing_is_made_where_snakemake_has_no_records(reader):
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}"])
+def test_a_broken_file_counts_for_nothing(text):
+    (PLACE / NAME).write_text(text)
+    assert taken() == "new"
+    assert taken(fact="third") == "new"
+
+
+def test_nothing_is_made_where_snakemake_has_no_records():
     PLACE.rmdir()
-    assert taken(reader) == "new" and not PLACE.exists()
+    assert taken() == "new" and not PLACE.exists()
 
 
-def test_digests_of_a_fresh_process_are_those_of_one_that_parses(reader):
+def test_what_cannot_be_written_is_found_again(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    assert taken() == "new" and not list(PLACE.iterdir())
+    monkeypatch.undo()
+    assert taken(fact="later") == "later"
+
+
+def test_digests_of_a_fresh_process_are_those_of_one_that_parses():
     """Kept or parsed, they are the same, and the second process parses nothing."""
     code = (
         "import ast, json; from satsynth.plan import closure; parse, parsed = ast.parse, []\n"

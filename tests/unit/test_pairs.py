@@ -91,7 +91,10 @@ def test_stores_of_other_shapes_do_not_join(tmp_path):
 def test_label_spaces_paint_and_refuse():
     space = LabelSpace(("a", "b"), ((1, 2, 3), (4, 5, 6)))
     assert LabelSpace.from_json(space.to_json()) == space
-    assert space.paint(np.array([[0, 1, 255]], np.uint8)).tolist() == [[[1, 2, 3], [4, 5, 6], [0, 0, 0]]]
+    assert space.paint(np.array([[0, 1]], np.uint8)).tolist() == [[[1, 2, 3], [4, 5, 6]]]
+    painted = space.paint(np.array([[[0, 255, 255], [255, 1, 255]]] * 2, np.uint8))
+    light, dark = ([shade] * 3 for shade in (225, 95))  # lines of two pixels in six, in the pixels of ignore alone
+    assert painted.tolist() == [[[[1, 2, 3], dark, light], [dark, [4, 5, 6], light]]] * 2
     with pytest.raises(ConfigError, match="twice"):
         LabelSpace(("a", "a"), ((0, 0, 0), (1, 1, 1)))
     with pytest.raises(ConfigError, match="classes"):

@@ -17,6 +17,7 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform_geom
 
 from satsynth.datasets import vectors
+from satsynth.plan import slices
 from satsynth.runtime.errors import DataError
 
 VECTOR = {**COCO, "labels": "town.geojson", "label_field": "kind"}
@@ -71,15 +72,23 @@ def test_vector_labels_in_any_coordinate_system(tmp_path, suffix, crs):
     assert (east[15:, :16] == 2).all() and east.sum() == 2 * 5 * 16
 
 
-def test_an_accent_in_a_category_may_be_written_in_two_ways(tmp_path):
-    """As one character in the config and as two in the file, or the other way about."""
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("asked", ["NFC", "NFD"])
+def test_an_accent_may_be_written_in_two_ways(tmp_path, asked, stored):
+    """In names of layers, attributes and categories: as one character or as two."""
     scene(tmp_path)
     scene(tmp_path, "zz")
-    for asked, stored in (("NFC", "NFD"), ("NFD", "NFC")):
-        words = {"road": "stra\u00dfe caf\u00e9", "house": "b\u00e2timent"}
-        layer(tmp_path / "town.geojson", [(shape, unicodedata.normalize(stored, words[value])) for shape, value in SHAPES])
-        label_map = {unicodedata.normalize(asked, words[value]): number for value, number in (("road", 1), ("house", 2))}
-        np.testing.assert_array_equal(drawn(tmp_path, {**VECTOR, "label_map": label_map}), expected())
+    words = {"road": "stra\u00dfe caf\u00e9", "house": "b\u00e2timent"}
+    of_file, of_config = ((lambda text, form=form: unicodedata.normalize(form, text)) for form in (stored, asked))
+    path = tmp_path / of_file("cit\u00e9.gpkg")  # its layer is called as the file is
+    layer(path, [(shape, of_file(words[value])) for shape, value in SHAPES], field=of_file("cat\u00e9gorie"))
+    path.rename(tmp_path / "town.gpkg")
+    stanza = {
+        **{"format": "folder", "images": "images", "labels": "town.gpkg", "background": 0, "ignore": 255},
+        **{"classes": [of_config(word) for word in ("\u00e9tang", "rue", "b\u00e2timent")], "label_map": {of_config(words["road"]): "rue"}},
+        **{"label_field": of_config("cat\u00e9gorie"), "label_layer": of_config("cit\u00e9")},
+    }
+    np.testing.assert_array_equal(drawn(tmp_path, {**VECTOR, **slices.reader(stanza)}), expected())
 
 
 def test_vector_labels_by_number_and_a_file_an_image(tmp_path):

@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import pytest
 from checkout import Checkout
@@ -12,8 +13,9 @@ def finished(tmp_path_factory):
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return _run(Checkout(own))
     shared = tmp_path_factory.getbasetemp().parent / "finished"
-    with FileLock(shared.with_suffix(".lock")):  # the others wait, and the run has all cores
+    with FileLock(shared.with_suffix(".lock")):  # a worker that needs it meanwhile waits
         if not (shared / "done").exists():
+            shutil.rmtree(shared, ignore_errors=True)  # what failed in another worker fails here, too: nothing is left to resume
             _run(Checkout(shared / "satsynth"))
             (shared / "done").touch()
     return Checkout.opened(shared / "satsynth").copied(own)

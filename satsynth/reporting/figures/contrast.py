@@ -48,7 +48,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     for role, view in views.items():
         rows = sheet.pick(len(view), len(view), cfg["seed"])
         images, masks = view.gather(rows[: cfg["rows"] * cfg["columns"]])
-        canvases[role] = sheet.pairs(images, sheet.painted(space, masks), cfg["columns"], cfg["cell"], 4)
+        canvases[role] = sheet.pairs(images, space.paint(masks), cfg["columns"], cfg["cell"], 4)
         values[role] = appearance(view, np.sort(rows[: cfg["count"]]))
         shown.append(masks)
     titles = {role: f"{headings[role]}, {size} px: {len(masks)} of {count(len(view))}" for (role, view), masks in zip(views.items(), shown)}

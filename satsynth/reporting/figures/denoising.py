@@ -37,7 +37,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     labelled = card["codes"] != "none"
     cells, gaps = [], []
     for pair in range(len(images)):
-        for part in (images[pair], sheet.painted(space, masks[pair]))[: 1 + labelled]:
+        for part in (images[pair], space.paint(masks[pair]))[: 1 + labelled]:
             cells.append([sheet.enlarge(cell, cfg["cell"]) for cell in part])
             gaps.append(max(FOLD, LINE - 6 - cells[-1][0].shape[0]))  # a word stands beside every line
         gaps[-1] += APART - FOLD

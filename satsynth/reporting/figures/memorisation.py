@@ -89,7 +89,7 @@ def _cells(pairs: tuple, worst: pd.DataFrame, train: View, space: LabelSpace, si
     nearest = train.gather(worst["feature_row"].to_numpy())
     moved = [[turned(item, number) for item, number in zip(array, worst["feature_turn"])] for array in pairs]
     masks = np.stack([*moved[1], *nearest[1]])
-    shown = zip(moved[0], sheet.painted(space, np.stack(moved[1])), nearest[0], sheet.painted(space, nearest[1]))
+    shown = zip(moved[0], space.paint(np.stack(moved[1])), nearest[0], space.paint(nearest[1]))
     return [[sheet.enlarge(cell, side) for cell in row] for row in shown], masks
 
 

@@ -27,7 +27,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
             continue
         view = open_view(inputs[name])
         images, masks = view.gather(sheet.pick(len(view), cfg["rows"] * cfg["columns"], cfg["seed"]))
-        canvas = sheet.pairs(images, sheet.painted(space, masks), cfg["columns"], cfg["cell"], 8)
+        canvas = sheet.pairs(images, space.paint(masks), cfg["columns"], cfg["cell"], 8)
         blocks.append((f"{heading}: {len(masks)} of {count(len(view))}, drawn at random", canvas))
         shown.append(masks)
     return sheet.compose(headline(cfg, f"{view.size} px", cfg["source"]), blocks, space, shown)

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 
-from satsynth.pairs import IGNORE, LabelSpace
+from satsynth.pairs import HATCH, IGNORE, LabelSpace
 from satsynth.reporting.figures import DPI
 
 MARGIN = 30
@@ -20,7 +20,6 @@ LINE = 32  # of a legend
 TITLE = {"fontsize": 11, "fontweight": "bold"}
 # Of a legend at 9 pt: the patch before a name, and what parts it from the name and the name from the next patch.
 PATCH = 75
-HATCH = (225, 225, 225), (95, 95, 95)  # ground and lines of what is unlabelled, where no class can be taken for it
 
 
 @functools.cache
@@ -34,14 +33,15 @@ def text_width(text: str, points: float = 9, weight: str = "normal") -> int:
 
 
 class Legend:
-    """The colours of the classes and, where one of `masks` (uint8 arrays of any shape) holds ignore, the hatching of `sheet.hatched`."""
+    """The colours of the classes and, where one of `masks` (uint8 arrays of any shape) holds ignore, its hatching."""
 
     def __init__(self, space: LabelSpace, masks: Iterable[np.ndarray]):
         self.names, self.colours = list(space.names), [tuple(part / 255 for part in colour) for colour in space.colours]
+        self.hatches = [None] * space.count
         if any((mask == IGNORE).any() for mask in masks):
             self.names.append("unlabelled")
             self.colours.append(tuple(part / 255 for part in HATCH[0]))
-        self.hatches = [None] * space.count + ["//////"]
+            self.hatches.append("//////")
 
     def columns(self, wide: int) -> int:
         """Classes that stand beside one another on a page of `wide` pixels."""
@@ -82,7 +82,7 @@ class Page:
         """The legend in lines from y on, `legend.high` of the page's width in all."""
         handles = [
             Patch(facecolor=colour, edgecolor="#444444", linewidth=0.6, label=name, hatch=hatch)
-            for name, colour, hatch in zip(legend.names, legend.colours, legend.hatches)
+            for name, colour, hatch in zip(legend.names, legend.colours, legend.hatches, strict=True)
         ]
         look = {"ncols": legend.columns(self.wide), "handlelength": 1.2, "handleheight": 1.2, "borderpad": 0}
         self.figure.legend(handles=handles, loc="upper left", bbox_to_anchor=((MARGIN - 6) / self.wide, 1 - y / self.tall), **look)

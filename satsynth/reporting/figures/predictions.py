@@ -32,8 +32,8 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
     rows = _rows(inputs["cards"], len(view))
     images, truth = view.gather(rows)
     masks = [_read(path, truth.shape, space) for path in inputs["masks"]]
-    columns = [("image", images), ("truth", sheet.painted(space, truth))]
-    columns += [(systems.heading(system, cfg["systems"]), sheet.painted(space, mask)) for system, mask in zip(cfg["systems"], masks)]
+    columns = [("image", images), ("truth", space.paint(truth))]
+    columns += [(systems.heading(system, cfg["systems"]), space.paint(mask)) for system, mask in zip(cfg["systems"], masks)]
     blocks = []
     for heading, cells in columns:
         tiles = [[sheet.enlarge(cell, cfg["cell"])] for cell in cells]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from satsynth.pairs import IGNORE, LabelSpace
-from satsynth.reporting.figures.placing import HATCH, LINE, MARGIN, Legend, Page, fitted, text_width
+from satsynth.pairs import LabelSpace
+from satsynth.reporting.figures.placing import LINE, MARGIN, Legend, Page, fitted, text_width
 from satsynth.runtime.errors import ConfigError
 
 HEADING = 26  # pixels of a further line of a heading
@@ -24,18 +24,6 @@ def enlarge(image: np.ndarray, side: int) -> np.ndarray:
     """Repeat the pixels of (H, W, 3) a whole number of times, to `side` pixels or the nearest multiple (at least once)."""
     factor = max(1, round(side / image.shape[0]))
     return image.repeat(factor, 0).repeat(factor, 1)
-
-
-def painted(space: LabelSpace, masks: np.ndarray) -> np.ndarray:
-    """Masks (M, H, W) uint8 in the colours of their classes, (M, H, W, 3) uint8, and `hatched`."""
-    return hatched(space.paint(masks), masks)
-
-
-def hatched(colours: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Painted masks (M, H, W, 3) with thin grey lines where `masks` (M, H, W) are ignore: no colour of a class looks so."""
-    down, across = np.indices(masks.shape[1:])
-    lines = np.where(((down + across) % 6 < 2)[..., None], HATCH[1], HATCH[0]).astype(np.uint8)
-    return np.where((masks == IGNORE)[..., None], lines, colours)
 
 
 def tile(cells: Sequence[Sequence[np.ndarray | None]], gap_x: Sequence[int], gap_y: Sequence[int]) -> np.ndarray:

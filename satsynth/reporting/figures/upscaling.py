@@ -37,7 +37,7 @@ def compose(cfg: dict, inputs: dict[str, list[Path]]) -> Figure:
         images, masks = view.gather(rows)
         shown.append(masks)
         columns = 2 if len(rows) > 1 else 1
-        flat = [sheet.enlarge(cell, side) for pair in zip(images, sheet.painted(space, masks)) for cell in pair]
+        flat = [sheet.enlarge(cell, side) for pair in zip(images, space.paint(masks)) for cell in pair]
         flat += [None] * (-len(flat) % (2 * columns))
         cells = [flat[start : start + 2 * columns] for start in range(0, len(flat), 2 * columns)]
         canvas = sheet.tile(cells, [3, 14] * columns, [8] * len(cells))
