@@ -9,6 +9,7 @@ from satsynth.plan.closure import digests, module_of
 from satsynth.plan.config import resolve
 from satsynth.plan.presets import load_preset, read_yaml
 from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, sizes_of, takes_parts
+from satsynth.plan.twice import check_written_once
 from satsynth.plan.validation import validate
 from satsynth.reporting.captions import CAPTIONS, group_of
 from satsynth.runtime.devices import has_accelerator
@@ -19,6 +20,7 @@ ENVIRONMENT = "../envs/satsynth.yaml"
 
 
 def load_config():
+    check_written_once(workflow.configfiles)
     validate(config, read_yaml(RULES / "schemas/config.schema.yaml"))
     return resolve(config, load_preset(RULES / "presets", config["preset"]))
 

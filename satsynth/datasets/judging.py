@@ -21,6 +21,7 @@ from satsynth.runtime.errors import DataError
 FEW_SCENES = 2  # of val: below this no interval over scenes can be given
 WHOLE_MAP = 6  # entries of a label_map that an advice writes out
 REMEDY_RARE = "If it is rare, choose the split so that both parts have it."
+REMEDY_NOWHERE = "The other part has none, either: do the labels hold it as the stanza says?"
 REMEDY_NO_DATA = (
     "The images say of most that they have no data: if they do have, as where a near-infrared band is marked as alpha, mark them anew "
     "(gdal_edit.py -colorinterp_4 undefined FILE, or -unsetnodata)."
@@ -106,8 +107,11 @@ class Judge:
             self.findings.error(DataError(f"split.{split}", cause, remedy))
         elif missing and not (explained and len(missing) <= len(unknown.pixels)):
             what = "cannot be learned" if split == "train" else "has no IoU"
-            remedies = [self._hidden(tally) if split == "train" else "", REMEDY_RARE if "labels" in self.cfg else ""]
-            self.findings.warning(" ".join([f"split.{split}: no pixel of {', '.join(absent)}, which {what}.", *filter(None, remedies)]))
+            elsewhere = any(other.pixels[place] for other in self.tallies.values() for place in missing)
+            remedy = self._hidden(tally) if split == "train" else ""
+            if not remedy and "labels" in self.cfg:
+                remedy = REMEDY_RARE if elsewhere else REMEDY_NOWHERE
+            self.findings.warning(f"split.{split}: no pixel of {', '.join(absent)}, which {what}. {remedy}".rstrip())
         if labelled.any() and share > 50:
             text = f"split.{split}: {share:.1f} % of all pixels are unlabelled. {self._without_data(tally)}"
             self.findings.warning(text.rstrip())

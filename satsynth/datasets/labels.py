@@ -95,10 +95,10 @@ class Labels:
             return self._look_up(raw[..., 0], self._by_value, str)
         if not self.colours:
             if not (np.array_equal(raw[..., 0], raw[..., 1]) and np.array_equal(raw[..., 0], raw[..., 2])):
-                remedy = "Give label_map by colour, as in '#3C1098': building."
+                remedy = 'Give label_map by colour, in quotes since # begins a comment, as in "#3C1098": building.'
                 if len(np.unique(raw[..., :3].reshape(-1, 3), axis=0)) > MANY:
                     remedy = f"{_JPEG} {SWAPPED}" if _is_jpeg(path) else SWAPPED
-                raise DataError(path, "the mask is a colour image, but label_map is by value.", remedy)
+                raise DataError(path, "the mask is a colour image, but label_map has no colours.", remedy)
             return self._look_up(raw[..., 0], self._by_value, str)
         if raw.dtype.itemsize > 1 and raw.size and not 0 <= raw.min() <= raw.max() <= 255:
             raise DataError(path, f"its {raw.dtype} values are no 8-bit colours.", "Save the mask with 8 bits, or map it by value.")
@@ -200,7 +200,10 @@ def unknown_values(path: Path, strange: Counter, masks: int = 1) -> DataError:
     # Of a mask that was saved as JPEG most pixels keep nearly the colour that they had; a photograph has no colour for most of it.
     photograph = len(strange) > MANY and 2 * sum(pixels for _, pixels in strange.most_common(20)) < strange.total()
     if not _is_jpeg(path):
-        return DataError(path, cause, SWAPPED if photograph else "Add it to classes or label_map, or set unknown: ignore.")
+        value = strange.most_common(1)[0][0]
+        place, label = ("label_map", f'"{value}"') if value.startswith("#") else ("classes or label_map", value)
+        remedy = f"Add it to {place}, as {label}: CLASS or, where it means unlabelled, {label}: ignore; or set unknown: ignore."
+        return DataError(path, cause, SWAPPED if photograph else remedy)
     return DataError(path, cause, f"{_JPEG} {SWAPPED}" if photograph else _JPEG)
 
 

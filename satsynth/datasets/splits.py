@@ -19,6 +19,8 @@ from satsynth.runtime.errors import ConfigError, DataError, SatsynthError
 Tags = dict[str, dict[str, str]]  # scene name -> wildcard -> value, wildcards in the order of the pattern
 NAMED = 8  # values that a warning names
 
+SCENES = "Name scenes in a list file (val: val.txt), draw whole ones at random (by: scene, val: 0.2)"
+
 
 def part_of(everything: list[Scene], tags: Tags, lists: Lists | None, split: str, cfg: dict, findings: Stopping) -> list[Scene]:
     """The scenes of `everything` that are in a split ("train" or "val"), in their order; see `folder.scenes` for cfg["split"].
@@ -222,9 +224,9 @@ def _known_wildcard(name: str, everything: list[Scene], tags: Tags, key: str, cf
         return
     if known:
         cause = f"images has no wildcard {{{name}}} (it has {sorted(known)})."
-        raise ConfigError(key, cause, "Use scene, or a wildcard of the pattern.")
+        raise ConfigError(key, cause, f"{SCENES}, or use a wildcard of the pattern.")
     patterns = _as_patterns(name, everything[0], cfg)
-    remedy = f"Use scene, or give patterns{f', such as {patterns}' if patterns else ''}."
+    remedy = f"{SCENES}, or give patterns{f', such as {patterns}' if patterns else ''}."
     raise ConfigError(key, f"images is no pattern, so it has no wildcard {{{name}}}.", remedy)
 
 

@@ -261,10 +261,11 @@ def small_windows(count: int, size: int, reduced: list[int], sides: list[tuple[i
     if factor is None:
         return None
     sizes = ", ".join(map(str, [size, *reduced]))
+    small, large = (sum(-(-high // side) * -(-wide // side) for high, wide in sides) for side in (size, factor * size))
     return (
         f"patches: train has {count} of {size} px, and R = 1 makes as many synthetic pairs. Windows this small show texture more than "
         f"things. patches: {{size: {factor * size}, reduced: [{sizes}]}} reduces bigger windows to the same {size} px: each shows "
-        f"{factor**2} times the ground, and there are about {round(count / factor**2)}."
+        f"{factor**2} times the ground, and there are about {round(count * large / small)}."
     )
 
 

@@ -6,7 +6,7 @@ import re
 from satsynth.plan import names
 from satsynth.plan.admission import check_parent
 from satsynth.plan.checks import NEEDED, OPTIONAL, check, check_read
-from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, known_module, nearest, takes_parts
+from satsynth.plan.stanzas import AUGMENTATIONS, FORMATS, GENERATORS, NETWORKS, known_module, known_stanza, nearest, takes_parts
 from satsynth.runtime.errors import ConfigError
 
 SECTIONS = ("datasets", "generators", "sources", "segmenters", "experiments", "figures", "exports")
@@ -42,11 +42,13 @@ def resolve(config: dict, preset: dict) -> dict:
         for name in stanzas:
             if not re.fullmatch(names.NAME, name) or name in names.BASES:
                 raise ConfigError(
-                    f"{section}.{name}", "this name cannot be used.", "Use lower-case letters, digits and _, not real or fit."
+                    f"{section}.{name}", "this name cannot be used.", "Use lower-case letters, digits and _; real and fit are taken."
                 )
             if len(name) > names.LONGEST:
                 raise ConfigError(f"{section}.{name}", f"this name has {len(name)} characters.", f"Use {names.LONGEST} at most.")
         resolved[section] = {name: _stanza(section, name, stanzas, preset, resolved) for name in stanzas}
+    if "dataset" in config:  # before the stanzas that take it over, which would be named
+        known_stanza("dataset", config["dataset"], resolved["datasets"], "dataset")
     check(resolved, config)
     return resolved
 

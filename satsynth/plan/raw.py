@@ -25,11 +25,14 @@ def digest(root: Path, dataset: str) -> str:
         ConfigError: there is no such folder, it holds or lies in the folder of results, which would be its own input, or a file or
             folder below it cannot be looked at.
     """
+    outranking = os.environ.get("SATSYNTH_DATA")
     if not os.path.isdir(root):  # noqa: PTH112 (Path.is_dir raises where a name is too long)
         raise ConfigError(
             f"datasets.{dataset}.root",
-            f"there is no folder {root.absolute()} (SATSYNTH_DATA is {os.environ.get('SATSYNTH_DATA') or 'not set'}).",
-            "Mend the root, set data_root, or set SATSYNTH_DATA to the folder that holds your datasets.",
+            f"there is no folder {root.absolute()} (SATSYNTH_DATA is {outranking or 'not set'}).",
+            "Mend the root, or SATSYNTH_DATA: it outranks data_root."
+            if outranking
+            else "Mend the root, set data_root, or set SATSYNTH_DATA to the folder that holds your datasets.",
         )
     here, results = root.resolve(), Path("results").resolve()
     if here.is_relative_to(results) or results.is_relative_to(here):

@@ -114,8 +114,9 @@ def inference_keys(segmenter: dict) -> tuple[str, ...]:
 def class_ids(where: str, dataset: dict) -> dict[str, int]:
     """Class name -> id (the position in `classes`), checked; `ignore` -> 255."""
     listed = [entry["name"] if isinstance(entry, dict) else entry for entry in dataset["classes"]]
-    if len(set(map(plain, listed))) != len(listed):
-        raise ConfigError(f"{where}.classes", "a class name stands twice.", "Give every class a name of its own.")
+    twice = [name for place, name in enumerate(listed) if plain(name) in map(plain, listed[:place])]
+    if twice:
+        raise ConfigError(f"{where}.classes", f"the class {twice[0]!r} stands twice.", "Give every class a name of its own.")
     if "ignore" in listed:
         raise ConfigError(
             f"{where}.classes", "'ignore' means unlabelled and cannot be a class.", "Leave it out, or name the class otherwise."

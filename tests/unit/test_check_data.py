@@ -242,7 +242,7 @@ def test_many_small_windows_of_large_scenes_are_asked_about(tmp_path):
     assert found["splits"]["train"]["patches"] == 4 * 33 * 38 and hint.startswith(
         "patches: train has 5016 of 16 px, and R = 1 makes as many"
     )
-    assert "patches: {size: 64, reduced: [16, 8]}" in hint and "16 times the ground, and there are about 314." in hint
+    assert "patches: {size: 64, reduced: [16, 8]}" in hint and "16 times the ground, and there are about 360." in hint
     said = " ".join(summary("town", found, "page.html").split())
     assert f"hint: {hint}" in said and "nothing to mend before training" in said
     assert f"<li>{hint}</li>" in (tmp_path / "out/index.html").read_text()

@@ -9,6 +9,7 @@ from PIL import Image
 from test_check_data import report
 
 from satsynth.datasets.folder import label_space
+from satsynth.datasets.judging import REMEDY_NOWHERE
 from satsynth.datasets.wording import some
 from satsynth.reporting.data_summary import kinds, problems, problems_by_kind, summary
 
@@ -64,7 +65,7 @@ def test_255_that_may_be_a_class_is_told_with_the_names_of_the_set(tmp_path):
     (text,) = found["warnings"]
     number = found["splits"]["train"]["ignored"]
     assert f"no pixel of house, which cannot be learned. {number} pixels are unlabelled, as 255 is" in text and not found["errors"]
-    assert "if 255 is house, give label_map: {0: field, 1: road, 255: house}. If it is rare, choose the split" in text
+    assert "if 255 is house, give label_map: {0: field, 1: road, 255: house}." in text
     mended = report(tmp_path, {"label_map": {0: "field", 1: "road", 255: "house"}})
     assert not mended["errors"] and not mended["warnings"]
     # A class that val shows has a value of its own.
@@ -89,7 +90,7 @@ def test_what_alpha_hides_is_not_taken_for_255(tmp_path):
         save(root / "images" / f"{name}.png", np.dstack([picture(64, 64, number), alpha]))
         save(root / "masks" / f"{name}.png", ids(2, 64, 64, seed=number))
     (text,) = report(tmp_path, {})["warnings"]
-    assert text == "split.train: no pixel of house, which cannot be learned. If it is rare, choose the split so that both parts have it."
+    assert text == f"split.train: no pixel of house, which cannot be learned. {REMEDY_NOWHERE}"
     for number, name in enumerate(NAMES):
         mask = ids(2, 64, 64, seed=number)
         mask[14:20] = 255
@@ -104,9 +105,7 @@ def test_no_label_map_is_advised_where_it_cannot_help(tmp_path):
     coloured(root)
     names = ["field", "road", "house", "water"]
     by_colour = report(tmp_path, {"classes": names, "label_map": {**COLOURS, "#0A0B0C": "water"}})
-    assert by_colour["warnings"] == [
-        "split.train: no pixel of water, which cannot be learned. If it is rare, choose the split so that both parts have it."
-    ]
+    assert by_colour["warnings"] == [f"split.train: no pixel of water, which cannot be learned. {REMEDY_NOWHERE}"]
     drawn = report(tmp_path, {"classes": names, "background": 0, **coco(root)})
     assert drawn["warnings"][0] == by_colour["warnings"][0] and not drawn["errors"], problems(drawn)
     assert not any("label_map" in text for text in drawn["warnings"])

@@ -290,7 +290,7 @@ def test_a_bad_config_is_told_by_its_key(overlay, key, words):
         ({"label_map": {7: "a", "07": "b"}}, "label_map.07", "it is 7 written otherwise, which is 'a' already. Keep one of the two."),
         ({"label_map": {"#ab12cd": "a", "#AB12CD": "b"}}, "label_map.#AB12CD", "it is '#ab12cd' written otherwise, which is 'a' already."),
         ({"labels": "l.json", "label_map": {"\u00e9": "a", "e\u0301": "b"}}, "label_map.e\u0301", "it is '\u00e9' written otherwise"),
-        ({"classes": ["a", "\u00e9", "e\u0301"]}, "classes", "a class name stands twice."),
+        ({"classes": ["a", "\u00e9", "e\u0301"]}, "classes", "the class 'e\u0301' stands twice."),
         ({"label_map": {"a": 0}}, "label_map.a", "0 is not of type 'string'. Name of a class, or ignore: the raw value comes first"),
         ({"classes": {0: "a", 1: "b"}}, "classes", "it is a map (key: value), and a list is needed ([a, b]). List of class names"),
         ({"classes": ["a", False]}, "classes[1]", "YAML reads it as False, not as text. Put it in quotes."),

@@ -216,7 +216,7 @@ def test_values_grey_rgb_and_sixteen_bit_masks(tmp_path):
 
 def test_colour_mask_under_a_table_by_value(tmp_path):
     pair(tmp_path, mask=picture())
-    with pytest.raises(DataError, match="colour image, but label_map is by value") as error:
+    with pytest.raises(DataError, match="colour image, but label_map has no colours") as error:
         only(tmp_path)
     assert error.value.subject.endswith("masks/a.png")
 

@@ -56,3 +56,11 @@ def test_the_demo_is_checked_where_there_is_nothing_else(tmp_path):
     said = checkout.run("check_data")
     assert "demo: no error; 2 warnings above" in said
     assert checkout.planned("check_data") == {"check_data": 1}
+
+
+def test_a_key_that_stands_twice_is_told_before_anything_is_read(tmp_path):
+    checkout = Checkout(tmp_path / "satsynth")
+    (checkout.folder / "twice.yaml").write_text("datasets:\n  town:\n    label_map: {0: field}\n    label_map: {1: field}\n")
+    said = checkout.run("check_data", configs=("twice.yaml",), check=False)
+    assert "datasets.town.label_map: this key stands twice in " in said and "twice.yaml, in lines 3 and 4, and YAML keeps the last." in said
+    assert not (checkout.folder / "results").exists()
