@@ -1,5 +1,7 @@
 """Presets: the numbers that a config leaves out, in YAML files of which one may extend another."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -10,13 +12,20 @@ from satsynth.runtime.errors import ConfigError
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # of plain values; libyaml's, where the wheel has it, is eight times as fast
 
 
-def read_yaml(path: Path) -> dict:
-    """A file of this project: a preset or the schema."""
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[yaml.SafeLoader]:
+    """The loader of a YAML file: for its values, or for its nodes with their lines."""
     loader = LOADER(path.read_text(encoding="utf-8"))
     try:
-        return loader.get_single_data()
+        yield loader
     finally:
         loader.dispose()
+
+
+def read_yaml(path: Path) -> dict:
+    """A file of this project: a preset or the schema."""
+    with reading(path) as loader:
+        return loader.get_single_data()
 
 
 def load_preset(folder: Path, name: str) -> dict:

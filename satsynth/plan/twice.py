@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from satsynth.plan.presets import LOADER
+from satsynth.plan.presets import reading
 from satsynth.runtime.errors import ConfigError
 
 
@@ -17,7 +17,8 @@ def check_written_once(paths: Iterable[str | Path]) -> None:
     """
     for path in map(Path, paths):
         try:
-            root = _composed(path)
+            with reading(path) as loader:
+                root = loader.get_single_node()
         except (OSError, ValueError, yaml.YAMLError):
             continue  # it is JSON that YAML does not know, or has changed meanwhile
         waiting, seen = [("", root)], set()
@@ -30,14 +31,6 @@ def check_written_once(paths: Iterable[str | Path]) -> None:
                 waiting += [(f"{where}[{place}]", entry) for place, entry in enumerate(node.value)]
             elif isinstance(node, yaml.MappingNode):
                 waiting += _entries(path, where, node)
-
-
-def _composed(path: Path) -> yaml.Node | None:
-    loader = LOADER(path.read_text(encoding="utf-8"))
-    try:
-        return loader.get_single_node()
-    finally:
-        loader.dispose()
 
 
 def _entries(path: Path, where: str, node: yaml.MappingNode) -> list[tuple[str, yaml.Node]]:

@@ -11,19 +11,16 @@ def finished(tmp_path_factory):
     """The tiny config, run to its end once, for all workers together; tests that change it take a `copy`."""
     own = tmp_path_factory.mktemp("finished") / "satsynth"
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        return _run(Checkout(own))
+        checkout = Checkout(own)
+        checkout.run()
+        return checkout
     shared = tmp_path_factory.getbasetemp().parent / "finished"
     with FileLock(shared.with_suffix(".lock")):  # a worker that needs it meanwhile waits
         if not (shared / "done").exists():
             shutil.rmtree(shared, ignore_errors=True)  # what failed in another worker fails here, too: nothing is left to resume
-            _run(Checkout(shared / "satsynth"))
+            Checkout(shared / "satsynth").run()
             (shared / "done").touch()
     return Checkout.opened(shared / "satsynth").copied(own)
-
-
-def _run(checkout: Checkout) -> Checkout:
-    checkout.run()
-    return checkout
 
 
 @pytest.fixture
